@@ -1,0 +1,272 @@
+"""Where things lie: paths, atomic publishing, manifests, and tables that are read side by side.
+
+The protocol, for every task of every stage: write complete files into scratch, close them, hash them, move each to its
+final name in one atomic step (``os.replace`` locally, a whole-object upload elsewhere), and publish the task's manifest
+last. Readers open only what a manifest names, so a task may die at any instruction, or run twice, and nobody ever sees
+half a file. Nothing is streamed into a final name: fsspec would publish a truncated object when an exception closes it.
+
+A manifest holds only what is the same at every attempt (counts, sizes, hashes), so it is byte-identical too. What
+differs (seconds) stands beside it in ``SHARD.stats.json``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from textmill.errors import EnvironmentFault, InputError, InvariantError
+
+FORMAT = 1
+# Chained ("a::b") and exotic protocols can read other machines or run code; page content never becomes a path at all.
+PROTOCOLS = ("file", "local", "s3", "gs", "abfs", "http", "https", "memory")
+
+
+def filesystem(uri: str) -> tuple[Any, str]:
+    """The fsspec file system of ``uri`` and the path in it. Errors: `InputError` for a protocol not allowed."""
+    protocol = uri.partition("://")[0] if "://" in uri else "file"
+    if protocol not in PROTOCOLS or "::" in uri:
+        raise InputError(f"{uri}: protocol not allowed; use a local path or one of {', '.join(PROTOCOLS[2:7])}")
+    try:
+        fs, path = fsspec.core.url_to_fs(uri)
+    except ImportError as error:
+        raise EnvironmentFault(f"{uri}: {error}") from error
+    return fs, path
+
+
+def is_local(uri: str) -> bool:
+    """True for a path on this machine."""
+    return "://" not in uri or uri.startswith("file://")
+
+
+def join(folder: str, *names: str) -> str:
+    """``folder`` and ``names`` with single slashes between."""
+    return "/".join([folder.rstrip("/"), *names])
+
+
+def exists(uri: str) -> bool:
+    fs, path = filesystem(uri)
+    return bool(fs.exists(path))
+
+
+def size(uri: str) -> int:
+    """Bytes of the object at ``uri``."""
+    fs, path = filesystem(uri)
+    return int(fs.size(path))
+
+
+def open_read(uri: str) -> Any:
+    """A seekable binary file object."""
+    fs, path = filesystem(uri)
+    return open(path, "rb") if is_local(uri) else fs.open(path, "rb")  # noqa: PTH123
+
+
+def read_json(uri: str) -> Any:
+    """The JSON value at ``uri``. Errors: FileNotFoundError, `InputError` when it is no JSON."""
+    with open_read(uri) as stream:
+        data = stream.read()
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise InputError(f"{uri}: not valid JSON ({error}); delete it, and its step runs again") from error
+
+
+def to_json(value: object) -> str:
+    """Canonical JSON: sorted keys, one form for every value, a final newline."""
+    return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a local file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def publish(source: Path, uri: str) -> None:
+    """Move the complete local file ``source`` to ``uri`` in one atomic step, replacing what is there."""
+    fs, path = filesystem(uri)
+    if not is_local(uri):
+        fs.put_file(str(source), path)
+        source.unlink()
+        return
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source.open("rb") as stream:
+        os.fsync(stream.fileno())
+    try:
+        source.replace(target)
+    except OSError:  # scratch lies on another device: copy beside the target first
+        beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        shutil.copyfile(source, beside)
+        beside.replace(target)
+        source.unlink()
+
+
+def write_json(value: object, uri: str) -> None:
+    """Publish ``value`` as canonical JSON at ``uri``, atomically."""
+    fs, path = filesystem(uri)
+    data = to_json(value).encode()
+    if not is_local(uri):
+        fs.pipe_file(path, data)
+        return
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    beside.write_bytes(data)
+    beside.replace(target)
+
+
+@contextlib.contextmanager
+def scratch(folder: str) -> Iterator[Path]:
+    """A private temporary folder, removed at the end: in a local ``folder`` (same device), else in the system's own."""
+    parent = None
+    if is_local(folder):
+        parent = Path(filesystem(folder)[1]) / ".scratch"
+        parent.mkdir(parents=True, exist_ok=True)
+    path = Path(tempfile.mkdtemp(dir=parent))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Output:
+    """One published file: its size, its sha256, and its rows (tokens, for a token file)."""
+
+    n_bytes: int
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What one task published. ``counts`` are integers that add up over shards; ``meta`` describes the format."""
+
+    stage: str
+    fingerprint: str
+    shard: str
+    outputs: Mapping[str, Output]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+def publish_task(folder: str, manifest: Manifest, files: Mapping[str, Path]) -> None:
+    """Publish ``files`` (final name in ``folder`` -> local file) and then their manifest.
+
+    A second attempt that made the same bytes changes nothing; one that made other bytes is a bug and raises.
+    """
+    earlier = read_manifest(folder, manifest.shard, manifest.fingerprint)
+    if earlier is not None:
+        if earlier != manifest:
+            raise InvariantError(f"{join(folder, manifest.shard)}: a second attempt made other bytes than the first")
+        return
+    for name, path in files.items():
+        publish(path, join(folder, name))
+    write_json(asdict(manifest), join(folder, f"{manifest.shard}.json"))
+
+
+def describe(files: Mapping[str, Path], rows: Mapping[str, int]) -> dict[str, Output]:
+    """The `Output` of each local file."""
+    return {name: Output(path.stat().st_size, sha256(path), rows[name]) for name, path in sorted(files.items())}
+
+
+def load_manifest(uri: str) -> Manifest:
+    """The manifest at ``uri``. Errors: FileNotFoundError, `InputError`."""
+    value = read_json(uri)
+    try:
+        outputs = {name: Output(**output) for name, output in value.pop("outputs").items()}
+        return Manifest(outputs=outputs, **value)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{uri}: not a manifest of textmill; delete it, and its task runs again") from error
+
+
+def read_manifest(folder: str, shard: str, fingerprint: str) -> Manifest | None:
+    """The manifest of a finished shard, or None when there is none, or what it names is not there in full."""
+    try:
+        manifest = load_manifest(join(folder, f"{shard}.json"))
+    except (FileNotFoundError, InputError):
+        return None
+    if manifest.fingerprint != fingerprint or manifest.format != FORMAT:
+        return None
+    try:
+        whole = all(size(join(folder, name)) == output.n_bytes for name, output in manifest.outputs.items())
+    except FileNotFoundError:
+        return None
+    return manifest if whole else None
+
+
+def open_parquet(uri: str) -> pq.ParquetFile:
+    """The Parquet file at ``uri``. Errors: `InputError` when it is damaged."""
+    try:
+        return pq.ParquetFile(open_read(uri))
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{uri}: not a readable Parquet file ({error})") from error
+
+
+class TableWriter:
+    """Writes batches to a local Parquet file, one row group a batch. The schema is fixed, whatever the data."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path, self.schema, self.rows = path, schema, 0
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=3)
+
+    def write(self, table: pa.Table) -> None:
+        if table.schema != self.schema:
+            raise InvariantError(f"{self.path.name}: columns {table.schema.names}, expected {self.schema.names}")
+        for column, field_ in zip(table.columns, self.schema, strict=True):
+            if not field_.nullable and column.null_count:
+                raise InvariantError(f"{self.path.name}: null in column {field_.name!r}")
+        if table.num_rows:
+            self._writer.write_table(table, row_group_size=table.num_rows)
+        self.rows += table.num_rows
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._writer.close()
+
+
+def read_aligned(uris: Mapping[str, list[str] | None]) -> Iterator[list[pa.Table]]:
+    """Read several tables of one shard side by side: for each row group, one table a file.
+
+    ``uris`` maps each file to the columns wanted (None: all). Raises `InvariantError` unless row groups and ``doc_id``
+    agree.
+    """
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(contextlib.closing(open_parquet(uri))) for uri in uris]
+        wanted = [None if columns is None else list(dict.fromkeys(["doc_id", *columns])) for columns in uris.values()]
+        if len({file.num_row_groups for file in files}) > 1:
+            raise InvariantError(f"row groups differ: {', '.join(uris)}")
+        for group in range(files[0].num_row_groups):
+            tables = [file.read_row_group(group, columns) for file, columns in zip(files, wanted, strict=True)]
+            for table, uri in zip(tables[1:], list(uris)[1:], strict=True):
+                if not table["doc_id"].equals(tables[0]["doc_id"]):
+                    raise InvariantError(f"documents differ: {next(iter(uris))} and {uri}, row group {group}")
+            yield tables
+
+
+@functools.lru_cache(maxsize=64)
+def package_version(name: str) -> str:
+    """Version of an installed distribution. Errors: `EnvironmentFault`."""
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise EnvironmentFault(f"package {name!r} is not installed; pip install textmill brings it") from error
