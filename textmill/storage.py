@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 from textmill.errors import EnvironmentFault, InputError, InvariantError
 
 FORMAT = 1
+MANIFEST_ENDING = ".manifest.json"
 # Chained ("a::b") and exotic protocols can read other machines or run code; page content never becomes a path at all.
 PROTOCOLS = ("file", "local", "s3", "gs", "abfs", "http", "https", "memory")
 
@@ -177,12 +178,25 @@ def publish_task(folder: str, manifest: Manifest, files: Mapping[str, Path]) -> 
         return
     for name, path in files.items():
         publish(path, join(folder, name))
-    write_json(asdict(manifest), join(folder, f"{manifest.shard}.json"))
+    write_json(asdict(manifest), manifest_uri(folder, manifest.shard))
 
 
 def describe(files: Mapping[str, Path], rows: Mapping[str, int]) -> dict[str, Output]:
     """The `Output` of each local file."""
     return {name: Output(path.stat().st_size, sha256(path), rows[name]) for name, path in sorted(files.items())}
+
+
+def manifest_uri(folder: str, shard: str) -> str:
+    """Where the manifest of a shard lies."""
+    return join(folder, f"{shard}{MANIFEST_ENDING}")
+
+
+def manifests(folder: str) -> dict[str, Manifest]:
+    """The manifests of all finished shards of a stage folder, by shard, in order."""
+    fs, path = filesystem(folder)
+    names = [name.rpartition("/")[2] for name in (fs.ls(path, detail=False) if fs.exists(path) else [])]
+    shards = sorted(name.removesuffix(MANIFEST_ENDING) for name in names if name.endswith(MANIFEST_ENDING))
+    return {shard: load_manifest(manifest_uri(folder, shard)) for shard in shards}
 
 
 def load_manifest(uri: str) -> Manifest:
@@ -198,7 +212,7 @@ def load_manifest(uri: str) -> Manifest:
 def read_manifest(folder: str, shard: str, fingerprint: str) -> Manifest | None:
     """The manifest of a finished shard, or None when there is none, or what it names is not there in full."""
     try:
-        manifest = load_manifest(join(folder, f"{shard}.json"))
+        manifest = load_manifest(manifest_uri(folder, shard))
     except (FileNotFoundError, InputError):
         return None
     if manifest.fingerprint != fingerprint or manifest.format != FORMAT:
@@ -210,12 +224,21 @@ def read_manifest(folder: str, shard: str, fingerprint: str) -> Manifest | None:
     return manifest if whole else None
 
 
-def open_parquet(uri: str) -> pq.ParquetFile:
-    """The Parquet file at ``uri``. Errors: `InputError` when it is damaged."""
-    try:
-        return pq.ParquetFile(open_read(uri))
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{uri}: not a readable Parquet file ({error})") from error
+@contextlib.contextmanager
+def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
+    """The Parquet file at ``uri``, to read row groups from. Errors: `InputError` when it is damaged."""
+    with pa.OSFile(filesystem(uri)[1]) if is_local(uri) else open_read(uri) as stream:
+        try:
+            file = pq.ParquetFile(stream)
+        except pa.ArrowInvalid as error:
+            raise InputError(f"{uri}: not a readable Parquet file ({error})") from error
+        yield file
+
+
+def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
+    """The whole table at ``uri``. Errors: `InputError` when it is damaged."""
+    with open_parquet(uri) as file:
+        return file.read(columns)
 
 
 class TableWriter:
@@ -249,7 +272,7 @@ def read_aligned(uris: Mapping[str, list[str] | None]) -> Iterator[list[pa.Table
     agree.
     """
     with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(contextlib.closing(open_parquet(uri))) for uri in uris]
+        files = [stack.enter_context(open_parquet(uri)) for uri in uris]
         wanted = [None if columns is None else list(dict.fromkeys(["doc_id", *columns])) for columns in uris.values()]
         if len({file.num_row_groups for file in files}) > 1:
             raise InvariantError(f"row groups differ: {', '.join(uris)}")

@@ -1,0 +1,89 @@
+"""FineWeb's order of work, from web archives to a model.
+
+FineWeb (Penedo et al. 2024, arXiv 2406.17557): extract the text, keep one language, judge the quality, remove near
+duplicates within the crawl, mask personal data. What differs here: every score is stored before anything is decided;
+duplicates are verified by their true similarity; and the copy that stays is chosen among documents that pass the rules.
+"""
+
+from __future__ import annotations
+
+from textmill.filters.pii import EmailMask
+
+from dataclasses import replace
+
+from textmill.dedup.minhash import MinHash
+from textmill.filters import gopher
+from textmill.filters import language as languages
+from textmill.filters.base import Rule
+from textmill.pipeline.inputs import find_inputs
+from textmill.pipeline.stage import Stage
+from textmill.pipeline.stages import (
+    Candidates,
+    Clusters,
+    Corpus,
+    Decide,
+    Edges,
+    Extract,
+    Keepers,
+    Materialize,
+    Score,
+    Signatures,
+    Tokens,
+    Train,
+    TrainTokenizer,
+)
+from textmill.train.config import preset
+
+
+def common_crawl(
+    warcs: tuple[str, ...],
+    language: str = "en",
+    language_score: float = 0.65,
+    language_model: str = "",
+    engine: str = "resiliparse",
+    similarity: float = 0.7,
+    keep: str = "longest",
+    vocab_size: int = 32_768,
+    val_frac: float = 0.05,
+    model: str = "tiny",
+    steps: int = 300,
+    shard_mb: float = 32.0,
+) -> Stage:
+    """FineWeb's order of work.
+
+    warcs           archives: files, globs, folders, URLs (comma-separated, or given again)
+    language        the language to keep, as ISO 639-1
+    language_score  how sure the language model must be, 0 to 1
+    language_model  a fastText model; "" looks in the cache, then downloads, then falls back on a built-in detector
+    engine          text extraction: resiliparse, resiliparse-all
+    similarity      Jaccard index of word 5-grams from which two documents are copies
+    keep            which copy stays: longest, newest, first
+    vocab_size      entries of the tokenizer
+    val_frac        share of hosts held out for validation, 0 to 1
+    model           shape of the model: tiny, nano-25m, gpt2-124m
+    steps           optimizer steps
+    shard_mb        megabytes of archive a task reads
+    """
+    pages = Extract(find_inputs(warcs, shard_mb), engine)
+
+    gate_scores = Score(pages, (languages.find_model(language_model or None),), name="gate_scores")
+    wanted = (
+        Rule("language", "language", language, language, source="FineWeb: one language a data set"),
+        Rule("language_score", "language_score", low=language_score, source="FineWeb: .65"),
+    )
+    documents = Materialize(pages, Decide(gate_scores, wanted, name="gate"))
+
+    scores = Score(documents, (gopher.GopherQuality(),))
+    decisions = Decide(scores, gopher.RULES)
+
+    signatures = Signatures(documents, MinHash(ngram=5, bands=14, rows=8))
+    clusters = Clusters(Edges(documents, Candidates(signatures), similarity))
+    keepers = Keepers(signatures, decisions, clusters, keep)
+    corpus = Corpus(documents, decisions, keepers, masks=(EmailMask(),))
+
+    tokenizer = TrainTokenizer(corpus, vocab_size)
+    tokens = Tokens(corpus, tokenizer, val_frac)
+    recipe = preset(model)
+    shape = replace(recipe.model, vocab_size=vocab_size)
+    training = replace(recipe.train, steps=steps, warmup_steps=min(recipe.train.warmup_steps, steps))
+    return Train(tokens, tokenizer, shape, training)

@@ -1,0 +1,116 @@
+"""Publishing, manifests, aligned reading."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from textmill import schema, storage
+from textmill.errors import InputError, InvariantError
+
+SCHEMA = pa.schema([pa.field("doc_id", pa.uint64(), nullable=False), pa.field("n", pa.int64(), nullable=False)])
+
+
+def rows(*ids: int) -> pa.Table:
+    return pa.table({"doc_id": pa.array(ids, pa.uint64()), "n": pa.array(ids, pa.int64())}, schema=SCHEMA)
+
+
+def write(path: Path, *groups: tuple[int, ...]) -> str:
+    with storage.TableWriter(path, SCHEMA) as writer:
+        for group in groups:
+            writer.write(rows(*group))
+    return str(path)
+
+
+def publish(folder: Path, scratch: Path, content: bytes, fingerprint: str = "f" * 16) -> storage.Manifest:
+    file = scratch / "00000.bin"
+    file.write_bytes(content)
+    outputs = storage.describe({"00000.bin": file}, {"00000.bin": 1})
+    manifest = storage.Manifest("stage", fingerprint, "00000", outputs, {"rows_in": 1})
+    storage.publish_task(str(folder), manifest, {"00000.bin": file})
+    return manifest
+
+
+def test_a_published_task_is_read_back(tmp_path: Path) -> None:
+    manifest = publish(tmp_path / "out", tmp_path, b"abc")
+    assert storage.read_manifest(str(tmp_path / "out"), "00000", "f" * 16) == manifest
+    assert storage.manifests(str(tmp_path / "out")) == {"00000": manifest}
+
+
+def test_without_its_data_a_manifest_does_not_count(tmp_path: Path) -> None:
+    publish(tmp_path / "out", tmp_path, b"abc")
+    (tmp_path / "out" / "00000.bin").write_bytes(b"ab")
+    assert storage.read_manifest(str(tmp_path / "out"), "00000", "f" * 16) is None
+    (tmp_path / "out" / "00000.bin").unlink()
+    assert storage.read_manifest(str(tmp_path / "out"), "00000", "f" * 16) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"outputs": 3}', b"\xff\xfe"])
+def test_a_damaged_manifest_does_not_count(tmp_path: Path, content: bytes) -> None:
+    publish(tmp_path / "out", tmp_path, b"abc")
+    Path(storage.manifest_uri(str(tmp_path / "out"), "00000")).write_bytes(content)
+    assert storage.read_manifest(str(tmp_path / "out"), "00000", "f" * 16) is None
+
+
+def test_a_manifest_of_another_fingerprint_does_not_count(tmp_path: Path) -> None:
+    publish(tmp_path / "out", tmp_path, b"abc")
+    assert storage.read_manifest(str(tmp_path / "out"), "00000", "0" * 16) is None
+
+
+def test_a_second_attempt_with_the_same_bytes_changes_nothing(tmp_path: Path) -> None:
+    publish(tmp_path / "out", tmp_path, b"abc")
+    publish(tmp_path / "out", tmp_path, b"abc")
+
+
+def test_a_second_attempt_with_other_bytes_is_a_bug(tmp_path: Path) -> None:
+    publish(tmp_path / "out", tmp_path, b"abc")
+    with pytest.raises(InvariantError, match="other bytes"):
+        publish(tmp_path / "out", tmp_path, b"abd")
+    assert (tmp_path / "out" / "00000.bin").read_bytes() == b"abc"
+
+
+def test_tables_are_read_side_by_side(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a", (1, 2), (3,)), write(tmp_path / "b", (1, 2), (3,))
+    groups = list(storage.read_aligned({a: ["n"], b: []}))
+    assert [[t.to_pydict() for t in g] for g in groups] == [
+        [{"doc_id": [1, 2], "n": [1, 2]}, {"doc_id": [1, 2]}],
+        [{"doc_id": [3], "n": [3]}, {"doc_id": [3]}],
+    ]
+
+
+@pytest.mark.parametrize("other", [((1, 3), (3,)), ((1, 2, 3),), ((1, 2),)])
+def test_tables_that_do_not_agree_are_a_bug(tmp_path: Path, other: tuple[tuple[int, ...], ...]) -> None:
+    a, b = write(tmp_path / "a", (1, 2), (3,)), write(tmp_path / "b", *other)
+    with pytest.raises(InvariantError):
+        list(storage.read_aligned({a: None, b: None}))
+
+
+def test_a_table_with_a_stray_null_or_column_is_a_bug(tmp_path: Path) -> None:
+    with storage.TableWriter(tmp_path / "a", SCHEMA) as writer:
+        with pytest.raises(InvariantError, match="null in column 'n'"):
+            writer.write(
+                pa.table({"doc_id": pa.array([1], pa.uint64()), "n": pa.array([None], pa.int64())}, schema=SCHEMA)
+            )
+        with pytest.raises(InvariantError, match="columns"):
+            writer.write(pa.table({"doc_id": pa.array([1], pa.uint64())}))
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a", (1, 2), (3,)), write(tmp_path / "b", (1, 2), (3,))
+    assert Path(a).read_bytes() == Path(b).read_bytes()
+
+
+@pytest.mark.parametrize("uri", ["simplecache::s3://a/b", "reference://x", "ssh://host/file", "github://a:b@c"])
+def test_chained_and_exotic_protocols_are_refused(uri: str) -> None:
+    with pytest.raises(InputError, match="protocol not allowed"):
+        storage.filesystem(uri)
+
+
+def test_document_ids_are_written_and_read() -> None:
+    number = schema.doc_id(3, 4096, 2)
+    assert (schema.file_number(number), number & 0xFFFFFFFF) == (3, 258)
+    assert schema.read_doc_id(schema.show_doc_id(number)) == number
+    assert schema.read_doc_id(str(number)) == number
+    assert [schema.read_doc_id(text) for text in ("http://a/", "x", "-1", "1:2:3", "", str(1 << 64))] == [None] * 6

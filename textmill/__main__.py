@@ -1,0 +1,7 @@
+"""``python -m textmill``."""
+
+import sys
+
+from textmill.cli import main
+
+sys.exit(main())

@@ -1,0 +1,246 @@
+"""The command line: parsing and printing, nothing else. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textmill import __version__
+from textmill.errors import EnvironmentFault, InputError, InvariantError, UserError
+
+if TYPE_CHECKING:
+    from textmill.pipeline.stage import Stage
+    from textmill.pipeline.workspace import Run, Workspace
+
+DESCRIPTION = "Web crawls in; training data, a report that explains every decision, and a trained model out."
+EXAMPLES = """\
+examples:
+  textmill demo                                            a synthetic crawl, the whole pipeline, a report; minutes
+  textmill run common_crawl --set warcs='crawl/*.warc.gz'  the same on archives of yours
+  textmill run common_crawl --set warcs=a.warc.gz --to decisions
+  textmill report work                                     what each filter did, as a table
+  textmill explain work https://example.org/page           why this page was kept or dropped
+"""
+RUN_EXAMPLES = """\
+examples:
+  textmill run common_crawl --set warcs=crawl/ --set language=de --out work
+  textmill run common_crawl --set warcs=a.warc.gz --set gopher_words.low=30     another bound: only decisions rerun
+  textmill run common_crawl --set warcs=a.warc.gz --to corpus --workers 8
+  textmill run my_dag.py:variant --set warcs=a.warc.gz --scheduler tcp://10.0.0.1:8786
+  textmill run common_crawl --help-dag                                          the parameters of a DAG
+"""
+SHOW_EXAMPLES = """\
+examples:
+  textmill show work pages -n 5
+  textmill show work scores --where "gopher_n_words < 50 and gopher_alpha_word_frac > 0.9"
+  textmill show work pages --where "status == 'bad_charset' or host == 'a.example'"
+"""
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status: 0 done, 1 a bug, 2 a mistake or a lack, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(format="textmill: %(message)s", level=logging.WARNING)
+    try:
+        options.command(options)
+    except (UserError, EnvironmentFault) as error:
+        print(f"textmill: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except InvariantError as error:
+        logging.exception("this is a bug in textmill: %s", error)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe has gone; nothing is left to say
+        return 1
+    except KeyboardInterrupt:
+        print("\ntextmill: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("textmill", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=raw)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    demo = commands.add_parser("demo", help="make a synthetic crawl and run everything on it")
+    demo.add_argument("--out", default="textmill-demo", help="folder for everything (default: %(default)s)")
+    demo.add_argument("--pages", type=int, default=3000, help="pages of the crawl (default: %(default)s)")
+    _add_run_options(demo)
+    demo.set_defaults(command=_demo)
+
+    run = commands.add_parser("run", help="run a DAG", epilog=RUN_EXAMPLES, formatter_class=raw)
+    plan = commands.add_parser("plan", help="show what a run would do, and what is there already")
+    for command in (run, plan):
+        command.add_argument("dag", metavar="DAG", help="its name, or FILE.py, or FILE.py:FUNCTION")
+        command.add_argument("--out", default="work", help="workspace folder or URL (default: %(default)s)")
+        command.add_argument("--help-dag", action="store_true", help="show the parameters of the DAG and stop")
+        _add_run_options(command)
+    run.set_defaults(command=_run)
+    plan.set_defaults(command=_plan)
+
+    report = commands.add_parser("report", help="what each stage and each rule did")
+    report.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
+    report.add_argument("--html", metavar="FILE", help="write the page with plots to FILE")
+    report.add_argument("--json", action="store_true", help="print everything as JSON")
+    report.set_defaults(command=_report)
+
+    explain = commands.add_parser("explain", help="everything that is known about one page")
+    explain.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
+    explain.add_argument("page", metavar="URL_OR_ID", help="its URL, or its document id")
+    explain.set_defaults(command=_explain)
+
+    show = commands.add_parser("show", help="rows of a table", epilog=SHOW_EXAMPLES, formatter_class=raw)
+    show.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
+    show.add_argument("table", metavar="TABLE", help="pages, documents, scores, decisions, clusters, corpus, ...")
+    show.add_argument("-n", type=int, default=10, help="rows at most (default: %(default)s)")
+    show.add_argument("--where", metavar="EXPRESSION", help="only rows for which it is true")
+    show.set_defaults(command=_show)
+
+    train = commands.add_parser("train", help="train a model on the tokens of a run, or on a folder of shards")
+    train.add_argument("source", metavar="RUN_OR_SHARDS", help="workspace, WORKSPACE:NAME, or a folder of token shards")
+    train.add_argument("--out", default="model", help="folder for checkpoint and log (default: %(default)s)")
+    train.add_argument("--model", default="tiny", help="shape: tiny, nano-25m, gpt2-124m (default: %(default)s)")
+    train.add_argument("--steps", type=int, default=300, help="optimizer steps (default: %(default)s)")
+    train.set_defaults(command=_train)
+
+    version = commands.add_parser("version", help="versions of textmill and of what shapes its output")
+    version.set_defaults(command=_version)
+    return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a parameter, or REASON.low"
+    )
+    parser.add_argument("--to", metavar="TABLE", help="stop after this table (pages, documents, ..., tokens, model)")
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one a core)")
+    who.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster that exists: tcp://HOST:PORT")
+    who.add_argument("--serial", action="store_true", help="everything in this process")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value}: must be at least 1")
+    return value
+
+
+def _run(options: argparse.Namespace) -> None:
+    from textmill.pipeline import dag as dags
+
+    dag = dags.load_dag(options.dag)
+    if options.help_dag:
+        print((dag.__doc__ or "").strip())
+        return
+    values, bounds = dags.parse_settings(dag, options.settings)
+    workspace, run = _execute(options, dags.build(dag, values, bounds), dag.__name__)
+    print(f"run {run.name} in {workspace.root}; see `textmill report {workspace.root}`")
+
+
+def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple[Workspace, Run]:
+    """Run ``target`` as the options say, with progress on the terminal."""
+    from textmill.pipeline import dag as dags
+    from textmill.pipeline.executors import make_executor
+    from textmill.pipeline.runner import run_pipeline
+    from textmill.pipeline.workspace import Workspace, new_run
+    from textmill.terminal import RunProgress
+
+    target = dags.cut(target, options.to) if options.to else target
+    workspace = Workspace(options.out)
+    workspace.create()
+    executor = make_executor(options.workers, options.scheduler, options.serial)
+    try:
+        with workspace.locked(), RunProgress() as progress:
+            run = new_run(dag_name, options.settings, target)
+            run = run_pipeline(run, target, workspace, executor, progress)
+    finally:
+        executor.close()
+    if not progress.n_executed:
+        print("everything is there already; nothing was executed")
+    return workspace, run
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from textmill.pipeline import dag as dags
+    from textmill.pipeline.runner import missing_shards
+    from textmill.pipeline.workspace import Workspace
+    from textmill.terminal import console, table
+
+    dag = dags.load_dag(options.dag)
+    if options.help_dag:
+        print((dag.__doc__ or "").strip())
+        return
+    values, bounds = dags.parse_settings(dag, options.settings)
+    target = dags.build(dag, values, bounds)
+    target = dags.cut(target, options.to) if options.to else target
+    workspace = Workspace(options.out)
+    rows = []
+    for stage in target.ancestry():
+        n_shards, n_missing = len(stage.shards()), len(missing_shards(stage, workspace))
+        does = "nothing: there already" if not n_missing else f"run {n_missing} of {n_shards}"
+        rows.append([stage.name, type(stage).__name__, n_shards, does, stage.folder])
+    console().print(table(f"plan for {workspace.root}", ["stage", "class", "tasks", "would", "folder"], rows))
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from textmill.demo import run_demo
+
+    run_demo(options, _execute)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from textmill.pipeline.account import account_of
+    from textmill.pipeline.report import print_report, write_html
+    from textmill.pipeline.workspace import open_run
+    from textmill.storage import to_json
+
+    account = account_of(*open_run(options.run))
+    if options.json:
+        sys.stdout.write(to_json(account))
+    elif options.html:
+        write_html(account, options.html)
+        print(f"wrote {options.html}")
+    else:
+        print_report(account)
+
+
+def _explain(options: argparse.Namespace) -> None:
+    from textmill.pipeline.explain import explain
+    from textmill.pipeline.workspace import open_run
+
+    workspace, run = open_run(options.run)
+    for line in explain(workspace, run, options.page):
+        print(line)
+
+
+def _show(options: argparse.Namespace) -> None:
+    from textmill.pipeline.query import rows_where
+    from textmill.pipeline.workspace import open_run
+    from textmill.terminal import print_rows
+
+    if options.n < 0:
+        raise UserError(f"-n {options.n}: must not be negative")
+    workspace, run = open_run(options.run)
+    rows = rows_where(workspace, run, options.table, options.where, options.n)
+    print_rows(rows, f"{options.table} of {run.name}")
+
+
+def _train(options: argparse.Namespace) -> None:
+    raise InputError("not yet")
+
+
+def _version(options: argparse.Namespace) -> None:
+    from textmill.pipeline.workspace import versions
+
+    for name, version in {"textmill": __version__, **versions()}.items():
+        print(f"{name} {version}")

@@ -1,0 +1,1 @@
+"""From archives to a corpus: reading, extraction, stages, the runner and its reports."""

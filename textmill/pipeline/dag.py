@@ -1,0 +1,169 @@
+"""DAGs: Python functions that return their last stage, and whose parameters are the knobs.
+
+A DAG is found by name (those that come with textmill) or by path (``my.py``, or ``my.py:function``). Its parameters
+are set from the command line by name; ``REASON.low=VALUE`` and ``REASON.high=VALUE`` set the bound of a rule.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from textmill.errors import InputError, UnknownNameError, UserError
+from textmill.pipeline.stage import Stage
+from textmill.pipeline.stages import Decide
+
+Dag = Callable[..., Stage]
+BOUNDS = ("low", "high")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One knob of a DAG."""
+
+    name: str
+    kind: Any
+    default: Any
+
+
+def load_dag(address: str) -> Dag:
+    """The DAG that ``address`` names. Errors: `UnknownNameError`, `InputError`."""
+    path, _, function = address.partition(":")
+    if path.endswith(".py"):
+        module = _load_file(Path(path))
+        name = function or Path(path).stem
+        candidates = [n for n, value in vars(module).items() if inspect.isfunction(value) and not n.startswith("_")]
+    else:
+        if address not in dag_names():
+            raise UnknownNameError("DAG", address, dag_names())
+        module, name, candidates = importlib.import_module(f"textmill.dags.{address}"), address, [address]
+    if name not in candidates:
+        raise UnknownNameError(f"function in {path}:", name, candidates)
+    return typing.cast(Dag, getattr(module, name))
+
+
+def dag_names() -> list[str]:
+    """Names of the DAGs that come with textmill."""
+    import textmill.dags
+
+    return sorted(module.name for module in pkgutil.iter_modules(textmill.dags.__path__))
+
+
+def parameters(dag: Dag) -> dict[str, Parameter]:
+    """The knobs of a DAG, by name."""
+    kinds = typing.get_type_hints(dag)
+    signature = inspect.signature(dag).parameters.values()
+    return {p.name: Parameter(p.name, kinds[p.name], p.default) for p in signature}
+
+
+def parse_settings(dag: Dag, settings: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+    """Split ``NAME=VALUE`` texts into parameters of the DAG and bounds of rules (reason -> bound -> text).
+
+    A parameter that holds several values takes them comma-separated, or given again.
+    Errors: `UserError` for a text without "=", an unknown name, or a value of the wrong type.
+    """
+    known = parameters(dag)
+    values: dict[str, Any] = {}
+    bounds: dict[str, dict[str, str]] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise UserError(f"--set {setting}: write it as NAME=VALUE")
+        reason, _, bound = name.rpartition(".")
+        if reason and bound in BOUNDS:
+            bounds.setdefault(reason, {})[bound] = text
+        elif name not in known:
+            raise UnknownNameError("parameter", name, known)
+        else:
+            value = _convert(known[name], text)
+            several = isinstance(value, tuple) and name in values
+            values[name] = values[name] + value if several else value
+    return values, bounds
+
+
+def build(dag: Dag, values: Mapping[str, Any], bounds: Mapping[str, Mapping[str, str]]) -> Stage:
+    """The pipeline of a DAG with its parameters set and the bounds of its rules changed."""
+    missing = [
+        p.name for p in parameters(dag).values() if p.default is inspect.Parameter.empty and p.name not in values
+    ]
+    if missing:
+        raise UserError(f"{dag.__name__} needs a value for: {', '.join(missing)} (--set {missing[0]}=...)")
+    target = dag(**values)
+    if not isinstance(target, Stage):
+        raise UserError(f"DAG {dag.__name__!r} returned {type(target).__name__}, not a stage")
+    return _with_bounds(target, bounds) if bounds else target
+
+
+def cut(target: Stage, name: str) -> Stage:
+    """The part of a pipeline that makes the table ``name``. Errors: `UnknownNameError`."""
+    stages = {stage.name: stage for stage in target.ancestry()}
+    if name not in stages:
+        raise UnknownNameError("stage", name, stages)
+    return stages[name]
+
+
+def _with_bounds(target: Stage, bounds: Mapping[str, Mapping[str, str]]) -> Stage:
+    decides = [stage for stage in target.ancestry() if isinstance(stage, Decide)]
+    reasons = [rule.reason for stage in decides for rule in stage.rules]
+    for reason in bounds:
+        if reason not in reasons:
+            raise UnknownNameError("rule", reason, reasons)
+
+    def change(stage: Stage) -> Stage:
+        if not isinstance(stage, Decide):
+            return stage
+        rules = [replace(rule, **_parse_bounds(rule.reason, bounds.get(rule.reason, {}))) for rule in stage.rules]
+        return replace(stage, rules=tuple(rules))
+
+    return target.rebuild(change)
+
+
+def _parse_bounds(reason: str, texts: Mapping[str, str]) -> dict[str, float | str | None]:
+    return {bound: _parse_bound(reason, bound, text) for bound, text in texts.items()}
+
+
+def _parse_bound(reason: str, bound: str, text: str) -> float | None:
+    if text in ("", "none"):
+        return None
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise UserError(f"--set {reason}.{bound}={text}: not a number (or 'none' for no bound)") from error
+    if value != value:
+        raise UserError(f"--set {reason}.{bound}={text}: not a number")
+    return value
+
+
+def _convert(parameter: Parameter, text: str) -> Any:
+    kind = parameter.kind
+    try:
+        if kind is bool:
+            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
+        if typing.get_origin(kind) is tuple:
+            item = typing.get_args(kind)[0]
+            return tuple(item(part) for part in text.split(",") if part)
+        return kind(text)
+    except (ValueError, KeyError) as error:
+        wanted = getattr(kind, "__name__", str(kind))
+        raise UserError(f"--set {parameter.name}={text}: {text!r} is not a value of type {wanted}") from error
+
+
+def _load_file(path: Path) -> Any:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise InputError(f"{path}: line {error.lineno}: {error.msg}") from error
+    return module

@@ -1,0 +1,215 @@
+"""One HTTP response as an archive stores it: status, headers, and the body with its encodings undone, within bounds.
+
+Written for what crawls hold (RFC 9112 is the intent, not the limit): bare LF line ends, folded header lines, lines that
+are no fields, no status line at all (HTTP/0.9, taken as 200), bodies whose labels lie. A label that the bytes
+contradict counts as "identity": Common Crawl, for one, stores decoded bodies. A gzip body without its label is known
+by its magic. Of several gzip members, the first counts.
+
+A body cut short by the crawler is kept as far as it goes; a corrupt one is an error. Brotli and zstd report both alike,
+so there, what came before the fault is kept. Memory is bounded by `MAX_BODY_BYTES`, whatever the body expands to.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from fastwarc.stream_io import BrotliReader, ZstdReader
+
+MAX_HEADER_BYTES = 64 << 10
+MAX_BODY_BYTES = 16 << 20
+MAX_RATIO = 200  # a body that expands further is a bomb; HTML of templates reaches some 30
+RATIO_FREE_BYTES = 1 << 20  # up to this size any ratio is harmless
+MAX_COMPRESSIONS = 2
+STEP_BYTES = 64 << 10
+
+HEADER_END = re.compile(rb"\r?\n\r?\n")
+_FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE)
+_CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\n]{0,4096})?\r?\n")
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # never in text of an ASCII-compatible charset
+
+Fault = Literal["", "bad_header", "bad_encoding", "unsupported_encoding", "too_large"]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A decoded response. With an ``error``, the body is empty."""
+
+    status: int  # 0 when the status line has no number
+    content_type: str  # media type in lower case, without parameters; "" when missing
+    charset: str  # as declared in the header; "" when missing
+    headers: dict[str, str]  # lower-case names; the first of equal names
+    body: bytes
+    error: Fault
+
+
+class _TooLargeError(Exception):
+    """The body expands beyond its bound."""
+
+
+class _BadEncodingError(Exception):
+    """The body is not what its label says, and is no plain text either."""
+
+
+def read_fields(lines: bytes) -> dict[str, str]:
+    """Header fields of HTTP and WARC: lower-case names, folded lines joined, lines without a colon ignored.
+
+    The first of equal names counts. Values are UTF-8 where they can be, else Latin-1.
+    """
+    unfolded: list[bytes] = []
+    for line in lines.split(b"\n"):
+        if line[:1] in (b" ", b"\t") and unfolded:
+            unfolded[-1] += b" " + line.strip()
+        else:
+            unfolded.append(line)
+    fields: dict[str, str] = {}
+    for line in unfolded:
+        name, colon, value = line.partition(b":")
+        if colon:
+            fields.setdefault(_to_text(name).strip().lower(), _to_text(value).strip())
+    return fields
+
+
+def media_type(content_type: str) -> tuple[str, str]:
+    """Media type (lower case) and charset of a Content-Type value, each "" when missing."""
+    charset = _CHARSET.search(content_type)
+    return content_type.partition(";")[0].strip().lower(), charset.group(1) if charset else ""
+
+
+def read_response(block: bytes) -> Response:
+    """Decode one response. ``block`` is a whole HTTP message. Never raises; see `Response.error`."""
+    head = _split_head(block)
+    if head is None:
+        return Response(0, "", "", {}, b"", "bad_header")
+    status, headers, body = head
+    content_type, charset = media_type(headers.get("content-type", ""))
+    error: Fault = ""
+    codings = _codings(headers)
+    if len([c for c in codings if c != "chunked"]) > MAX_COMPRESSIONS:
+        error = "unsupported_encoding"
+    else:
+        try:
+            body = _decode(body, codings)
+        except _TooLargeError:
+            error = "too_large"
+        except _BadEncodingError:
+            error = "bad_encoding"
+    return Response(status, content_type, charset, headers, b"" if error else body, error)
+
+
+def _to_text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _split_head(block: bytes) -> tuple[int, dict[str, str], bytes] | None:
+    """Status, headers and raw body, or None when there is no readable header."""
+    if not block.startswith(b"HTTP/") and not _FIELD.match(block):
+        return (200, {}, block) if block else None  # HTTP/0.9 knows no header, and no failure
+    end = HEADER_END.search(block, 0, MAX_HEADER_BYTES)
+    if end is None:
+        return None
+    first_line, _, rest = block[: end.start()].partition(b"\n")
+    if not block.startswith(b"HTTP/"):
+        return 200, read_fields(block[: end.start()]), block[end.end() :]
+    code = re.match(rb"HTTP/\S*\s+(\d{3})(?!\d)", first_line)
+    return int(code.group(1)) if code else 0, read_fields(rest), block[end.end() :]
+
+
+def _codings(headers: dict[str, str]) -> list[str]:
+    """What was applied to the body, in order: content codings, then transfer codings."""
+    labels = f"{headers.get('content-encoding', '')},{headers.get('transfer-encoding', '')}".lower().split(",")
+    known = {"x-gzip": "gzip"}
+    codings = [known.get(label.strip(), label.strip()) for label in labels]
+    return [coding for coding in codings if coding == "chunked" or coding in _DECODERS]
+
+
+def _decode(body: bytes, codings: list[str]) -> bytes:
+    """``body`` with ``codings`` undone, the last one first."""
+    for coding in reversed(codings):
+        body = _unchunk(body) if coding == "chunked" else _decompress(body, coding)
+    if body.startswith(b"\x1f\x8b\x08") and "gzip" not in codings:
+        body = _decompress(body, "gzip")
+    if len(body) > MAX_BODY_BYTES:
+        raise _TooLargeError
+    return body
+
+
+def _decompress(body: bytes, coding: str) -> bytes:
+    """``body`` with one compression undone; ``body`` itself when it is empty or text, whatever its label."""
+    limit = min(MAX_BODY_BYTES, max(RATIO_FREE_BYTES, MAX_RATIO * len(body)))
+    if not body or not _BINARY.search(body, 0, 512):
+        return body
+    pieces = []
+    n_bytes = 0
+    try:
+        for piece in _DECODERS[coding](body):
+            pieces.append(piece)
+            n_bytes += len(piece)
+            if n_bytes > limit:
+                raise _TooLargeError
+    except zlib.error as error:
+        raise _BadEncodingError from error
+    except OSError as error:  # brotli and zstd: corrupt, or only cut short
+        if not n_bytes:
+            raise _BadEncodingError from error
+    return b"".join(pieces)
+
+
+def _inflate(body: bytes, wbits: int) -> Iterator[bytes]:
+    """The first member only; what follows it is left out."""
+    inflater = zlib.decompressobj(wbits)
+    for start in range(0, len(body), STEP_BYTES):
+        if inflater.eof:
+            break
+        yield inflater.decompress(body[start : start + STEP_BYTES], MAX_BODY_BYTES + 1)
+
+
+def _inflate_gzip(body: bytes) -> Iterator[bytes]:
+    return _inflate(body, 31)
+
+
+def _inflate_deflate(body: bytes) -> Iterator[bytes]:
+    """RFC 9110 asks for the zlib wrapper; many servers send bare deflate."""
+    wrapped = body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+    return _inflate(body, 15 if wrapped else -15)
+
+
+def _read_brotli(body: bytes) -> Iterator[bytes]:
+    reader = BrotliReader(io.BytesIO(body))
+    return iter(lambda: reader.read(STEP_BYTES), b"")
+
+
+def _read_zstd(body: bytes) -> Iterator[bytes]:
+    reader = ZstdReader(io.BytesIO(body))
+    return iter(lambda: reader.read(STEP_BYTES), b"")
+
+
+_DECODERS: dict[str, Callable[[bytes], Iterator[bytes]]] = {
+    "gzip": _inflate_gzip,
+    "deflate": _inflate_deflate,
+    "br": _read_brotli,
+    "zstd": _read_zstd,
+}
+
+
+def _unchunk(body: bytes) -> bytes:
+    """Chunks joined, as far as they are well formed; ``body`` itself when it does not begin with a chunk."""
+    size_line = _CHUNK_SIZE.match(body)
+    if size_line is None:
+        return body
+    chunks = []
+    while size_line and (n_bytes := int(size_line.group(1), 16)):
+        start = size_line.end()
+        chunks.append(body[start : start + n_bytes])
+        after = start + n_bytes
+        after += 2 if body.startswith(b"\r\n", after) else 1
+        size_line = _CHUNK_SIZE.match(body, after)
+    return b"".join(chunks)

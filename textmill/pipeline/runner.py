@@ -1,0 +1,183 @@
+"""The engine: run the stages of a pipeline, skipping whatever is there already.
+
+For each stage, in the order of the data: list its shards, keep those whose manifest is complete, hand the rest to an
+executor, and check that nothing vanished. The unit of work, `run_task`, is the same function on every executor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from textmill import storage
+from textmill.errors import EnvironmentFault, InvariantError, TextmillError
+from textmill.pipeline.stage import Result, Stage, Task
+from textmill.pipeline.workspace import Run, Workspace
+
+ShardReport = dict[str, float]  # integers and seconds by name; adding two reports merges them
+
+
+@dataclass(frozen=True)
+class TaskAddress:
+    """All that a worker is told: where the stage is described, and which shard to do. Under 1 KB."""
+
+    workspace: str
+    folder: str
+    shard: str
+
+
+class Executor(Protocol):
+    """Runs `run_task` for each address, anywhere, in any order."""
+
+    def run(self, tasks: Iterable[TaskAddress]) -> Iterator[tuple[TaskAddress, ShardReport]]: ...
+
+    def close(self) -> None: ...
+
+
+class Progress(Protocol):
+    """What wants to know how far the run is. All methods are called in the driver."""
+
+    def start(self, stage: Stage, n_shards: int, n_done: int) -> None: ...
+
+    def advance(self, stage: Stage, report: ShardReport) -> None: ...
+
+    def inside(self, stage: Stage, done: int, total: int, note: str) -> None: ...
+
+    def finish(self, stage: Stage, totals: Mapping[str, int], n_run: int, seconds: float) -> None: ...
+
+
+def run_pipeline(run: Run, target: Stage, workspace: Workspace, executor: Executor, progress: Progress) -> Run:
+    """Bring every stage that ``target`` needs up to date, and record the run.
+
+    Errors: whatever a task raises, after the tasks that were under way; everything finished stays finished.
+    """
+    for stage in target.ancestry():
+        if missing_shards(stage, workspace):
+            stage.preflight(workspace.root)
+    workspace.save_run(run)
+    for stage in target.ancestry():
+        began = time.monotonic()
+        n_run, totals = _run_stage(stage, workspace, executor, progress)
+        seconds = time.monotonic() - began
+        if n_run:
+            run = replace(run, seconds=run.seconds | {stage.name: round(seconds, 3)})
+        progress.finish(stage, totals, n_run, seconds)
+    run = replace(run, finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    workspace.save_run(run)
+    return run
+
+
+def missing_shards(stage: Stage, workspace: Workspace) -> list[str]:
+    """The shards of a stage that have no complete output."""
+    folder = workspace.folder(stage)
+    return [shard for shard in stage.shards() if storage.read_manifest(folder, shard, stage.fingerprint) is None]
+
+
+def _run_stage(
+    stage: Stage, workspace: Workspace, executor: Executor, progress: Progress
+) -> tuple[int, Mapping[str, int]]:
+    """Returns the number of tasks run, and the stage's counts added up."""
+    todo = missing_shards(stage, workspace)
+    n_shards = len(stage.shards())
+    progress.start(stage, n_shards, n_shards - len(todo))
+    if todo:
+        workspace.save_stage(stage)
+        addresses = [TaskAddress(workspace.root, stage.folder, shard) for shard in todo]
+        here = _run_here(addresses, functools.partial(progress.inside, stage))
+        for _, report in here if stage.in_driver else executor.run(addresses):
+            progress.advance(stage, report)
+    totals = _check_stage(stage, workspace)
+    if todo:
+        storage.write_json(dict(totals), storage.join(workspace.folder(stage), "_SUCCESS"))
+    return len(todo), totals
+
+
+def _run_here(
+    addresses: Iterable[TaskAddress], inside: Callable[[int, int, str], None]
+) -> Iterator[tuple[TaskAddress, ShardReport]]:
+    for address in addresses:
+        yield address, run_task(address, inside)
+
+
+def _check_stage(stage: Stage, workspace: Workspace) -> Mapping[str, int]:
+    """The stage's counts added up. Errors: `InvariantError` if a shard is missing or a row vanished between stages."""
+    folder = workspace.folder(stage)
+    totals: Counter[str] = Counter()
+    for shard in stage.shards():
+        manifest = storage.read_manifest(folder, shard, stage.fingerprint)
+        if manifest is None:
+            raise InvariantError(f"{stage.folder}/{shard}: finished, but its output is not there in full")
+        totals.update(manifest.counts)
+    for parent in list(stage.inputs.values())[:1]:
+        sent = storage.read_json(storage.join(workspace.folder(parent), "_SUCCESS")).get("rows_out")
+        if "rows_in" in totals and sent is not None and totals["rows_in"] != sent:
+            raise InvariantError(f"{stage.folder}: {parent.name} sent {sent} rows, {totals['rows_in']} came in")
+    return totals
+
+
+def run_task(address: TaskAddress, inside: Callable[[int, int, str], None] | None = None) -> ShardReport:
+    """Do one shard and publish it, or find that it is there. Safe to run twice, at once, or to kill at any moment."""
+    stage = _load_stage(address.workspace, address.folder)
+    folder = storage.join(address.workspace, address.folder)
+    began, cpu_began = time.monotonic(), time.process_time()
+    if storage.read_manifest(folder, address.shard, stage.fingerprint) is None:
+        with storage.scratch(address.workspace) as scratch, _named(address):
+            task = Task(address.workspace, address.shard, scratch, inside or (lambda *_: None))
+            result = stage.run_shard(task)
+            _check_counts(address, result.counts)
+            _publish(stage, folder, address.shard, result)
+    manifest = storage.load_manifest(storage.manifest_uri(folder, address.shard))
+    report: ShardReport = {
+        "n_bytes_out": sum(output.n_bytes for output in manifest.outputs.values()),
+        "wall_s": round(time.monotonic() - began, 3),
+        "cpu_s": round(time.process_time() - cpu_began, 3),
+    }
+    storage.write_json(report, storage.join(folder, f"{address.shard}.stats.json"))
+    return report | {name: manifest.counts[name] for name in ("rows_in", "rows_out") if name in manifest.counts}
+
+
+def _publish(stage: Stage, folder: str, shard: str, result: Result) -> None:
+    outputs = storage.describe(result.files, result.rows)
+    counts = {name: int(n) for name, n in sorted(result.counts.items())}
+    manifest = storage.Manifest(stage.name, stage.fingerprint, shard, outputs, counts, result.meta)
+    storage.publish_task(folder, manifest, result.files)
+
+
+def _check_counts(address: TaskAddress, counts: Mapping[str, int]) -> None:
+    """Rows in = rows out + removed by reason, for every task, in production."""
+    if "rows_in" not in counts:
+        return
+    removed = sum(n for name, n in counts.items() if name.startswith("removed_"))
+    if counts["rows_in"] != counts["rows_out"] + removed:
+        raise InvariantError(
+            f"{address.folder}/{address.shard}: {counts['rows_in']} rows in, "
+            f"{counts['rows_out']} out, {removed} removed: {counts['rows_in'] - counts['rows_out'] - removed} vanished"
+        )
+
+
+@contextlib.contextmanager
+def _named(address: TaskAddress) -> Iterator[None]:
+    """Say in which task an unexpected exception happened; a full disk is the machine's fault."""
+    try:
+        yield
+    except TextmillError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise EnvironmentFault(f"{address.workspace}: no space left; free some and run again") from error
+        error.add_note(f"in stage {address.folder}, shard {address.shard}")
+        raise
+    except Exception as error:
+        error.add_note(f"in stage {address.folder}, shard {address.shard}")
+        raise
+
+
+@functools.lru_cache(maxsize=16)
+def _load_stage(workspace: str, folder: str) -> Stage:
+    return Workspace(workspace).load_stage(folder)

@@ -1,0 +1,33 @@
+"""The stages, in the order in which data flows through them.
+
+pages       Extract                                archives -> a row for every candidate record
+scores      Score, Decide, Materialize             measure, judge, drop
+duplicates  Signatures, Candidates, Edges,
+            Clusters, Keepers                      who is whose copy, and who stays
+corpus      Corpus                                 the kept documents, personal data masked
+tokens      TrainTokenizer, Tokens                 text -> token shards
+model       Train                                  token shards -> a model
+"""
+
+from textmill.pipeline.stages.corpus import Corpus
+from textmill.pipeline.stages.duplicates import Candidates, Clusters, Edges, Keepers, Signatures
+from textmill.pipeline.stages.model import Train
+from textmill.pipeline.stages.pages import Extract
+from textmill.pipeline.stages.scores import Decide, Materialize, Score
+from textmill.pipeline.stages.tokens import Tokens, TrainTokenizer
+
+__all__ = [
+    "Candidates",
+    "Clusters",
+    "Corpus",
+    "Decide",
+    "Edges",
+    "Extract",
+    "Keepers",
+    "Materialize",
+    "Score",
+    "Signatures",
+    "Tokens",
+    "Train",
+    "TrainTokenizer",
+]

@@ -1,0 +1,58 @@
+"""The last stage: a model trained on the token shards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from textmill import storage
+from textmill.pipeline.stage import Result, Stage, Task
+from textmill.pipeline.stages.tokens import Tokens, TrainTokenizer, load_tokenizer
+from textmill.train.config import ModelConfig, TrainConfig, require_torch
+
+SAMPLE_TOKENS = 120
+
+
+@dataclass(frozen=True)
+class Train(Stage):
+    """Pretrains a model on the whole machine. Files: ``checkpoint.pt``, ``log.jsonl``, ``summary.json``.
+
+    An interrupted training goes on from its last checkpoint.
+    """
+
+    table = "model"
+    packages = ("torch",)
+    in_driver = True
+
+    tokens: Tokens
+    tokenizer: TrainTokenizer
+    model: ModelConfig
+    training: TrainConfig
+    prompt: str = "The"
+
+    def preflight(self, workspace: str) -> None:
+        require_torch()
+
+    def shards(self) -> list[str]:
+        return ["all"]
+
+    def run_shard(self, task: Task) -> Result:
+        from textmill.tokenize.shards import TokenShards
+        from textmill.train.loop import train
+
+        shards = storage.join(task.workspace, self.tokens.folder)
+        out = task.unfinished(self)
+        result = train(
+            self.model,
+            self.training,
+            TokenShards.open(shards, "train"),
+            TokenShards.open(shards, "val"),
+            out,
+            on_step=lambda log: task.inside(log.step, self.training.steps, f"loss {log.loss:.3f}"),
+        )
+        summary = {"last": asdict(result.last), "n_parameters": result.n_parameters, "sample": self._sample(task, out)}
+        (out / "summary.json").write_text(storage.to_json(summary))
+        files = {name: out / name for name in ("checkpoint.pt", "log.jsonl", "summary.json")}
+        counts = {"n_steps": result.last.step, "n_tokens": result.last.tokens, "n_parameters": result.n_parameters}
+        return Result(files, {name: 1 for name in files}, counts)

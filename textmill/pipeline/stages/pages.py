@@ -1,0 +1,141 @@
+"""Archives to pages: a row for every candidate record, with its text or the reason why it has none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+
+from textmill import schema, storage
+from textmill.errors import WorkspaceError
+from textmill.pipeline import extract, warc
+from textmill.pipeline.inputs import ByteRange, InputFile, Inputs, check_unchanged
+from textmill.pipeline.stage import Result, Stage, Task, one_table
+
+CANDIDATES = frozenset({"response", "conversion"})  # record types that hold a page or its text
+GROUP_ROWS = 2048  # rows of a row group: the unit in which everything downstream works
+GROUP_TEXT_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Extract(Stage):
+    """Reads the records of every input file and extracts their text.
+
+    Counts, beside the rows: ``status_<status>``, ``other_<record type>`` for records that are no candidates,
+    ``html_bytes`` and ``text_bytes``, and for the bytes of the archive ``read_bytes`` and ``damaged_bytes``.
+    """
+
+    table = "pages"
+    packages = ("fastwarc", "resiliparse")
+
+    source: Inputs
+    engine: str = extract.DEFAULT_ENGINE
+
+    def preflight(self, workspace: str) -> None:
+        """Errors: `WorkspaceError` if an input is not what it was when earlier pages of this workspace were made.
+
+        One name for two contents would make the trail from a token to its record point to the wrong bytes.
+        """
+        now = {file.uri: file for file in self.source.files}
+        for folder, earlier in _earlier_inputs(workspace, self.name):
+            file = now.get(earlier.uri)
+            if file is not None and (file.n_bytes, file.version) != (earlier.n_bytes, earlier.version):
+                raise WorkspaceError(
+                    f"{file.uri}: changed since {folder} was made from it ({earlier.n_bytes} bytes then, "
+                    f"{file.n_bytes} now, or modified later); choose another --out"
+                )
+
+    def shards(self) -> list[str]:
+        return [f"{i:05d}" for i in range(len(self.source.ranges()))]
+
+    def run_shard(self, task: Task) -> Result:
+        byte_range = self.source.ranges()[int(task.shard)]
+        file = self.source.files[byte_range.file_number]
+        check_unchanged(file)
+        counts: Counter[str] = Counter(rows_in=0, rows_out=0)
+        with (
+            storage.open_read(file.uri) as stream,
+            storage.TableWriter(task.table(), schema.PAGES) as writer,
+        ):
+            events = warc.read_range(stream, byte_range.start, byte_range.end, file.n_bytes, CANDIDATES)
+            for group in _groups(self._rows(events, byte_range, counts)):
+                writer.write(pa.Table.from_pylist(group, schema.PAGES))
+        counts["rows_out"] = writer.rows
+        return one_table(writer, counts)
+
+    def _rows(
+        self, events: Iterator[warc.Item], byte_range: ByteRange, counts: Counter[str]
+    ) -> Iterator[dict[str, Any]]:
+        """One row a candidate record or damaged stretch; everything else is only counted."""
+        uri = self.source.files[byte_range.file_number].uri
+        for event in events:
+            if isinstance(event, warc.Skipped):
+                counts[f"other_{event.type}"] += 1
+                continue
+            counts["rows_in"] += 1
+            if isinstance(event, warc.Damage):
+                counts["damaged_bytes"] += event.length
+                row = _damage_row(event)
+            else:
+                row = _page_row(event, extract.extract_record(event, self.engine))
+            row["doc_id"] = schema.doc_id(byte_range.file_number, event.offset, event.index)
+            row |= {"warc_file": uri, "warc_offset": event.offset, "warc_length": event.length}
+            counts[f"status_{row['status']}"] += 1
+            counts["html_bytes"] += row["html_bytes"]
+            counts["text_bytes"] += len((row["text"] or "").encode())
+            yield row
+
+
+def _earlier_inputs(workspace: str, name: str) -> Iterator[tuple[str, InputFile]]:
+    """The input files of all earlier stages of this name, with the folder of the stage."""
+    fs, path = storage.filesystem(workspace)
+    for found in sorted(fs.glob(f"{path}/{name}-*/stage.json")):
+        folder = storage.join(workspace, found.split("/")[-2])
+        description = storage.read_json(storage.join(folder, "stage.json"))
+        for file in description["fields"]["source"]["fields"]["files"]:
+            yield folder, InputFile(**file["fields"])
+
+
+def _page_row(record: warc.Record, page: extract.Page) -> dict[str, Any]:
+    return {
+        "url": record.url,
+        "host": host_of(record.url),
+        "date": record.date,
+        "http_status": page.http_status,
+        "content_type": page.content_type,
+        "charset": page.charset,
+        "html_bytes": page.html_bytes,
+        "status": page.status,
+        "text": page.text,
+    }
+
+
+def _damage_row(damage: warc.Damage) -> dict[str, Any]:
+    empty = {"url": "", "host": "", "date": "", "content_type": "", "charset": "", "text": None}
+    return empty | {"http_status": 0, "html_bytes": 0, "status": "bad_record"}
+
+
+def host_of(url: str) -> str:
+    """The host of a URL, lower-case; "" if it has none."""
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _groups(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Cut rows into row groups of bounded rows and bytes."""
+    group: list[dict[str, Any]] = []
+    text_chars = 0
+    for row in rows:
+        group.append(row)
+        text_chars += len(row["text"] or "")
+        if len(group) == GROUP_ROWS or text_chars >= GROUP_TEXT_BYTES:
+            yield group
+            group, text_chars = [], 0
+    if group:
+        yield group

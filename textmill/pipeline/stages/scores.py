@@ -1,0 +1,169 @@
+"""Measure, judge, drop: three stages, so that a changed threshold never measures again.
+
+Score and Decide keep every row, in the order of their input. Only Materialize drops rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from textmill import schema, storage
+from textmill.errors import InvariantError, UnknownNameError
+from textmill.filters.base import Rule, Scorer
+from textmill.pipeline.stage import Result, Stage, Task, one_table
+from textmill.text import Documents
+
+DOC_ID = pa.field("doc_id", pa.uint64(), nullable=False)
+# A document is a page that passed the gates; it always has text, so its status is known.
+DOCUMENTS = pa.schema(
+    [f for f in schema.PAGES if f.name not in ("status", "text")]
+    + [pa.field("text", pa.large_string(), nullable=False)]
+)
+
+
+@dataclass(frozen=True)
+class Score(Stage):
+    """Runs scorers over pages or documents. A page without text is scored as an empty text."""
+
+    table = "scores"
+    packages = ("fasttext-numpy2-wheel", "resiliparse", "numba")
+
+    documents: Stage
+    scorers: tuple[Scorer, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Schema of its table."""
+        return pa.schema([DOC_ID, *(field.with_nullable(False) for s in self.scorers for field in s.columns)])
+
+    def shards(self) -> list[str]:
+        return self.documents.shards()
+
+    def run_shard(self, task: Task) -> Result:
+        source = {task.file(self.documents, task.shard): ["url", "text"]}
+        with storage.TableWriter(task.table(), self.schema) as writer:
+            for (table,) in storage.read_aligned(source):
+                documents = Documents(table)
+                arrays = [array for scorer in self.scorers for array in _checked(scorer, documents)]
+                writer.write(pa.table([table["doc_id"].combine_chunks(), *arrays], schema=self.schema))
+        return one_table(writer, {"rows_in": writer.rows, "rows_out": writer.rows})
+
+
+def _checked(scorer: Scorer, documents: Documents) -> list[pa.Array]:
+    """The scorer's columns. Errors: `InvariantError` for a wrong length, a wrong type, a null or a NaN."""
+    arrays = scorer.score(documents)
+    for array, field in zip(arrays, scorer.columns, strict=True):
+        where = f"{type(scorer).__name__}: column {field.name!r}"
+        if array.type != field.type or len(array) != len(documents):
+            raise InvariantError(f"{where}: {len(array)} x {array.type}, not {len(documents)} x {field.type}")
+        bad = pc.is_null(array, nan_is_null=True)
+        if pc.any(bad).as_py():
+            row = bad.index(True).as_py()
+            raise InvariantError(f"{where}: null or NaN for document {documents.column('doc_id')[row]}")
+    return arrays
+
+
+@dataclass(frozen=True)
+class Decide(Stage):
+    """Applies rules to stored scores: one boolean a rule (true = fails), and ``keep``."""
+
+    table = "decisions"
+
+    scores: Score
+    rules: tuple[Rule, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for rule in self.rules:
+            if rule.column not in self.scores.schema.names:
+                raise UnknownNameError(f"column of rule {rule.reason!r}:", rule.column, self.scores.schema.names)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Schema of its table."""
+        names = [*(rule.reason for rule in self.rules), "keep"]
+        return pa.schema([DOC_ID, *(pa.field(name, pa.bool_(), nullable=False) for name in names)])
+
+    def shards(self) -> list[str]:
+        return self.scores.shards()
+
+    def run_shard(self, task: Task) -> Result:
+        columns = sorted({rule.column for rule in self.rules})
+        counts: Counter[str] = Counter({f"fails_{rule.reason}": 0 for rule in self.rules}, n_keep=0)
+        with storage.TableWriter(task.table(), self.schema) as writer:
+            for (table,) in storage.read_aligned({task.file(self.scores, task.shard): columns}):
+                verdicts = [fails(rule, table[rule.column].combine_chunks()) for rule in self.rules]
+                keep = ~np.logical_or.reduce(verdicts) if verdicts else np.ones(len(table), bool)
+                counts["n_keep"] += int(keep.sum())
+                for rule, verdict in zip(self.rules, verdicts, strict=True):
+                    counts[f"fails_{rule.reason}"] += int(verdict.sum())
+                arrays = [pa.array(column) for column in [*verdicts, keep]]
+                writer.write(pa.table([table["doc_id"].combine_chunks(), *arrays], schema=self.schema))
+        return one_table(writer, counts | Counter(rows_in=writer.rows, rows_out=writer.rows))
+
+
+def fails(rule: Rule, values: pa.Array) -> np.ndarray:
+    """Which values a rule rejects, as a boolean array.
+
+    Bounds are compared in the type of the column: a float32 column that holds .1 is above the float64 .1. Written as
+    "unless low <= value <= high", so that nothing slips through a comparison.
+    """
+    holds = np.ones(len(values), bool)
+    if rule.low is not None:
+        holds &= pc.greater_equal(values, _bound(rule, rule.low, values.type)).to_numpy(zero_copy_only=False)
+    if rule.high is not None:
+        holds &= pc.less_equal(values, _bound(rule, rule.high, values.type)).to_numpy(zero_copy_only=False)
+    return ~holds
+
+
+def _bound(rule: Rule, bound: float | str, kind: pa.DataType) -> pa.Scalar:
+    if pa.types.is_integer(kind):  # 2.5 stays 2.5
+        return pa.scalar(float(bound))
+    try:
+        return pa.scalar(bound, kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError) as error:
+        raise InvariantError(f"rule {rule.reason!r}: bound {bound!r} does not fit {kind}") from error
+
+
+@dataclass(frozen=True)
+class Materialize(Stage):
+    """Copies the pages that are ok and pass the gate. Every dropped row is counted, under its first reason."""
+
+    table = "documents"
+
+    pages: Stage
+    decisions: Decide
+
+    def shards(self) -> list[str]:
+        return self.pages.shards()
+
+    def run_shard(self, task: Task) -> Result:
+        source = {task.file(self.pages, task.shard): None, task.file(self.decisions, task.shard): None}
+        counts: Counter[str] = Counter(rows_in=0, text_bytes=0)
+        with storage.TableWriter(task.table(), DOCUMENTS) as writer:
+            for pages, decisions in storage.read_aligned(source):
+                reasons = first_reasons(decisions, self.decisions.rules)
+                reasons = pc.if_else(pc.equal(pages["status"], "ok"), reasons, pages["status"])
+                counts["rows_in"] += len(pages)
+                counts.update(f"removed_{reason}" for reason in reasons.drop_null().to_pylist())
+                kept = pages.filter(pc.is_null(reasons)).select(DOCUMENTS.names).cast(DOCUMENTS)
+                counts["text_bytes"] += _n_text_bytes(kept)
+                writer.write(kept)
+        return one_table(writer, counts | Counter(rows_out=writer.rows))
+
+
+def first_reasons(decisions: pa.Table, rules: tuple[Rule, ...]) -> pa.Array:
+    """For each row the reason of the first rule, in order, that it fails; null where it fails none."""
+    reasons = pa.nulls(len(decisions), pa.string())
+    for rule in reversed(rules):
+        reasons = pc.if_else(decisions[rule.reason].combine_chunks(), rule.reason, reasons)
+    return reasons
+
+
+def _n_text_bytes(table: pa.Table) -> int:
+    return int(pc.sum(pc.binary_length(table["text"])).as_py() or 0)

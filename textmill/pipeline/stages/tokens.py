@@ -1,0 +1,90 @@
+"""Text to token shards: a byte-level BPE trained on the corpus, and the corpus encoded with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from textmill import storage
+from textmill.errors import UserError
+from textmill.pipeline.stage import Result, Stage, Task
+from textmill.tokenize import Tokenizer
+from textmill.tokenize.bpe import count_pretokens, train_from_counts
+from textmill.tokenize.shards import write_shard
+
+END_OF_TEXT = "<|endoftext|>"
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class TrainTokenizer(Stage):
+    """Trains a byte-level BPE on the whole corpus; one file, ``tokenizer.json``."""
+
+    table = "tokenizer"
+    packages = ("regex",)
+
+    corpus: Stage
+    vocab_size: int
+
+    def shards(self) -> list[str]:
+        return ["all"]
+
+    def run_shard(self, task: Task) -> Result:
+        counts = count_pretokens(self._texts(task), [END_OF_TEXT])
+        if not counts:
+            raise UserError("the corpus is empty: every document was dropped; `textmill report` shows by which rule")
+        vocab, merges = train_from_counts(counts, self.vocab_size, [END_OF_TEXT])
+        path = task.scratch / "tokenizer.json"
+        Tokenizer(vocab, merges, [END_OF_TEXT]).save(path)
+        return Result({path.name: path}, {path.name: len(vocab)}, {"vocab_size": len(vocab), "n_merges": len(merges)})
+
+    def _texts(self, task: Task) -> Iterator[str]:
+        for uri in task.all_files(self.corpus):
+            for (table,) in storage.read_aligned({uri: ["text"]}):
+                yield from table["text"].to_pylist()
+
+
+@dataclass(frozen=True)
+class Tokens(Stage):
+    """Encodes the corpus into token shards, one of each split a task; see `textmill.tokenize.shards` for the files.
+
+    A document's split follows from a hash of its host, so no site is on both sides.
+    """
+
+    table = "tokens"
+    packages = ("regex",)
+
+    corpus: Stage
+    tokenizer: TrainTokenizer
+    val_frac: float = 0.05
+
+    def shards(self) -> list[str]:
+        return self.corpus.shards()
+
+    def run_shard(self, task: Task) -> Result:
+        tokenizer = load_tokenizer(task, self.tokenizer)
+        files, rows, counts, meta = write_shard(task.scratch, int(task.shard), self._batches(task), tokenizer)
+        total = {"rows_in": sum(counts[f"{split}_n_docs"] for split in SPLITS)}
+        return Result(files, rows, counts | total | {"rows_out": total["rows_in"]}, meta)
+
+    def _batches(self, task: Task) -> Iterator[pa.Table]:
+        columns = ["url", "host", "warc_file", "warc_offset", "warc_length", "text"]
+        for (table,) in storage.read_aligned({task.file(self.corpus, task.shard): columns}):
+            splits = ["val" if hash_frac(host) < self.val_frac else "train" for host in table["host"].to_pylist()]
+            yield table.drop_columns("host").append_column("split", pa.array(splits))
+
+
+def hash_frac(key: str) -> float:
+    """A number in [0, 1) that depends on nothing but ``key``."""
+    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+    return int(np.frombuffer(digest, "<u8")[0] >> np.uint64(11)) / (1 << 53)
+
+
+def load_tokenizer(task: Task, stage: TrainTokenizer) -> Tokenizer:
+    """The tokenizer that a finished stage made."""
+    with storage.open_read(task.file(stage, "all")) as stream:
+        return Tokenizer.from_json(stream.read())

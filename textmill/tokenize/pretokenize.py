@@ -1,0 +1,128 @@
+"""Cutting text into pretokens, the units that no BPE merge crosses.
+
+Special tokens are split off first, then the pattern of GPT-2 (Radford et al. 2019, ``encoder.py``) cuts the rest. A
+lone surrogate, which UTF-8 cannot hold, counts as U+FFFD.
+
+Text that does not fit in memory goes through `Pretokenizer.stream`, which gives exactly the pretokens of the whole. It
+holds back what later text may still change: the last two pretokens (``'`` and ``l`` become one ``'ll``; a run of white
+space ends differently before a word), and as many characters as may begin a special token.
+
+Costs about 0.1 s per MB of English text on one core, nearly all of it in the pattern.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+import regex
+
+from textmill.errors import UnknownNameError, UserError
+
+PATTERNS = {
+    "gpt2": r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+""",
+}
+N_UNSETTLED = 2  # pretokens at the end of a text that more text can change; holds for the patterns above
+BUFFER_CHARS = 1 << 13  # small enough that streaming needs well under 1 MB
+
+_SURROGATE = regex.compile(r"\p{Cs}")
+
+
+def utf8(text: str) -> bytes:
+    """``text`` in UTF-8, with U+FFFD for each lone surrogate."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return _SURROGATE.sub("\ufffd", text).encode()
+
+
+class Pretokenizer:
+    """Cuts text at special tokens, the longest first where they overlap, and the rest by ``pattern``.
+
+    Errors: `UnknownNameError` for the pattern, `UserError` for special tokens that are empty, double or not text.
+    """
+
+    def __init__(self, special_tokens: Sequence[str] = (), pattern: str = "gpt2") -> None:
+        if pattern not in PATTERNS:
+            raise UnknownNameError("pretokenizer pattern", pattern, PATTERNS)
+        _check_special_tokens(special_tokens)
+        self.special_tokens = tuple(special_tokens)
+        self._find = regex.compile(PATTERNS[pattern]).findall
+        longest_first = sorted(special_tokens, key=len, reverse=True)
+        self._special = regex.compile("|".join(map(regex.escape, longest_first))) if special_tokens else None
+        self._longest_chars = max(map(len, special_tokens), default=1)
+
+    def ordinary(self, text: str) -> list[str]:
+        """The pretokens of ``text``, which is read as having no special tokens. Together they are ``text``."""
+        return self._find(text)
+
+    def split(self, text: str) -> list[str]:
+        """The pretokens of ``text``, each special token one of them. Together they are ``text``."""
+        pretokens, end = self._up_to_special(text, len(text))
+        return pretokens + self.ordinary(text[end:])
+
+    def stream(self, texts: Iterable[str]) -> Iterator[str]:
+        """The pretokens of all ``texts`` joined, as `split` would give them.
+
+        Memory is bounded by the longest text and the longest pretoken.
+        """
+        held, enough_chars = "", BUFFER_CHARS
+        for text in texts:
+            held += text
+            if len(held) >= enough_chars:
+                pretokens, held = self._settled(held)
+                yield from pretokens
+                enough_chars = BUFFER_CHARS + 2 * len(held)  # doubling keeps one endless pretoken linear in time
+        yield from self.split(held)
+
+    def _settled(self, text: str) -> tuple[list[str], str]:
+        """The first pretokens of ``text``, those that hold whatever follows, and the rest of the text."""
+        known = max(0, len(text) - self._longest_chars + 1)  # a special token that begins later may not be whole
+        pretokens, end = self._up_to_special(text, known)
+        settled = self.ordinary(text[end:known])[:-N_UNSETTLED]
+        return pretokens + settled, text[end + sum(map(len, settled)) :]
+
+    def _up_to_special(self, text: str, known: int) -> tuple[list[str], int]:
+        """The pretokens up to the last special token that begins before ``known``, and where that token ends."""
+        pretokens: list[str] = []
+        end = 0
+        for match in self._special.finditer(text) if self._special else ():
+            if match.start() >= known:
+                break
+            pretokens += self.ordinary(text[end : match.start()])
+            pretokens.append(match.group())
+            end = match.end()
+        return pretokens, end
+
+
+def count_pretokens(
+    texts: Iterable[str], special_tokens: Sequence[str] = (), *, pattern: str = "gpt2"
+) -> Counter[bytes]:
+    """How often each pretoken occurs in the documents ``texts``, in UTF-8; special tokens are left out.
+
+    No pretoken crosses from one text to the next, so counts of shards may be added. Errors: see `Pretokenizer`.
+    """
+    pretokenizer = Pretokenizer(special_tokens, pattern)
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(pretokenizer.split(text))
+    return without_special(counts, special_tokens)
+
+
+def without_special(counts: Counter[str], special_tokens: Sequence[str]) -> Counter[bytes]:
+    """Counts of pretokens in UTF-8, without the special tokens. Empties ``counts``, to spare memory."""
+    for token in special_tokens:
+        del counts[token]
+    encoded: Counter[bytes] = Counter()
+    while counts:
+        pretoken, n = counts.popitem()
+        encoded[utf8(pretoken)] += n
+    return encoded
+
+
+def _check_special_tokens(special_tokens: Sequence[str]) -> None:
+    for token in special_tokens:
+        if not token or _SURROGATE.search(token):
+            raise UserError(f"special token {token!r}: it must be text of at least one character")
+    if len(set(special_tokens)) < len(special_tokens):
+        raise UserError(f"special tokens {list(special_tokens)}: give each of them once")

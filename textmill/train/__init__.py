@@ -1,0 +1,4 @@
+"""Training: token shards in; a decoder-only Transformer, its log and its checkpoint out. Needs the extra ``train``.
+
+Only ``textmill.train.config`` may be imported without torch.
+"""

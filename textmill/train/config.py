@@ -1,0 +1,136 @@
+"""What to train and how: the shape of the model, the recipe, and named presets of both.
+
+Importing this module does not import torch, so the command line can list presets and check values without it.
+Everything is counted in steps, never in seconds, so that a run can be repeated. The recipe's defaults (AdamW with
+betas 0.9 and 0.95, weight decay 0.1, gradient norm clipped at 1, cosine to a tenth) are those of GPT-3, appendix B.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+
+from textmill.errors import MissingExtraError, UnknownNameError, UserError
+
+DEVICES = ("auto", "cpu", "cuda")
+DTYPES = ("auto", "float32", "bfloat16")
+
+
+def require_torch() -> None:
+    """Call before importing any other module of this package. Errors: `MissingExtraError` when torch is missing."""
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError("torch", "train")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(message)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a decoder-only Transformer. Errors: `UserError` for a shape that cannot be built."""
+
+    vocab_size: int  # ids 0 to vocab_size - 1; may exceed the tokenizer's, for instance to be a multiple of 128
+    n_layers: int
+    n_heads: int
+    d_model: int
+    d_ff: int
+    context_length: int  # tokens
+    rope_theta: float = 10_000.0  # Su et al. 2021, section 3.3
+    norm_eps: float = 1e-5
+    tie_embeddings: bool = True  # the output layer is the embedding table
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "n_layers", "n_heads", "d_model", "d_ff", "context_length"):
+            _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
+        _require(self.rope_theta > 0, f"rope_theta is {self.rope_theta}; it must be above 0")
+        _require(self.norm_eps > 0, f"norm_eps is {self.norm_eps}; it must be above 0")
+        _require(
+            self.d_model % (2 * self.n_heads) == 0,
+            f"d_model {self.d_model} does not split into {self.n_heads} heads of an even width (RoPE turns pairs); "
+            f"make d_model a multiple of {2 * self.n_heads}, or change n_heads",
+        )
+
+    @property
+    def d_head(self) -> int:
+        return self.d_model // self.n_heads
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The recipe of a run. Errors: `UserError` for a value out of range."""
+
+    steps: int
+    batch_size: int  # sequences of context_length tokens
+    learning_rate: float
+    min_learning_rate: float
+    warmup_steps: int
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    grad_clip: float = 1.0  # the largest norm of all gradients together
+    eval_every: int = 100  # steps; the last step is always evaluated
+    eval_batches: int = 8
+    checkpoint_every: int = 500  # steps; the last step is always kept
+    seed: int = 0
+    device: str = "auto"  # cuda where there is one
+    dtype: str = "auto"  # of the matrix products: bfloat16 on cuda, float32 on the CPU; weights are always float32
+    n_threads: int | None = None  # CPU threads of torch, for the whole process; None leaves them as they are
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "eval_every", "eval_batches", "checkpoint_every"):
+            _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("warmup_steps", "weight_decay", "seed"):
+            _require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must not be negative")
+        for name in ("beta1", "beta2"):
+            _require(0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; it must be in [0, 1)")
+        _require(self.grad_clip > 0, f"grad_clip is {self.grad_clip}; it must be above 0")
+        _require(
+            0 <= self.min_learning_rate <= self.learning_rate < float("inf") and self.learning_rate > 0,
+            f"learning_rate {self.learning_rate} and min_learning_rate {self.min_learning_rate} do not fit; "
+            "the first must be above 0, the second between 0 and the first",
+        )
+        _require(
+            self.warmup_steps <= self.steps,
+            f"warmup_steps is {self.warmup_steps}, but the run has {self.steps} steps; lower warmup_steps",
+        )
+        _require(self.n_threads is None or self.n_threads >= 1, f"n_threads is {self.n_threads}; use at least 1")
+        if self.device not in DEVICES:
+            raise UnknownNameError("device", self.device, DEVICES)
+        if self.dtype not in DTYPES:
+            raise UnknownNameError("dtype", self.dtype, DTYPES)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model and a recipe that suit each other. ``dataclasses.replace`` adapts either, above all ``vocab_size``."""
+
+    model: ModelConfig
+    train: TrainConfig
+
+
+PRESETS: dict[str, Preset] = {
+    # About a minute on two CPU cores.
+    "tiny": Preset(
+        ModelConfig(vocab_size=4096, n_layers=4, n_heads=4, d_model=128, d_ff=352, context_length=128),
+        TrainConfig(steps=300, batch_size=16, learning_rate=3e-3, min_learning_rate=3e-4, warmup_steps=30),
+    ),
+    # 25 M weights in the blocks and 200 M tokens: a size for comparing data sets on one GPU.
+    "nano-25m": Preset(
+        ModelConfig(vocab_size=32_768, n_layers=8, n_heads=4, d_model=512, d_ff=1344, context_length=1024),
+        TrainConfig(steps=3_052, batch_size=64, learning_rate=1e-3, min_learning_rate=1e-4, warmup_steps=150),
+    ),
+    # The size of GPT-2 small; 2.5 B tokens, 20 a weight (Hoffmann et al. 2022). Heads are 128 wide, for GPUs.
+    "gpt2-124m": Preset(
+        ModelConfig(vocab_size=50_304, n_layers=12, n_heads=6, d_model=768, d_ff=2048, context_length=1024),
+        TrainConfig(steps=38_000, batch_size=64, learning_rate=6e-4, min_learning_rate=6e-5, warmup_steps=700),
+    ),
+}
+
+
+def preset(name: str) -> Preset:
+    """The preset called ``name``. Errors: `UnknownNameError`."""
+    if name not in PRESETS:
+        raise UnknownNameError("preset", name, PRESETS)
+    return PRESETS[name]
