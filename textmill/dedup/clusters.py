@@ -1,8 +1,8 @@
 """Clusters of duplicates: the connected components of the graph of verified pairs.
 
 Union-find with path halving, on ids compacted to those that appear in an edge. The smaller root always wins, so the
-root of a cluster is its smallest id whatever the order of the edges. Memory: about 50 bytes an edge, most of it for the
-compaction. A million edges take half a second, nearly all of it sorting.
+root of a cluster is its smallest id whatever the order of the edges. Memory: about 100 bytes an edge, most of it for
+the compaction. A million edges take under a second, nearly all of it sorting.
 """
 
 from __future__ import annotations

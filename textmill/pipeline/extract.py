@@ -1,21 +1,21 @@
 """From an archive record to the text of its page: payload, charset, budgets, main content.
 
-Charset: byte order mark, HTTP header, ``<meta>`` (first 4 KB; labels as WHATWG reads them), UTF-8, then uchardet on 64 KB.
-A declared charset that garbles what it explains is passed over for the next one; the least bad wins if all are bad.
+Charset: byte order mark, HTTP header, ``<meta>`` (first 4 KB; labels as WHATWG reads them), UTF-8, then uchardet on
+64 KB. A charset that garbles the page is passed over for the next one; the least bad wins if all are bad.
 
 Budgets: resiliparse's cost (2.0.1) grows with the square of nesting, of attributes on a tag and of options in a select,
 so one byte pass measures these before any parse, and pages beyond the limits are not parsed. What is left costs under a
 second a page. The limits depend on the bytes alone, so a page has the same status everywhere. No budget sees every
 trick of HTML's error recovery, and native code can crash: run this in a process that can be killed.
 
-Cost, one core: 4,847 pages (94 KB each on average) in ENGINE_SECONDS, of which the byte pass takes PASS_SECONDS.
+Cost, one core: 4,847 pages (94 KB each on average) in 12 s, of which resiliparse takes 9 and the byte pass .8.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -95,24 +95,20 @@ def html_to_text(
 # Engines
 
 
+def _resiliparse(html: str, main_content: bool) -> str:
+    """Without alternative texts and comments: on pages with ground truth they cost .010 and .034 of F1."""
+    return extract_plain_text(
+        html, main_content=main_content, preserve_formatting=True, list_bullets=True, alt_texts=False, comments=False
+    )
+
+
 def _main_content(html: str, url: str | None) -> str:
-    return extract_plain_text(html, main_content=True, **_OPTIONS)
+    return _resiliparse(html, main_content=True)
 
 
 def _all_text(html: str, url: str | None) -> str:
-    return extract_plain_text(html, main_content=False, **_OPTIONS)
+    return _resiliparse(html, main_content=False)
 
-
-# Without alternative texts: on pages with ground truth they cost .010 of F1; comments cost .034.
-_OPTIONS: Mapping[str, bool] = {
-    "preserve_formatting": True,
-    "list_bullets": True,
-    "alt_texts": False,
-    "links": False,
-    "form_fields": False,
-    "noscript": False,
-    "comments": False,
-}
 
 # From the decoded page and its address to its text, not yet tidied.
 ENGINES: Mapping[str, Callable[[str, str | None], str]] = {
@@ -198,17 +194,19 @@ def decode_html(body: bytes, declared: str) -> tuple[str, str]:
     return best
 
 
-def _charsets(body: bytes, declared: str) -> list[str]:
+def _charsets(body: bytes, declared: str) -> Iterator[str]:
     """The charsets to try, the most credible first."""
     for mark, charset in _BOMS:
         if body.startswith(mark):
-            return [charset]
+            yield charset
+            return
+    if in_header := _known(declared):
+        yield in_header
     meta = _META.search(body, 0, _META_BYTES)
-    in_meta = _known((meta.group(1) or meta.group(2)).decode("latin-1")) if meta else ""
-    if in_meta.startswith("utf-16"):
-        in_meta = "utf-8"  # it was read as bytes, so it cannot be
-    charsets = [_known(declared), in_meta, "utf-8"]
-    return [charset for charset in charsets if charset] + [detect_encoding(body, _DETECT_BYTES)]
+    if meta and (in_meta := _known((meta.group(1) or meta.group(2)).decode("latin-1"))):
+        yield "utf-8" if in_meta.startswith("utf-16") else in_meta  # the label was read as bytes, so not UTF-16
+    yield "utf-8"
+    yield detect_encoding(body, _DETECT_BYTES) or "utf-8"
 
 
 def _known(label: str) -> str:
@@ -251,75 +249,193 @@ def over_budget(html: bytes) -> str:
 
 
 def markup_extremes(html: bytes) -> Extremes:
-    """Measure ``html`` (ASCII-compatible bytes) in one pass, 1 ns a byte.
+    """Measure ``html`` (ASCII-compatible bytes) in one pass, 2 ns a byte.
 
     Depth is that of elements whose end tag is required; it is too high where HTML closes others by itself.
     """
     return Extremes(*_measure(np.frombuffer(html, np.uint8)))
 
 
+_FNV_PRIME = np.uint64(0x100000001B3)
+
+
 def _keys(names: str) -> np.ndarray:
-    """The keys that `_name` gives to these tag names: 64-bit FNV-1."""
+    """The keys that `_name` gives to these tag names: 64-bit FNV-1 from 0."""
     keys = []
     for name in names.split():
         key = 0
         for byte in name.encode():
-            key = (key * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF) ^ byte
+            key = (key * int(_FNV_PRIME) & 0xFFFFFFFFFFFFFFFF) ^ byte
         keys.append(key)
     return np.array(keys, np.uint64)
 
 
-# No end tag, or one that may be left out: these do not nest in themselves.
+# Elements that do not nest in themselves: they are empty, or their end tag may be left out, or one closes the last.
 _NO_DEPTH = _keys(
-    "area base br col embed hr img input link meta param source track wbr frame "
+    "a area base br col embed hr img input link meta param source track wbr frame "
     "html head body p li dt dd tr td th thead tbody tfoot colgroup option optgroup rp rt"
 )
 _RAW = _keys("script style textarea title xmp iframe noembed noframes")  # their content is no markup
 _FORMATTING = _keys("b big code em font i nobr s small strike strong tt u")
-_FOREIGN = _keys("svg math")  # in these, content that would be raw is markup
+_FOREIGN = _keys("svg math")  # within these, every element nests, "/>" closes, and nothing is raw
 _OPTION = _keys("option")
+_LT, _GT, _SLASH, _BANG, _DASH, _EQUALS, _QUOTE, _APOSTROPHE = (np.uint8(ord(c)) for c in "<>/!-='\"")
 
 
 @njit(cache=True, nogil=True)
 def _measure(html):  # type: ignore[no-untyped-def]
-    """(n_tags, max_depth, max_attributes, n_options, work) of uint8[n]."""
-    stack = np.empty(MAX_DEPTH + 1, np.uint64)
+    """The fields of `Extremes`, of uint8[n]."""
+    stack = np.empty(MAX_DEPTH + 2, np.uint64)
     depth = foreign = n_tags = max_depth = max_attributes = n_options = n_formatting = work = 0
-    position = 0
+    position = _next_tag(html, 0)
     while position < html.size and max_depth <= MAX_DEPTH:
-        if html[position] != 60:  # <
-            position += 1
-            continue
-        if _at(html, position + 1) == 33 and _at(html, position + 2) == 45 and _at(html, position + 3) == 45:  # <!--
-            position = _comment_end(html, position + 4)
-            continue
-        closing = _at(html, position + 1) == 47  # /
-        start = position + 2 if closing else position + 1
-        if not _is_letter(_at(html, start)):
-            position += 1
-            continue
-        key, end = _name(html, start)
+        closing = html[position + 1] == _SLASH
+        key, end = _name(html, position + 1 + closing)
         n_attributes, self_closing, position = _attributes(html, end)
         n_tags += 1
         max_attributes = max(max_attributes, n_attributes)
         if closing:
-            if _among(key, _FORMATTING):
-                n_formatting = max(n_formatting - 1, 0)
+            n_formatting = max(n_formatting - _among(key, _FORMATTING), 0)
             depth = _pop(stack, depth, key)
-            foreign = foreign if depth >= foreign else 0
-            continue
-        work += depth + FORMATTING_WORK * n_formatting
-        n_formatting += _among(key, _FORMATTING)
-        n_options += _among(key, _OPTION)
-        if not foreign and _among(key, _RAW):
-            position = _raw_end(html, position, key)
-        elif not _among(key, _NO_DEPTH):
-            if not foreign and _among(key, _FOREIGN):
-                foreign = depth + 1
-            if foreign and self_closing:
-                foreign = foreign if depth >= foreign else 0
-                continue
-            stack[depth] = key
-            depth += 1
-            max_depth = max(max_depth, depth)
+            foreign = 0 if depth < foreign else foreign
+        else:
+            work += depth + FORMATTING_WORK * n_formatting
+            n_formatting += _among(key, _FORMATTING)
+            n_options += _among(key, _OPTION)
+            begins_foreign = _among(key, _FOREIGN)
+            if not foreign and _among(key, _RAW):
+                position = _raw_end(html, position, key)
+            elif not (self_closing if foreign or begins_foreign else _among(key, _NO_DEPTH)):
+                stack[depth] = key
+                depth += 1
+                max_depth = max(max_depth, depth)
+                foreign = depth if begins_foreign and not foreign else foreign
+        position = _next_tag(html, position)
     return n_tags, max_depth, max_attributes, n_options, work
+
+
+@njit(cache=True, nogil=True)
+def _next_tag(html, position):  # type: ignore[no-untyped-def]
+    """Where the next tag begins, comments left out; the size if nowhere."""
+    while position < html.size - 1:
+        if html[position] == _LT:
+            if _is_letter(html[position + 1]):
+                return position
+            if html[position + 1] == _SLASH and position + 2 < html.size and _is_letter(html[position + 2]):
+                return position
+            if html[position + 1] == _BANG:
+                position = _comment_end(html, position)
+                continue
+        position += 1
+    return html.size
+
+
+@njit(cache=True, nogil=True)
+def _comment_end(html, position):  # type: ignore[no-untyped-def]
+    """Behind the comment at ``position``; behind its first two bytes when "<!" begins none."""
+    after = position + 2
+    if after + 1 >= html.size or html[after] != _DASH or html[after + 1] != _DASH:
+        return after
+    for i in range(after + 2, html.size):  # "<!-->" and "<!--->" are whole comments, "--!>" ends one
+        if html[i] == _GT and html[i - 1] == _DASH and html[i - 2] == _DASH:
+            return i + 1
+        if html[i] == _GT and html[i - 1] == _BANG and html[i - 2] == _DASH and html[i - 3] == _DASH and i > after + 4:
+            return i + 1
+    return html.size
+
+
+@njit(cache=True, nogil=True)
+def _name(html, start):  # type: ignore[no-untyped-def]
+    """Key and end of the tag name that begins at ``start``; upper and lower case are one."""
+    key = np.uint64(0)
+    for i in range(start, html.size):
+        byte = html[i]
+        if _is_space(byte) or byte in (_SLASH, _GT):
+            return key, i
+        lower = byte + 32 if 65 <= byte <= 90 else byte
+        key = (key * _FNV_PRIME) ^ np.uint64(lower)
+    return key, html.size
+
+
+@njit(cache=True, nogil=True)
+def _attributes(html, position):  # type: ignore[no-untyped-def]
+    """(n_attributes, whether "/>" ends the tag, position behind it), from the end of the tag name on."""
+    n_attributes = 0
+    slash = False
+    while position < html.size:
+        byte = html[position]
+        if byte == _GT:
+            return n_attributes, slash, position + 1
+        slash = byte == _SLASH
+        if slash or _is_space(byte):
+            position += 1
+        else:
+            n_attributes += 1
+            position = _attribute_end(html, position)
+    return n_attributes, False, html.size
+
+
+@njit(cache=True, nogil=True)
+def _attribute_end(html, start):  # type: ignore[no-untyped-def]
+    """Behind the attribute that begins at ``start``: a name, and perhaps "=" and a value, quoted or not."""
+    position = start + 1
+    while position < html.size and not _ends_name(html[position]):
+        position += 1
+    value = position
+    while value < html.size and _is_space(html[value]):
+        value += 1
+    if value == html.size or html[value] != _EQUALS:
+        return position
+    value += 1
+    while value < html.size and _is_space(html[value]):
+        value += 1
+    if value < html.size and (html[value] == _QUOTE or html[value] == _APOSTROPHE):
+        for i in range(value + 1, html.size):
+            if html[i] == html[value]:
+                return i + 1
+        return html.size
+    while value < html.size and not _is_space(html[value]) and html[value] != _GT:
+        value += 1
+    return value
+
+
+@njit(cache=True, nogil=True)
+def _raw_end(html, position, key):  # type: ignore[no-untyped-def]
+    """Where the end tag of a raw element begins; the size if nowhere."""
+    while position < html.size - 2:
+        if html[position] == _LT and html[position + 1] == _SLASH and _name(html, position + 2)[0] == key:
+            return position
+        position += 1
+    return html.size
+
+
+@njit(cache=True, nogil=True)
+def _pop(stack, depth, key):  # type: ignore[no-untyped-def]
+    """The depth after an end tag: that of the innermost open element of its name; unchanged if there is none."""
+    for i in range(depth - 1, -1, -1):
+        if stack[i] == key:
+            return i
+    return depth
+
+
+@njit(cache=True, nogil=True)
+def _among(key, keys):  # type: ignore[no-untyped-def]
+    for other in keys:  # noqa: SIM110 - no generators in a kernel
+        if other == key:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _ends_name(byte):  # type: ignore[no-untyped-def]
+    return _is_space(byte) or byte in (_SLASH, _GT, _EQUALS)
+
+
+@njit(cache=True, nogil=True)
+def _is_space(byte):  # type: ignore[no-untyped-def]
+    return byte == 32 or 9 <= byte <= 13
+
+
+@njit(cache=True, nogil=True)
+def _is_letter(byte):  # type: ignore[no-untyped-def]
+    return 65 <= byte <= 90 or 97 <= byte <= 122

@@ -103,13 +103,15 @@ Item = Record | Skipped | Damage
 def kind(stream: BinaryIO) -> Kind:
     """The form of an archive, told by its first bytes, or, when these are damaged, by its first MiB."""
     head = _Source(stream).read(0, BLOCK_BYTES)
+    content = _inflated_start(head)
     if head.startswith(_ZSTD_MAGIC):
         return "zstd"
     if head.startswith(_LZ4_MAGIC):
         return "lz4"
-    start = _inflated_start(head) if head.startswith(b"\x1f\x8b") else head
-    if start.startswith(b"filedesc:"):
+    if (content or head).startswith(b"filedesc:"):
         return "arc"
+    if content.startswith(b"\x1f\x8b"):  # compressed twice
+        return "unknown"
     if _VERSION.match(head):
         return "plain"
     if any(_begins_member(head[match.start() :][:1024]) for match in _GZIP_MAGIC.finditer(head)):
@@ -137,15 +139,13 @@ def read_range(
         for span in _walk(source, size, start, end):
             yield _item(source, span, kinds, span.start, 0, span.end - span.start)
     elif form == "gzip":
-        first = _trusted_member(source, start, size) if start > 0 else 0
-        last = _trusted_member(source, end, size) if end < size else size
-        yield from _read_members(source, first, last, size, kinds)
+        yield from _read_members(source, _edge(source, start, size), _edge(source, end, size), size, kinds)
     elif form == "arc":
         raise InputError("an ARC file; convert it with: warcio recompress OLD NEW.warc.gz")
     elif form == "unknown":
         what = "not a web archive (its first MiB holds no WARC record)" if size else "an empty file, not a web archive"
         raise InputError(f"{what}; fetch it again or leave it out")
-    elif start == 0:
+    elif start == 0 < end:
         yield from _read_frames(stream, size, kinds)
 
 
@@ -253,8 +253,10 @@ def _next_member(source: _Source, position: int, size: int) -> int:
     return size
 
 
-def _trusted_member(source: _Source, position: int, size: int) -> int:
-    """Where the first trusted member at or after ``position`` begins (see the module); ``size`` if nowhere."""
+def _edge(source: _Source, position: int, size: int) -> int:
+    """Where a range with an edge at ``position`` really begins, or ends: at a trusted member, or an end of the file."""
+    if position <= 0:
+        return 0
     candidate = _next_member(source, position, size)
     while candidate < size and not _runs_on(source, candidate, size):
         candidate = _next_member(source, candidate + 1, size)

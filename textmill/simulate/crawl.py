@@ -5,8 +5,8 @@ version of zlib or pyarrow may pack the same content differently.) A record is o
 warcinfo comes first, and a request record follows about a third of the responses. The two ways in which archives
 most often fail are there too: members with flipped bytes, and a last member that was cut off.
 
-The truth table has one row for each response written; `TRUTH` is its schema. Cost, on one 2 GHz core: 3,000 pages in
-about 5 s, half of it zlib at level 9.
+The truth table has one row for each response written; `TRUTH` is its schema. Cost, on one 2 GHz core: 3,000 pages,
+6 MB of text, in about 2.5 s.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ OLD_CHARSETS = {
 JACCARD_RANGE = (0.72, 0.97)  # what near duplicates aim at; the last edit ends at or above it
 
 PEOPLE = phrases(
-    "anna.meyer | jt.wells | sofia_b | info | press.office | m-rossi | kontakt | peter+news | office2 | maria.lopez"
+    "anna.meyer | jt.wells | sofia_b | info | press | m-rossi | kontakt | peter+news | desk2 | maria.lopez"
 )
 NAME_SERVERS = phrases(
     "8.8.8.8 | 8.8.4.4 | 9.9.9.9 | 149.112.112.112 | 208.67.222.222 | 208.67.220.220 | 64.6.64.6 | 64.6.65.6"
@@ -65,9 +65,7 @@ SPELT_OUT_FRAC = 0.25  # of the e-mail addresses
 
 SPAM_VERBS = phrases("buy | order | get | win | compare | download | try")
 SPAM_ADJECTIVES = phrases("cheap | best | free | original | discount | top | exclusive | certified")
-SPAM_PRODUCTS = phrases(
-    "watches | pills | loans | sneakers | followers | vouchers | replicas | chargers | supplements | casino"
-)
+SPAM_PRODUCTS = phrases("watches | pills | loans | sneakers | followers | vouchers | replicas | chargers | casino")
 SYLLABLES = phrases("zor | vex | mi | ta | lo | pra | kun | del | rix | fa | su | ne")
 
 PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"
@@ -201,7 +199,7 @@ class PageMaker:
         products = self.rng.sample(SPAM_PRODUCTS, 3)
         lines = [self.spam_line(brand, self.rng.choice(products)) for _ in range(6)]
         paragraphs = tuple(self.rng.choice(lines) for _ in range(self.rng.randint(15, 40)))
-        return self.publish("spam", Article("en", "shop", self.spam_line(brand, products[0]), paragraphs))
+        return self.publish("spam", Article("en", "pottery", self.spam_line(brand, products[0]), paragraphs))
 
     def spam_line(self, brand: str, product: str) -> str:
         """Some fifteen keywords in no sentence."""

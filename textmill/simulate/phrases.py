@@ -4,7 +4,7 @@ A template holds slots in braces; a slot is replaced by one of its phrases, whic
 were written for this package. Slots stand close together (a fixed stretch is rarely longer than four words), so that
 two articles on the same topic share few word 5-grams, as unrelated pages of the web do.
 
-The articles are grammatical, dull and full of facts that nobody should rely on. They cost about 5 microseconds a word.
+The articles are grammatical, dull and full of facts that nobody should rely on; a word costs half a microsecond.
 """
 
 from __future__ import annotations

@@ -15,40 +15,8 @@ from html import escape
 
 from textmill.simulate.phrases import PhraseBook, phrases, write_headline, write_sentence
 
-FIRST_WORDS = [
-    "amber",
-    "blue",
-    "copper",
-    "drift",
-    "elm",
-    "fern",
-    "granite",
-    "hazel",
-    "ivory",
-    "juniper",
-    "lantern",
-    "maple",
-    "north",
-    "oak",
-    "pebble",
-    "quiet",
-]
-LAST_WORDS = [
-    "almanac",
-    "bench",
-    "compass",
-    "diary",
-    "garden",
-    "harbour",
-    "journal",
-    "kitchen",
-    "ledger",
-    "meadow",
-    "notes",
-    "post",
-    "road",
-    "weekly",
-]
+FIRST_WORDS = phrases("amber | blue | copper | drift | elm | fern | granite | hazel | ivory | juniper | maple")
+LAST_WORDS = phrases("almanac | bench | compass | diary | garden | harbour | journal | kitchen | ledger | notes | post")
 
 BLOG = """<!DOCTYPE html>
 <html lang="{language}"><head>{meta}<title>{title} | {site}</title>

@@ -8,15 +8,14 @@ For each split of a shard there are three files in the shards' folder:
 
 With uint16 the first file is what nanoGPT reads. The end-of-text token is appended to every document, also to an empty
 one, and counts as its last token. Bytes per document make bits per byte computable without decoding. What a file of
-bare ids cannot say (its type, tokenizer, end-of-text policy) is in ``meta`` of the task's manifest; `TokenShards` reads
-manifests ``NNNNN.json`` only and refuses shards that disagree.
+bare ids cannot say (its type, tokenizer, end-of-text policy) is in ``meta`` of the task's manifest, whose shard is
+named NNNNN. `TokenShards` opens only what manifests name, and refuses shards that disagree.
 
 Writing holds one batch in memory. Reading maps the files and costs nothing until tokens are touched.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -253,11 +252,10 @@ class TokenShards:
 def _manifests(folder: str) -> dict[str, storage.Manifest]:
     if not storage.is_local(folder):
         raise InputError(f"{folder}: token shards are mapped into memory; copy them to a local folder")
-    path = Path(storage.filesystem(folder)[1])
-    shards = sorted(entry.stem for entry in path.glob("*.json") if re.fullmatch(r"\d{5,}\.json", entry.name))
-    if not shards:
-        raise InputError(f"{folder}: no token shards (no manifest NNNNN.json); give the folder of the tokens stage")
-    return {shard: storage.load_manifest(storage.join(folder, f"{shard}.json")) for shard in shards}
+    manifests = storage.manifests(folder)
+    if not manifests:
+        raise InputError(f"{folder}: no token shards (no manifests); give the folder of a finished tokens stage")
+    return manifests
 
 
 def _common_meta(folder: str, manifests: Mapping[str, storage.Manifest]) -> Mapping[str, Any]:
@@ -265,7 +263,9 @@ def _common_meta(folder: str, manifests: Mapping[str, storage.Manifest]) -> Mapp
     (first, manifest), *others = manifests.items()
     meta = manifest.meta
     if meta.get("format") != FORMAT or not set(META) <= set(meta):
-        raise InputError(f"{folder}/{first}.json: not token shards of format {FORMAT!r}; tokenize again")
+        raise InputError(
+            f"{storage.manifest_uri(folder, first)}: not token shards of format {FORMAT!r}; tokenize again"
+        )
     for shard, other in others:
         for key in META:
             if other.meta.get(key) != meta[key]:
@@ -280,7 +280,7 @@ def _check_file(folder: str, manifest: storage.Manifest, name: str, row_bytes: i
     """Refuse a file that is not what was published; ``row_bytes`` are the fewest that a row of it takes."""
     uri = storage.join(folder, name)
     if name not in manifest.outputs:
-        raise InputError(f"{folder}/{manifest.shard}.json: does not name {name}; tokenize again")
+        raise InputError(f"{storage.manifest_uri(folder, manifest.shard)}: does not name {name}; tokenize again")
     expected = manifest.outputs[name]
     try:
         n_bytes = storage.size(uri)

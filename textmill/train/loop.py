@@ -272,7 +272,7 @@ def _open_log(path: Path, step: int) -> TextIO:
 def _is_up_to(step: int, line: str) -> bool:
     try:
         return bool(json.loads(line)["step"] <= step)
-    except ValueError:  # the attempt was stopped while it wrote this line
+    except (ValueError, TypeError, KeyError):  # the attempt was stopped while it wrote this line
         return False
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from textmill import storage
 from textmill.pipeline.stage import Result, Stage, Task
-from textmill.pipeline.stages.tokens import Tokens, TrainTokenizer, load_tokenizer
+from textmill.pipeline.stages.tokens import Tokens, TrainTokenizer
+from textmill.tokenize import Tokenizer
+from textmill.tokenize.shards import TokenShards
 from textmill.train.config import ModelConfig, TrainConfig, require_torch
 
 SAMPLE_TOKENS = 120
+FILES = ("checkpoint.pt", "log.jsonl", "summary.json")
 
 
 @dataclass(frozen=True)
 class Train(Stage):
-    """Pretrains a model on the whole machine. Files: ``checkpoint.pt``, ``log.jsonl``, ``summary.json``.
+    """Pretrains a model, on the whole machine. Files: ``checkpoint.pt``, ``log.jsonl``, ``summary.json``.
 
     An interrupted training goes on from its last checkpoint.
     """
@@ -29,7 +31,7 @@ class Train(Stage):
     tokenizer: TrainTokenizer
     model: ModelConfig
     training: TrainConfig
-    prompt: str = "The"
+    prompt: str = "The"  # what the sample of generated text begins with
 
     def preflight(self, workspace: str) -> None:
         require_torch()
@@ -38,7 +40,6 @@ class Train(Stage):
         return ["all"]
 
     def run_shard(self, task: Task) -> Result:
-        from textmill.tokenize.shards import TokenShards
         from textmill.train.loop import train
 
         shards = storage.join(task.workspace, self.tokens.folder)
@@ -51,8 +52,19 @@ class Train(Stage):
             out,
             on_step=lambda log: task.inside(log.step, self.training.steps, f"loss {log.loss:.3f}"),
         )
-        summary = {"last": asdict(result.last), "n_parameters": result.n_parameters, "sample": self._sample(task, out)}
-        (out / "summary.json").write_text(storage.to_json(summary))
-        files = {name: out / name for name in ("checkpoint.pt", "log.jsonl", "summary.json")}
+        sample = self._sample(Tokenizer.load(task.file(self.tokenizer, "all")), out)
+        summary = {"last": asdict(result.last), "n_parameters": result.n_parameters, "sample": sample}
+        (out / "summary.json").write_text(storage.to_json(summary), encoding="utf-8")
         counts = {"n_steps": result.last.step, "n_tokens": result.last.tokens, "n_parameters": result.n_parameters}
-        return Result(files, {name: 1 for name in files}, counts)
+        return Result({name: out / name for name in FILES}, dict.fromkeys(FILES, 1), counts)
+
+    def _sample(self, tokenizer: Tokenizer, out: Path) -> str:
+        """What the trained model writes after the prompt."""
+        import torch
+
+        from textmill.train.checkpoint import load_model
+        from textmill.train.generate import generate
+
+        model = load_model(out / "checkpoint.pt", tokenizer_sha256=tokenizer.digest, device=torch.device("cpu"))
+        written = generate(model, tokenizer, self.prompt, max_tokens=SAMPLE_TOKENS, temperature=0.8, top_k=50)
+        return self.prompt + written

@@ -33,7 +33,7 @@ class Extract(Stage):
     packages = ("fastwarc", "resiliparse")
 
     source: Inputs
-    engine: str = extract.DEFAULT_ENGINE
+    engine: str = "resiliparse"
 
     def preflight(self, workspace: str) -> None:
         """Errors: `WorkspaceError` if an input is not what it was when earlier pages of this workspace were made.

@@ -12,12 +12,10 @@ import pyarrow as pa
 from textmill import storage
 from textmill.errors import UserError
 from textmill.pipeline.stage import Result, Stage, Task
-from textmill.tokenize import Tokenizer
-from textmill.tokenize.bpe import count_pretokens, train_from_counts
-from textmill.tokenize.shards import write_shard
+from textmill.tokenize import Tokenizer, count_pretokens, train_from_counts
+from textmill.tokenize.shards import SPLITS, write_shard
 
 END_OF_TEXT = "<|endoftext|>"
-SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class TrainTokenizer(Stage):
             raise UserError("the corpus is empty: every document was dropped; `textmill report` shows by which rule")
         vocab, merges = train_from_counts(counts, self.vocab_size, [END_OF_TEXT])
         path = task.scratch / "tokenizer.json"
-        Tokenizer(vocab, merges, [END_OF_TEXT]).save(path)
+        Tokenizer(vocab, merges, [END_OF_TEXT]).save(str(path))
         return Result({path.name: path}, {path.name: len(vocab)}, {"vocab_size": len(vocab), "n_merges": len(merges)})
 
     def _texts(self, task: Task) -> Iterator[str]:
@@ -66,7 +64,7 @@ class Tokens(Stage):
         return self.corpus.shards()
 
     def run_shard(self, task: Task) -> Result:
-        tokenizer = load_tokenizer(task, self.tokenizer)
+        tokenizer = Tokenizer.load(task.file(self.tokenizer, "all"))
         files, rows, counts, meta = write_shard(task.scratch, int(task.shard), self._batches(task), tokenizer)
         total = {"rows_in": sum(counts[f"{split}_n_docs"] for split in SPLITS)}
         return Result(files, rows, counts | total | {"rows_out": total["rows_in"]}, meta)
@@ -83,8 +81,3 @@ def hash_frac(key: str) -> float:
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
     return int(np.frombuffer(digest, "<u8")[0] >> np.uint64(11)) / (1 << 53)
 
-
-def load_tokenizer(task: Task, stage: TrainTokenizer) -> Tokenizer:
-    """The tokenizer that a finished stage made."""
-    with storage.open_read(task.file(stage, "all")) as stream:
-        return Tokenizer.from_json(stream.read())

@@ -1,0 +1,337 @@
+"""A batch of documents, and its text cut into words, lines and paragraphs.
+
+Text is cut once a batch, on first use, and every rule family works on the same pieces. Kernels read Arrow's own buffers
+(UTF-8 bytes and offsets) and release the GIL; no Python object is made for a document or a word.
+
+**Words** are what ``str.split()`` gives: maximal runs without whitespace, so punctuation stays on its word, and scripts
+that are written without spaces have few and long ones. **Lines** are what ``str.split("\\n")`` gives, blank ones
+included; an empty text has one. **Paragraphs** are maximal runs of lines that are not blank. A line that holds nothing
+but whitespace is blank.
+
+Every piece carries a 64-bit hash of its bytes: FNV-1a (Fowler, Noll, Vo; RFC 9923), then the finalizer of MurmurHash3,
+which spreads its weak upper bits. It is the same on every machine. An adversary can make pieces collide, so it may
+count repeats but never prove equality.
+
+Arrow promises valid UTF-8. Other bytes give arbitrary pieces, but nothing outside of the buffer is read.
+
+COSTS
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+# What a character is, one bit each; every code point has exactly one. All but SPACE follow the general category.
+LETTER = np.uint8(1)
+MARK = np.uint8(2)
+NUMBER = np.uint8(4)
+PUNCTUATION = np.uint8(8)
+SYMBOL = np.uint8(16)
+SPACE = np.uint8(32)  # exactly str.isspace()
+OTHER = np.uint8(64)  # control, format, private use, unassigned
+
+_CLASS_OF_CATEGORY = {"L": LETTER, "M": MARK, "N": NUMBER, "P": PUNCTUATION, "S": SYMBOL, "Z": SPACE, "C": OTHER}
+_N_CODE_POINTS = sys.maxunicode + 1
+
+FNV_BASIS = np.uint64(0xCBF29CE484222325)
+FNV_PRIME = np.uint64(0x100000001B3)
+NEWLINE = np.uint8(0x0A)
+
+
+class Documents:
+    """A batch of rows with a column ``text``, any other columns, and what is derived from the text."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str]) -> Documents:
+        """A batch of nothing but texts. Lone surrogates, which have no UTF-8, become question marks."""
+        encoded = [text.encode("utf-8", "replace") for text in texts]
+        return cls(pa.table({"text": pa.array(encoded, pa.large_binary()).cast(pa.large_string())}))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @functools.cached_property
+    def text(self) -> pa.LargeStringArray:
+        """The texts in one chunk, not copied if they were; "" where the table has a null."""
+        text = self.column("text")
+        return text.fill_null("") if text.null_count else text.cast(pa.large_string())
+
+    def column(self, name: str) -> pa.Array:
+        """A column in one chunk; strings as large strings, which have no limit of 2 GiB a chunk."""
+        column = self.table[name]
+        if pa.types.is_string(column.type):
+            column = column.cast(pa.large_string())
+        return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+    @functools.cached_property
+    def segmentation(self) -> Segmentation:
+        """The pieces of `text`."""
+        return Segmentation(self.text)
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Pieces of one kind, in the order of the text.
+
+    Piece k is ``data[start[k]:end[k]]`` of its segmentation; document i has pieces ``offsets[i]`` to ``offsets[i + 1]``.
+    """
+
+    offsets: NDArray[np.int64]  # [documents + 1]
+    start: NDArray[np.int64]  # byte positions, [pieces]
+    end: NDArray[np.int64]
+    hash: NDArray[np.uint64]  # of the piece's bytes; `hash_bytes` gives the same
+    n_chars: NDArray[np.int32]  # code points
+    classes: NDArray[np.uint8]  # the classes of its characters, or-ed: `classes & LETTER` says that it has a letter
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Pieces of each document, int64 [documents]."""
+        return np.diff(self.offsets)
+
+    @property
+    def blank(self) -> NDArray[np.bool_]:
+        """Which pieces are empty or nothing but whitespace, [pieces]."""
+        return (self.classes & ~SPACE) == 0
+
+    def sums(self, values: NDArray) -> NDArray[np.int64]:
+        """The sum of integers or booleans, given one a piece, over each document: int64 [documents]."""
+        return np.diff(np.concatenate([[0], np.cumsum(values, dtype=np.int64)])[self.offsets])
+
+
+class Segmentation:
+    """Words, lines and paragraphs of texts; each kind is cut on first use.
+
+    ``data`` (uint8) is Arrow's buffer of UTF-8 bytes, not a copy; text i is ``data[offsets[i]:offsets[i + 1]]``
+    (int64 [documents + 1]). The first offset is not 0 if the array is a slice.
+    """
+
+    def __init__(self, text: pa.LargeStringArray) -> None:
+        self.data, self.offsets = _buffers(text)
+
+    @functools.cached_property
+    def words(self) -> Spans:
+        """What ``str.split()`` gives."""
+        classes = character_classes()
+        offsets = _count_words(self.data, self.offsets, classes)
+        start, end = np.empty((2, offsets[-1] + 1), dtype=np.int64)
+        _cut_words(self.data, self.offsets, classes, offsets, start, end)
+        return self._spans(offsets, start[:-1], end[:-1])
+
+    @functools.cached_property
+    def lines(self) -> Spans:
+        """What ``str.split("\\n")`` gives; `Spans.blank` marks the blank ones."""
+        offsets = _count_lines(self.data, self.offsets)
+        start, end = np.empty((2, offsets[-1]), dtype=np.int64)
+        _cut_lines(self.data, self.offsets, offsets, start, end)
+        return self._spans(offsets, start, end)
+
+    @functools.cached_property
+    def paragraphs(self) -> Spans:
+        """Maximal runs of lines that are not blank, without the last newline. None is blank."""
+        lines = self.lines
+        has_text = ~lines.blank
+        # A document has at least one line, so each has a first and a last, and no two documents share one.
+        after_gap, before_gap = ~np.roll(has_text, 1), ~np.roll(has_text, -1)
+        after_gap[lines.offsets[:-1]] = True
+        before_gap[lines.offsets[1:] - 1] = True
+        begins, ends = has_text & after_gap, has_text & before_gap
+        offsets = np.concatenate([[0], np.cumsum(lines.sums(begins))])
+        return self._spans(offsets, lines.start[begins], lines.end[ends])
+
+    def _spans(self, offsets: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]) -> Spans:
+        hashes = np.empty(len(start), dtype=np.uint64)
+        n_chars = np.empty(len(start), dtype=np.int32)
+        classes = np.empty(len(start), dtype=np.uint8)
+        _measure(self.data, start, end, character_classes(), hashes, n_chars, classes)
+        return Spans(offsets, start, end, hashes, n_chars, classes)
+
+
+def hash_bytes(data: bytes) -> int:
+    """The hash that `Spans.hash` holds for a piece of these bytes."""
+    value = int(FNV_BASIS)
+    for byte in data:
+        value = (value ^ byte) * int(FNV_PRIME) % 2**64
+    return int(_finalize(np.uint64(value)))
+
+
+@functools.cache
+def character_classes() -> NDArray[np.uint8]:
+    """The class of every code point, uint8 [0x110000]; made on first use."""
+    table = np.full(_N_CODE_POINTS, OTHER)
+    for code_point in (*range(0x40000), *range(0xE0000, 0xE1000)):  # the rest is unassigned or private
+        character = chr(code_point)
+        table[code_point] = SPACE if character.isspace() else _CLASS_OF_CATEGORY[unicodedata.category(character)[0]]
+    table.flags.writeable = False
+    return table
+
+
+@functools.cache
+def lowercase_table() -> NDArray[np.uint32]:
+    """Every code point in lower case, uint32 [0x110000]; made on first use.
+
+    Always one for one: the only letter that Python lower-cases to two, U+0130, becomes a plain i.
+    """
+    lower = (ord(chr(code_point).lower()[0]) for code_point in range(_N_CODE_POINTS))
+    table = np.fromiter(lower, dtype=np.uint32, count=_N_CODE_POINTS)
+    table.flags.writeable = False
+    return table
+
+
+@numba.njit(cache=True, nogil=True)
+def decode(text: NDArray[np.uint8], i: int) -> tuple[int, int]:
+    """The code point that begins at byte i, and its size in bytes. For bytes that are no UTF-8: U+FFFD, 1."""
+    lead = np.uint32(text[i])
+    if lead < 0x80:
+        return lead, 1
+    size = 2 + (lead >= 0xE0) + (lead >= 0xF0)
+    if i + size > len(text):
+        return np.uint32(0xFFFD), 1
+    code_point = lead & np.uint32(0x7F >> size)
+    for k in range(1, size):
+        code_point = code_point << np.uint32(6) | np.uint32(text[i + k] & 0x3F)
+    if code_point >= _N_CODE_POINTS:
+        return np.uint32(0xFFFD), 1
+    return code_point, size
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_words(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], classes: NDArray[np.uint8]
+) -> NDArray[np.int64]:
+    """Offsets of the words, [documents + 1]."""
+    word_offsets = np.zeros_like(offsets)
+    for document in range(len(offsets) - 1):
+        text = data[offsets[document] : offsets[document + 1]]
+        n_words = 0
+        was_space = True
+        for i in range(len(text)):
+            space = _is_space(text, i, classes, was_space)
+            n_words += space < was_space
+            was_space = space
+        word_offsets[document + 1] = word_offsets[document] + n_words
+    return word_offsets
+
+
+@numba.njit(cache=True, nogil=True)
+def _cut_words(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    classes: NDArray[np.uint8],
+    word_offsets: NDArray[np.int64],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+) -> None:
+    """Writes the bounds of the words, and one value beyond: to write always is quicker than to guess when to."""
+    for document in range(len(offsets) - 1):
+        text = data[offsets[document] : offsets[document + 1]]
+        n_starts = n_ends = word_offsets[document]
+        was_space = True
+        for i in range(len(text)):
+            space = _is_space(text, i, classes, was_space)
+            start[n_starts] = end[n_ends] = offsets[document] + i
+            n_starts += space < was_space
+            n_ends += space > was_space
+            was_space = space
+        if n_ends < n_starts:
+            end[n_ends] = offsets[document + 1]
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_space(text: NDArray[np.uint8], i: int, classes: NDArray[np.uint8], was_space: bool) -> bool:
+    """Whether byte i belongs to whitespace, given whether byte i - 1 does."""
+    byte = text[i]
+    if byte < 0x80:
+        return classes[byte] == SPACE
+    if byte < 0xC0:
+        return was_space  # a character goes on
+    return classes[decode(text, i)[0]] == SPACE
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_lines(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Offsets of the lines, [documents + 1]."""
+    line_offsets = np.zeros_like(offsets)
+    for document in range(len(offsets) - 1):
+        n_newlines = 0
+        for byte in data[offsets[document] : offsets[document + 1]]:
+            n_newlines += byte == NEWLINE
+        line_offsets[document + 1] = line_offsets[document] + n_newlines + 1
+    return line_offsets
+
+
+@numba.njit(cache=True, nogil=True)
+def _cut_lines(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    line_offsets: NDArray[np.int64],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+) -> None:
+    """Writes the bounds of the lines."""
+    for document in range(len(offsets) - 1):
+        line = line_offsets[document]
+        start[line] = offsets[document]
+        for i in range(offsets[document], offsets[document + 1]):
+            if data[i] == NEWLINE:
+                end[line] = i
+                line += 1
+                start[line] = i + 1
+        end[line] = offsets[document + 1]
+
+
+@numba.njit(cache=True, nogil=True)
+def _measure(
+    data: NDArray[np.uint8],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    classes: NDArray[np.uint8],
+    hashes: NDArray[np.uint64],
+    n_chars: NDArray[np.int32],
+    found: NDArray[np.uint8],
+) -> None:
+    """Writes the hash, the number of characters, and the classes of every piece."""
+    for k in range(len(start)):
+        value, length, seen = FNV_BASIS, 0, np.uint8(0)
+        piece = data[start[k] : end[k]]
+        for i in range(len(piece)):
+            byte = piece[i]
+            value = (value ^ np.uint64(byte)) * FNV_PRIME
+            if byte < 0x80:
+                seen |= classes[byte]
+                length += 1
+            elif byte >= 0xC0:  # the first byte of a longer character
+                seen |= classes[decode(piece, i)[0]]
+                length += 1
+        hashes[k], n_chars[k], found[k] = _finalize(value), length, seen
+
+
+@numba.njit(cache=True, nogil=True)
+def _finalize(value: np.uint64) -> np.uint64:
+    value = (value ^ (value >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    value = (value ^ (value >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+    return value ^ (value >> np.uint64(33))
+
+
+def _buffers(text: pa.LargeStringArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """UTF-8 bytes, and offsets [documents + 1] into them, of Arrow's own memory."""
+    if len(text) == 0:  # Arrow may leave out the buffers
+        return np.empty(0, dtype=np.uint8), np.zeros(1, dtype=np.int64)
+    _, offsets, data = text.buffers()
+    in_bytes = np.frombuffer(offsets, dtype=np.int64)[text.offset : text.offset + len(text) + 1]
+    return np.frombuffer(data or b"", dtype=np.uint8), in_bytes
