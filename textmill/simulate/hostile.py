@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-NESTING = 50000
+NESTING = 5000
 N_ATTRIBUTES = 2000
 
 HOSTILE_TEXTS = (
