@@ -119,6 +119,7 @@ def test_bombs_are_refused() -> None:
     for label, packed in (("gzip", gzip.compress(zeros)), ("br", written(BrotliWriter, zeros))):
         found = read_response(response(packed, f"Content-Encoding: {label}"))
         assert (found.error, found.body) == ("too_large", b"")
+    assert read_response(response(gzip.compress(bytes(4 << 20)))).error == "too_large"
     assert read_response(response(gzip.compress(bytes(1 << 19)))).error == ""
     assert read_response(response(b"x" * (MAX_BODY_BYTES + 1))).error == "too_large"
 
@@ -301,7 +302,7 @@ def reference_extremes(html: str) -> tuple[int, int, int, int, int]:
 PIECES = re.split(
     r" (?=\S)",
     "<div> </div> <DIV <b> </b> <p> </p> <svg> </svg> <svg/> <g/> <g a=/> <script> </script> </scriptx> <style> </style"
-    " <!-- --> <!--> <!---> --!> <! < </ > / = \" ' a='>' a=\">\" b=c/ <option> <select> ä 中 \t \n x <é> <aé> </a1>",
+    " <!-- --> <!--> <!---> <!--!> <!---!> --!> <! < </ > / = \" ' a='>' a=\">\" b=c/ <option> <select> ä 中 \t \n x <é> <aé> </a1>",
 )
 
 
@@ -315,6 +316,8 @@ def test_the_kernel_agrees_with_plain_python(html: str) -> None:
 def test_extremes_of_a_page() -> None:
     html = b"<div><p a=1 b>x<p><br><b>y</b></div><!-- <i> --><script>'<div>'</script><select><option>1<option></select>"
     assert markup_extremes(html) == Extremes(13, 2, 2, 2, 6)
+    assert markup_extremes(b"<svg></svg><script><div></script>").max_depth == 1
+    assert markup_extremes(b"<!---!><i>--><i>").n_tags == 1
     assert markup_extremes(b"") == Extremes(0, 0, 0, 0, 0)
 
 

@@ -96,7 +96,7 @@ def naive_encode(text: str, merges: list[tuple[bytes, bytes]]) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    vocab, merges = train_from_counts(count_pretokens([CORPUS]), 400, [EOT])
+    vocab, merges = train_from_counts(count_pretokens([CORPUS]), 300, [EOT])  # few enough that words stay in parts
     return Tokenizer(vocab, merges, [EOT])
 
 
@@ -165,7 +165,7 @@ def test_special_tokens_are_never_counted(tmp_path: Path) -> None:
 
 def test_a_file_and_its_text_train_alike(tmp_path: Path) -> None:
     path = tmp_path / "corpus.txt"
-    text = CORPUS * 400 + "\r\n" * 10_000  # longer than one read; no line end may be translated
+    text = CORPUS * 200 + "\r\n" * 10_000  # longer than one read; no line end may be translated
     path.write_text(text, "utf-8", newline="")
     assert train_bpe(str(path), 300, [EOT]) == train_from_counts(count_pretokens([text], [EOT]), 300, [EOT])
 
@@ -223,6 +223,7 @@ def test_a_stream_may_begin_with_half_a_special_token() -> None:
 
 
 @given(TEXTS)
+@example("he's don't I'd I'm we'll we've they're it'sn't 'S")
 def test_ordinary_pretokens_are_those_of_gpt2(text: str) -> None:
     assert Pretokenizer([EOT]).ordinary(text) == GPT2.findall(text)
 
@@ -238,6 +239,12 @@ def test_encoding_equals_applying_every_merge_in_turn(tokenizer: Tokenizer, text
     ids = tokenizer.encode_ordinary(text)
     assert [tokenizer.vocab[number] for number in ids] == naive_encode(text, tokenizer.merges)
     assert tokenizer.eot_id not in ids
+
+
+def test_the_earliest_merge_goes_first() -> None:
+    tokenizer = Tokenizer(BYTES | {256: b"bc", 257: b"ab"}, [(b"b", b"c"), (b"a", b"b")])
+    assert tokenizer.encode("abc") == [97, 256]
+    assert tokenizer.encode("ababc") == [257, 97, 256]
 
 
 @given(TEXTS)
@@ -284,7 +291,7 @@ def test_encoding_piece_by_piece_needs_little_memory(tokenizer: Tokenizer) -> No
     rng = np.random.default_rng(1)
 
     def lines() -> Iterator[str]:
-        for _ in range(2_000):
+        for _ in range(400):
             yield " ".join(map(str, rng.integers(0, 100_000, 20))) + "\n"
 
     for _ in tokenizer.encode_iterable(CORPUS):
@@ -293,7 +300,7 @@ def test_encoding_piece_by_piece_needs_little_memory(tokenizer: Tokenizer) -> No
     n_tokens = sum(1 for _ in tokenizer.encode_iterable(lines()))
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert n_tokens > 100_000
+    assert n_tokens > 20_000
     assert peak_bytes < 1_000_000
 
 
@@ -331,7 +338,7 @@ def test_full_cache_changes_nothing(tokenizer: Tokenizer, monkeypatch: pytest.Mo
 def test_decoding_bad_ids(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode([0xE9, 97, 0xF0, 0x9F]) == "\ufffda\ufffd"
     assert tokenizer.decode(np.array([97, 98], np.uint16)) == "ab"
-    with pytest.raises(InputError, match="token id 5000: not in this vocabulary of"):
+    with pytest.raises(InputError, match="token id 5000: not in this vocabulary of 300 ids"):
         tokenizer.decode([97, 5000])
 
 

@@ -279,8 +279,14 @@ def test_what_stands_between_members(middle: bytes, types: list[str]) -> None:
     assert_accounted(archive, items)
 
 
+@pytest.mark.parametrize("n_bytes", range(warc.FEED_BYTES - 70, warc.FEED_BYTES + 2))
+def test_reading_goes_on_wherever_damage_ends(n_bytes: int) -> None:
+    assert blocks(read(FIVE_MEMBERS[0] + b"x" * n_bytes + FIVE_MEMBERS[1])) == FIVE_BLOCKS[:2]
+    assert blocks(read(FIVE[0] + b"x" * n_bytes + b"\n" + FIVE[1])) == FIVE_BLOCKS[:2]
+
+
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("length", ["-1", "abc", "", "3", "100", "99999999999999999999", "٣"])
+@pytest.mark.parametrize("length", ["-1", "abc", "", "3", "100", "99999999999999999999", "9" * 5000, "٣"])
 def test_a_wrong_content_length_costs_its_record(packed: bool, length: str) -> None:
     good = FIVE[:2] + FIVE[3:]
     bad = b"WARC/1.0\r\nContent-Length: " + length.encode() + b"\r\n\r\ntwenty bytes, or so.\r\n\r\n"

@@ -211,9 +211,7 @@ def decode(text: NDArray[np.uint8], i: int) -> tuple[int, int]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _count_words(
-    data: NDArray[np.uint8], offsets: NDArray[np.int64], classes: NDArray[np.uint8]
-) -> NDArray[np.int64]:
+def _count_words(data: NDArray[np.uint8], offsets: NDArray[np.int64], classes: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Offsets of the words, [documents + 1]."""
     word_offsets = np.zeros_like(offsets)
     for document in range(len(offsets) - 1):

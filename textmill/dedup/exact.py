@@ -30,3 +30,17 @@ def content_hashes(text: pa.LargeStringArray) -> tuple[NDArray[np.uint64], NDArr
 
 def _digest(text: str) -> bytes:
     return hashlib.blake2b(" ".join(text.split()).encode(), digest_size=HASH_BYTES).digest()
+
+
+def equal_pairs(high: NDArray[np.uint64], low: NDArray[np.uint64], doc_ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Each document with an equal one of a smaller id, paired with the smallest: uint64 [m, 2], smaller id first.
+
+    All three arrays have shape [n]; ``high`` and ``low`` are the halves that `content_hashes` gives. A group of k equal
+    documents gives k - 1 pairs.
+    """
+    order = np.lexsort((doc_ids, low, high))
+    high, low, doc_ids = high[order], low[order], doc_ids[order]
+    begins_group = np.ones(len(doc_ids), dtype=np.bool_)
+    begins_group[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
+    smallest = doc_ids[begins_group][np.cumsum(begins_group) - 1]
+    return np.stack([smallest[~begins_group], doc_ids[~begins_group]], axis=1)

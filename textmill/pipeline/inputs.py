@@ -103,11 +103,12 @@ def _freeze(uri: str) -> InputFile:
         raise InputError(f"{uri}: {n_bytes} bytes; files above {schema.MAX_FILE_BYTES} bytes have no document ids")
     try:
         with storage.open_read(uri) as stream:
+            next(warc.read_range(stream, 0, 0, n_bytes, ()), None)  # says what is wrong with a file that is no archive
             kind = warc.kind(stream)
     except PermissionError as error:
         raise InputError(f"{uri}: no permission to read it") from error
-    if not warc.readable(kind):
-        raise InputError(f"{uri}: {warc.why_unreadable(kind)}")
+    except InputError as error:
+        raise InputError(f"{uri}: {error}") from error
     return InputFile(uri, n_bytes, version, warc.splittable(kind))
 
 

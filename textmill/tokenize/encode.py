@@ -36,7 +36,7 @@ END_OF_TEXT = "<|endoftext|>"
 N_BYTES = 256
 MAX_IDS = 1 << 32
 MAX_CACHED_CHARS = 32  # longer pretokens hardly come twice
-N_CACHED = 1 << 17  # about 40 MB
+N_CACHED = 1 << 17  # about 30 MB
 N_CACHED_STREAMING = 1 << 11  # about 0.5 MB
 
 TokenArray = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
