@@ -55,9 +55,8 @@ def _tables(account: Account) -> Iterator[tuple[str, list[str], list[list[object
         yield title, header, [[r["reason"], bounds(r), r["in_order"], r["alone"], r["only"]] for r in rules]
     if "duplicates" in account:
         copies = account["duplicates"]
-        names = ("candidates", "rejected", "edges", "clusters", "members", "removed_exact_duplicate")
-        names = (*names, "removed_near_duplicate")
-        yield "Copies", ["what", "number"], [[name.replace("_", " "), copies[name]] for name in names if name in copies]
+        names = [name for name, value in copies.items() if isinstance(value, int)]
+        yield "Copies", ["what", "number"], [[name.replace("_", " "), copies[name]] for name in names]
     if "tokens" in account:
         header = ["split", "tokens", "documents", "bytes a token"]
         splits = {split: account["tokens"][split] for split in ("train", "val")}
@@ -102,13 +101,13 @@ def to_html(account: Account) -> str:
     """The page. Sections follow from what the account holds."""
     from bokeh.embed import components
     from bokeh.resources import Resources
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment
     from markupsafe import Markup
 
     plots = _plots(account)
     script, divs = components(plots) if plots else ("", {})
     library = Resources(mode="inline", components=["bokeh"]).render() if plots else ""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= FILTERS
     environment.globals["bounds"] = bounds
     return environment.from_string(PAGE).render(
@@ -299,7 +298,8 @@ p { margin: 0 0 12px; max-width: 78ch; }
 nav { display: flex; flex-wrap: wrap; gap: 4px 18px; padding: 12px 0 20px; }
 nav a { color: var(--accent); text-decoration: none; }
 nav a:hover { text-decoration: underline; }
-section { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 20px 24px; margin-bottom: 20px; }
+section { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 20px 24px;
+  margin-bottom: 20px; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { text-align: left; font-weight: 600; color: var(--soft); font-size: 12.5px; }
@@ -308,15 +308,21 @@ tr:last-child td { border-bottom: 0; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .name { overflow-wrap: anywhere; }
 .bar { width: 34%; min-width: 120px; padding-right: 0; }
-.bar i { display: block; height: 14px; border-radius: 3px; background: var(--accent); width: calc(100% * var(--share)); }
+.bar i { display: block; height: 14px; border-radius: 3px; background: var(--accent);
+  width: calc(100% * var(--share)); }
 .bar i + i { height: 5px; margin-top: 2px; opacity: .45; }
 .bar i + i + i { opacity: 1; background: #e8590c; }
-.key { display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin: 0 5px 0 12px; background: var(--accent); }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(310px, 1fr)); gap: 16px 24px; margin-top: 12px; }
+.key { display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin: 0 5px 0 12px;
+  background: var(--accent); }
+.key.alone { opacity: .45; }
+.key.only { background: #e8590c; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(310px, 1fr)); gap: 16px 24px;
+  margin-top: 12px; }
 .cards h3 { margin: 0; font: 600 13px/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
 .cards p { font-size: 12.5px; margin: 0; }
 .heat { width: auto; font-size: 12.5px; }
-.heat td { text-align: center; border: 1px solid #fff; padding: 3px 6px; min-width: 40px; font-variant-numeric: tabular-nums;
+.heat td { text-align: center; border: 1px solid #fff; padding: 3px 6px; min-width: 40px;
+  font-variant-numeric: tabular-nums;
   background: rgb(11 114 133 / calc(.75 * var(--share))); }
 .heat td.strong { color: #fff; }
 .heat th { padding: 3px 10px 3px 0; border: 0; white-space: nowrap; font-weight: 400; color: var(--ink); }
@@ -325,7 +331,8 @@ tr:last-child td { border-bottom: 0; }
 .facts div { font-size: 13px; color: var(--soft); }
 .facts b { display: block; font-size: 21px; line-height: 1.3; color: var(--ink); font-weight: 600; }
 .sample { border-top: 1px solid var(--line); padding: 10px 0; }
-.sample pre, .written { margin: 4px 0 0; white-space: pre-wrap; overflow-wrap: anywhere; font: 13.5px/1.5 Georgia, serif; }
+.sample pre, .written { margin: 4px 0 0; white-space: pre-wrap; overflow-wrap: anywhere;
+  font: 13.5px/1.5 Georgia, serif; }
 .sample .url { font-size: 12.5px; color: var(--soft); overflow-wrap: anywhere; }
 .tag { font: 600 12px ui-monospace, monospace; color: var(--limit); }
 .kept .tag { color: var(--accent); }
@@ -417,7 +424,8 @@ style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; form-
 {{ n | number }} {{ kind | safe_text }}{{ ", " if not loop.last }}{% endfor %}.</p>
 {% endif %}
 {% if account.damage and account.damage.n_stretches %}
-<details><summary>Damage: {{ account.damage.n_stretches | number }} stretches, {{ account.damage.bytes | size }}</summary>
+<details><summary>Damage: {{ account.damage.n_stretches | number }} stretches, \
+{{ account.damage.bytes | size }}</summary>
 <table><tr><th>file</th><th class="n">offset</th><th class="n">bytes</th></tr>
 {% for place in account.damage.located %}
 <tr><td class="name">{{ place.file | safe_text }}</td><td class="n">{{ place.offset | number }}</td>
@@ -433,8 +441,8 @@ style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; form-
 <h2>Rules</h2>
 <p class="soft">Documents that a rule removes when rules are applied in order, that fail it (alone),
 and that fail nothing else (only: what comes back without it).
-<span class="key"></span>in order<span class="key" style="opacity: .45"></span>alone\
-<span class="key" style="background: #e8590c"></span>only</p>
+<span class="key"></span>in order<span class="key alone"></span>alone\
+<span class="key only"></span>only</p>
 {% for decision in account.decisions %}
 <h3>{{ decision.stage | safe_text }}: {{ decision.n_keep | number }} of {{ decision.n_judged | number }} pass \
 ({{ decision.n_keep | percent(decision.n_judged) }})</h3>
@@ -454,7 +462,8 @@ and that fail nothing else (only: what comes back without it).
 </table></div>
 {% if decision.rules | length > 2 %}
 <h3>How the rules of {{ decision.stage | safe_text }} overlap</h3>
-<p class="soft">Documents that fail both rules. The darker, the larger the share of those that fail the rule of the row.</p>
+<p class="soft">Documents that fail both rules. The darker, the larger the share of those that fail the rule of
+the row.</p>
 <div class="wide"><table class="heat">
 <thead><tr><th></th><th></th>{% for rule in decision.rules %}<th>{{ loop.index }}</th>{% endfor %}</tr></thead>
 {% for row in decision.overlap %}
