@@ -302,7 +302,8 @@ def reference_extremes(html: str) -> tuple[int, int, int, int, int]:
 PIECES = re.split(
     r" (?=\S)",
     "<div> </div> <DIV <b> </b> <p> </p> <svg> </svg> <svg/> <g/> <g a=/> <script> </script> </scriptx> <style> </style"
-    " <!-- --> <!--> <!---> <!--!> <!---!> --!> <! < </ > / = \" ' a='>' a=\">\" b=c/ <option> <select> ä 中 \t \n x <é> <aé> </a1>",
+    " <!-- --> <!--> <!---> <!--!> <!---!> --!> <! < </ > / = \" ' a='>' a=\">\" b=c/ <option> <select> ä 中"
+    " \t \n x <é> <aé> </a1>",
 )
 
 

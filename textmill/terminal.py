@@ -18,6 +18,10 @@ from rich.text import Text
 
 from textmill.pipeline.runner import ShardReport
 from textmill.pipeline.stage import Stage
+from textmill.schema import show_doc_id
+
+ID_COLUMNS = ("doc_id", "doc_id_a", "doc_id_b", "cluster", "keeper")
+MAX_CELL = 300
 
 
 def safe(value: object, max_chars: int = 200) -> str:
@@ -126,6 +130,22 @@ def _in_words(totals: Mapping[str, int]) -> str:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Print rows of a table, columns across."""
-    names = list(rows[0]) if rows else []
-    console().print(table(title, names, ([row[name] for name in names] for row in rows)))
+    """Print rows of a table: as a table where they fit the terminal, else one after the other, a line a column."""
+    shown = [{name: _shown(name, value) for name, value in row.items()} for row in rows]
+    names = list(shown[0]) if shown else []
+    widths = [max(len(name), *(len(_cell(row[name], MAX_CELL)) for row in shown)) for name in names]
+    to = console()
+    if sum(widths) + 3 * len(widths) < to.width:
+        to.print(table(title, names, ([row[name] for name in names] for row in shown)))
+        return
+    to.print(Text(title, style="italic"))
+    width = max(map(len, names))
+    for row in shown:
+        to.print()
+        for name in names:
+            to.print(Text(f"{name:<{width}}  ", style="bold").append(_cell(row[name], MAX_CELL), style="not bold"))
+
+
+def _shown(name: str, value: Any) -> Any:
+    """Document ids in the form that people can read and give back."""
+    return show_doc_id(value) if name in ID_COLUMNS and value is not None else value

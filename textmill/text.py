@@ -28,7 +28,6 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 # What a character is, one bit each; every code point has exactly one. All but SPACE follow the general category.
@@ -86,7 +85,8 @@ class Documents:
 class Spans:
     """Pieces of one kind, in the order of the text.
 
-    Piece k is ``data[start[k]:end[k]]`` of its segmentation; document i has pieces ``offsets[i]`` to ``offsets[i + 1]``.
+    Piece k is ``data[start[k]:end[k]]`` of the segmentation; document i has those from ``offsets[i]`` to
+    ``offsets[i + 1]``.
     """
 
     offsets: NDArray[np.int64]  # [documents + 1]
@@ -194,12 +194,12 @@ def lowercase_table() -> NDArray[np.uint32]:
 
 
 @numba.njit(cache=True, nogil=True)
-def decode(text: NDArray[np.uint8], i: int) -> tuple[int, int]:
+def decode(text: NDArray[np.uint8], i: int) -> tuple[np.uint32, int]:
     """The code point that begins at byte i, and its size in bytes. For bytes that are no UTF-8: U+FFFD, 1."""
     lead = np.uint32(text[i])
     if lead < 0x80:
         return lead, 1
-    size = 2 + (lead >= 0xE0) + (lead >= 0xF0)
+    size = 2 + int(lead >= 0xE0) + int(lead >= 0xF0)
     if i + size > len(text):
         return np.uint32(0xFFFD), 1
     code_point = lead & np.uint32(0x7F >> size)

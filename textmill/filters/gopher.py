@@ -2,11 +2,11 @@
 
 The paper leaves open what a word, a symbol, a bullet is, and the public versions differ. Here:
 
-- A word is what ``str.split()`` gives, as in DCLM, Dolma and NeMo Curator. (datatrove splits off punctuation, which makes
-  the letter rule stricter and the symbol rules laxer.) Its length is in characters, punctuation included.
+- A word is what ``str.split()`` gives, as in DCLM, Dolma and NeMo Curator. (datatrove splits off punctuation: its letter
+  rule is stricter, its symbol rules are laxer.) Its length is in characters, punctuation included.
 - Symbols are occurrences in the text, over words: ``#``, and apart from it ``...`` and ``…``, as in datatrove.
-- Lines are those that are not blank. A bullet is ``•``, ``●``, ``*`` or ``-`` (DCLM's) after any indentation; an ellipsis
-  is ``...`` or ``…`` before any whitespace at the end.
+- Lines are those that are not blank. A bullet is ``•``, ``●``, ``*`` or ``-`` (DCLM's) after any indentation; an
+  ellipsis is ``...`` or ``…`` before any whitespace at the end.
 - A word counts as alphabetic if it has a letter of any script.
 - Stop words are counted once each, as in datatrove, in any of the three usual cases ("the", "The", "THE"). A stop
   word with punctuation on it does not count.
@@ -20,6 +20,7 @@ Cost on one core, beside cutting the text: COST.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -117,7 +118,7 @@ def passes(text: str) -> bool:
     return all(_holds(rule, values[rule.column]) for rule in RULES)
 
 
-def _holds(rule: Rule, value: np.generic) -> bool:
+def _holds(rule: Rule, value: Any) -> bool:
     """numpy compares a float32 with a Python number in float32, so that .1 is not above .1."""
     return bool((rule.low is None or value >= rule.low) and (rule.high is None or value <= rule.high))
 
@@ -154,8 +155,7 @@ def _mark_lines(
     for k in range(len(start)):
         line = _stripped(data[start[k] : end[k]], classes)
         if len(line):
-            first = decode(line, 0)[0]
-            bullets[k] = first == _DASH or first == _STAR or first == _BULLET or first == _DISC
+            bullets[k] = decode(line, 0)[0] in (_DASH, _STAR, _BULLET, _DISC)
         if len(line) >= 3:
             a, b, c = line[-3], line[-2], line[-1]
             ellipses[k] = (a == b == c == _DOT) or decode(line[-3:], 0)[0] == _ELLIPSIS

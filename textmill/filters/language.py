@@ -1,7 +1,7 @@
 """The language of a document, by fastText's compressed model of 176 languages or by a detector that is built in.
 
-fastText: Joulin et al. 2016 (arXiv 1612.03651); ``lid.176.ftz``, CC BY-SA 3.0. It wants one line (a newline raises), and
-for text without letters it silently says English; such text is ``und`` here, without a call.
+fastText: Joulin et al. 2016 (arXiv 1612.03651); ``lid.176.ftz``, CC BY-SA 3.0. It wants one line (a newline raises),
+and for text without letters it silently says English; such text is ``und`` here, without a call.
 
 The sample is the first 1,000 characters after leading whitespace. On 3,154 web pages with known language the sample and
 the whole text get the same label (99.6 % right either way); 500 characters cost .03 %, 2,000 cost twice the time.
@@ -21,7 +21,6 @@ import functools
 import hashlib
 import http.client
 import logging
-import os
 import tempfile
 import urllib.request
 from dataclasses import dataclass, field
@@ -126,7 +125,7 @@ def _download(url: str, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         complete = Path(scratch) / target.name
         complete.write_bytes(content)
-        os.replace(complete, target)
+        complete.replace(target)
 
 
 def _sha256(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from textmill import schema, storage
@@ -35,18 +36,18 @@ class PageHistory:
         if by_id is not None:
             row = self.row("pages", by_id)
             return [row] if row else []
-        return [row for uri in self._tables("pages") for row in _read(uri, ("url", "=", page))]
+        return [row for uri in self._tables("pages") for row in _read(uri, "url", page)]
 
     def row(self, table: str, doc_id: int) -> dict[str, Any] | None:
         """The row of a document in a table, or None. Row groups that cannot hold it are not read."""
         if table not in self.stages:
             return None
-        found = (row for uri in self._tables(table) for row in _read(uri, ("doc_id", "=", doc_id)))
+        found = (row for uri in self._tables(table) for row in _read(uri, "doc_id", doc_id))
         return next(found, None)
 
     def rows(self, table: str, column: str, value: int) -> list[dict[str, Any]]:
         """All rows of a table in which ``column`` has ``value``."""
-        return [row for uri in self._tables(table) for row in _read(uri, (column, "=", value))]
+        return [row for uri in self._tables(table) for row in _read(uri, column, value)]
 
     def named(self, kind: type[Stage]) -> list[str]:
         """Names of the finished stages of a class, in the order of the data."""
@@ -56,9 +57,8 @@ class PageHistory:
         return self.workspace.tables(self.run.stages[table])
 
 
-def _read(uri: str, where: tuple[str, str, Any]) -> list[dict[str, Any]]:
-    """The rows of a Parquet file for which ``where`` holds, reading only the row groups that may have any."""
-    column, _, value = where
+def _read(uri: str, column: str, value: Any) -> list[dict[str, Any]]:
+    """The rows of a Parquet file in which ``column`` has ``value``, reading only the row groups that may have any."""
     found = []
     with storage.open_parquet(uri) as file:
         place = file.schema_arrow.names.index(column)
@@ -67,7 +67,7 @@ def _read(uri: str, where: tuple[str, str, Any]) -> list[dict[str, Any]]:
             if statistics is not None and statistics.has_min_max and not statistics.min <= value <= statistics.max:
                 continue
             table = file.read_row_group(group)
-            found += table.filter(pc.equal(table[column], pc.scalar(value))).to_pylist()
+            found += table.filter(pc.equal(table[column], pa.scalar(value, table[column].type))).to_pylist()
     return found
 
 
@@ -141,12 +141,13 @@ def _margin(rule: Rule, value: Any) -> str:
 
 def _explain_copies(history: PageHistory, doc_id: int) -> Iterator[str]:
     for name in history.named(Keepers):
-        row = history.row(name, doc_id)
-        if row is None:
-            yield "  copies   none"
-            continue
         stage = history.stages[name]
         assert isinstance(stage, Keepers)
+        row = history.row(name, doc_id)
+        if row is None:
+            if history.row(stage.signatures.name, doc_id):
+                yield "  copies   none"
+            continue
         members = history.rows(name, "cluster", row["cluster"])
         cluster = history.row(stage.clusters.name, doc_id) or {}
         yield f"  copies   cluster of {len(members)}, similarity to the nearest {cluster.get('similarity', 0):.3f}"
@@ -180,7 +181,7 @@ def _explain_tokens(history: PageHistory, doc_id: int) -> Iterator[str]:
     for split in ("train", "val"):
         for uri in history.workspace.tables(history.run.stages["tokens"]):
             if f"/{split}/" in uri:
-                for row in _read(uri, ("doc_id", "=", doc_id)):
+                for row in _read(uri, "doc_id", doc_id):
                     yield (
                         f"  tokens   {split}/tokens-{row['shard']:05d}.bin, {row['n_tokens']:,} tokens "
                         f"from {row['offset']:,}"

@@ -124,9 +124,7 @@ def splittable(kind: Kind) -> bool:
     return kind in ("gzip", "plain")
 
 
-def read_range(
-    stream: BinaryIO, start: int, end: int, size: int, kinds: Collection[str]
-) -> Iterator[Record | Skipped | Damage]:
+def read_range(stream: BinaryIO, start: int, end: int, size: int, kinds: Collection[str]) -> Iterator[Item]:
     """Yield what belongs to the range from byte ``start`` to byte ``end`` of an archive of ``size`` bytes, in order.
 
     ``stream`` is seekable; ``kinds`` are the record types to deliver as `Record`, for example ``{"response"}``; records

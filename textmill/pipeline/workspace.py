@@ -121,15 +121,17 @@ class Workspace:
     # -- runs
 
     def save_run(self, run: Run) -> None:
-        storage.write_json(asdict(run), self.path("runs", f"{run.name}.json"))
+        stages = list(run.stages.items())  # a list, because JSON objects are written with sorted keys
+        storage.write_json(asdict(run) | {"stages": stages}, self.path("runs", f"{run.name}.json"))
 
     def load_run(self, name: str) -> Run:
         """A run by name. Errors: `UnknownNameError`."""
         if name not in self.run_names():
             raise UnknownNameError(f"run in {self.root}:", name, self.run_names())
         try:
-            return Run(**storage.read_json(self.path("runs", f"{name}.json")))
-        except TypeError as error:
+            value = storage.read_json(self.path("runs", f"{name}.json"))
+            return Run(**value | {"stages": dict(value["stages"])})
+        except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{self.path('runs', name)}.json: not a run of this version of textmill") from error
 
     def run_names(self) -> list[str]:
