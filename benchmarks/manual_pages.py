@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
+from harness import ROOT, BenchmarkError, measure, say
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
-
-from harness import ROOT, BenchmarkError, measure, say
 
 PACKAGES = ("python3.11-doc", "installation-guide-amd64", "debian-handbook", "postgresql-doc-15")
 DEFAULT = ROOT / "build" / "manual-pages.warc.gz"
@@ -34,7 +31,7 @@ def manual_pages(target: Path = DEFAULT) -> Path:
         docs = _unpacked(Path(scratch))
         unfinished = Path(scratch, "unfinished.warc.gz")
         n_pages = _write_archive(docs, unfinished)
-        os.replace(unfinished, target)
+        unfinished.replace(target)
     say(f"{n_pages} pages in {target}")
     return target
 
@@ -50,10 +47,10 @@ def _unpacked(scratch: Path) -> Path:
 
 
 def _write_archive(docs: Path, target: Path) -> int:
-    n_pages = 0
+    pages = _mixed(docs)
     with target.open("wb") as stream:
         writer = WARCWriter(stream, gzip=True)
-        for n_pages, (url, page) in enumerate(_mixed(docs), 1):
+        for url, page in pages:
             head = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(page.stat().st_size))]
             with page.open("rb") as body:
                 record = writer.create_warc_record(
@@ -64,14 +61,14 @@ def _write_archive(docs: Path, target: Path) -> int:
                     warc_headers_dict={"WARC-Date": "2026-01-01T00:00:00Z"},
                 )
                 writer.write_record(record)
-    return n_pages
+    return len(pages)
 
 
-def _mixed(docs: Path) -> Iterator[tuple[str, Path]]:
+def _mixed(docs: Path) -> list[tuple[str, Path]]:
     """URL and file of every page in an order by hash, so that the first ones are a sample of all packages."""
     pages = [path for path in docs.rglob("*") if path.suffix in (".html", ".htm") and path.is_file()]
     urls = {f"https://manuals.example/{path.relative_to(docs).as_posix()}": path for path in pages}
-    yield from sorted(urls.items(), key=lambda item: hashlib.sha256(item[0].encode()).digest())
+    return sorted(urls.items(), key=lambda item: hashlib.sha256(item[0].encode()).digest())
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def common_crawl(
     warcs           archives: files, globs, folders, URLs (comma-separated, or given again)
     language        the language to keep, as ISO 639-1
     language_score  how sure the language model must be, 0 to 1
-    language_model  a fastText model; "" looks in the cache, then downloads, then falls back on a built-in detector
+    language_model  a fastText model, or builtin; "" looks in the cache, then downloads, then takes the built-in detector
     engine          text extraction: resiliparse, resiliparse-all
     similarity      Jaccard index of word 5-grams from which two documents are copies
     keep            which copy stays: longest, newest, first

@@ -20,7 +20,7 @@ def demo(
 
     warcs           archives; `textmill demo` writes them
     language        the language to keep, as ISO 639-1
-    language_model  a fastText model; "" looks in the cache, then downloads, then falls back on a built-in detector
+    language_model  a fastText model, or builtin; "" looks in the cache, then downloads, then takes the built-in detector
     vocab_size      entries of the tokenizer
     val_frac        share of hosts held out for validation, 0 to 1
     steps           optimizer steps

@@ -365,6 +365,19 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     assert [line["step"] for line in log_lines(tmp_path)] == [0, 1]
 
 
+def test_a_gradient_that_is_not_finite_is_not_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.nn.utils.clip_grad_norm_", lambda *_: torch.tensor(math.inf))
+    with pytest.raises(UserError, match="the gradient norm is inf at step 1"):
+        train(SMALL, SHORT, shards(50), None, tmp_path)
+
+
+def test_a_run_stopped_before_its_first_checkpoint_starts_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train(SMALL, SHORT, shards(50), None, tmp_path, on_step=stop_after(2))
+        assert [line["step"] for line in log_lines(tmp_path)] == [0, 1, 2]
+
+
 def test_bfloat16_keeps_weights_in_float32(tmp_path: Path) -> None:
     result = train(SMALL, replace(SHORT, steps=3, dtype="bfloat16"), shards(50), shards(50), tmp_path)
     kept = checkpoint.load(result.checkpoint, CPU)
@@ -409,7 +422,7 @@ def test_generation_follows_the_pattern_and_stops_at_the_end_of_text(alphabet: T
     model = checkpoint.load_model(alphabet.checkpoint, tokenizer_sha256="5" * 64, device=CPU)
     assert generate(model, Letters(), "abc", max_tokens=50, temperature=0) == "defghijklmnop"
     assert generate(model, Letters(), "", max_tokens=4, temperature=0) == "abcd"
-    assert generate(model, Letters(), "abc", max_tokens=4, temperature=1e-30, top_k=5) == "defg"
+    assert generate(model, Letters(), "abc", max_tokens=4, temperature=1e-310, top_k=5) == "defg"
     assert generate(model, Letters(), "abc", max_tokens=0) == ""
 
 

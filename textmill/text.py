@@ -14,7 +14,8 @@ count repeats but never prove equality.
 
 Arrow promises valid UTF-8. Other bytes give arbitrary pieces, but nothing outside of the buffer is read.
 
-COSTS
+Costs on one busy core (AMD EPYC), hashes included, 21 MB of English web text: words 175 MB/s, lines 500, paragraphs
+another 740 beside the lines. Memory: 29 bytes a piece. The tables of characters take .1 s each, once a process.
 """
 
 from __future__ import annotations

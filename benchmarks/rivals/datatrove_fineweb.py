@@ -78,19 +78,15 @@ def summary(blocks: list[dict[str, Any]]) -> dict[str, Any]:
     pass on failed, ran into its time limit of one second, or was empty.
     """
     reader, *steps = blocks
-    names = [step["name"].rpartition(" - ")[2].encode("ascii", "ignore").decode().strip() for step in steps]
+    names = [step["name"].encode("ascii", "ignore").decode().rpartition(":")[2].strip() for step in steps]
     counts = [step["stats"] for step in steps]
-    removed = {
-        name: _total(count, "total") - _total(count, "forwarded") for name, count in zip(names, counts, strict=True)
-    }
-    timeouts = sum(_total(count, "timeout") for count in counts)
-    failed = sum(_total(count, "clean_error") for count in counts)
+    n_removed = [_total(count, "total") - _total(count, "forwarded") for count in counts]
     return {
         "read": _total(reader["stats"], "documents"),
         "kept": _total(counts[-1], "forwarded"),
-        "removed": removed,
-        "extraction_timeouts": timeouts,
-        "extraction_errors": failed,
+        "removed": dict(zip(names, n_removed, strict=True)),
+        "extraction_timeouts": sum(_total(count, "timeout") for count in counts),
+        "extraction_errors": sum(_total(count, "clean_error") for count in counts),
     }
 
 

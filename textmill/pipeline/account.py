@@ -340,10 +340,11 @@ def _rule(rule: Rule, total: Tally, i: int) -> Section:
 
 
 class Bins(NamedTuple):
-    """Edges of a histogram, and whether they are spaced evenly in the logarithm."""
+    """Edges of a histogram."""
 
     edges: npt.NDArray[np.float64]
-    log: bool
+    integer: bool  # then the edges lie between integers
+    log: bool  # spaced evenly in the logarithm
 
 
 def _histograms(stages: FinishedStages, scores: Score) -> list[Section]:
@@ -394,15 +395,15 @@ def choose_bins(values: npt.NDArray[np.float64], is_integer: bool, bounds: Seque
     if is_integer and high >= 100 * max(low, 1):
         first, last = _stretched(math.log(max(low, 1)), math.log(high), [math.log(b) for b in bounds if b >= 1])
         low, high = round(math.exp(first)), round(math.exp(last))
-        return Bins(np.unique(np.round(np.geomspace(low - 0.5, high + 0.5, N_BINS + 1) - 0.5) + 0.5), True)
+        return Bins(np.unique(np.round(np.geomspace(low - 0.5, high + 0.5, N_BINS + 1) - 0.5) + 0.5), True, True)
     first, last = _stretched(low, high, bounds)
     if is_integer:
         first, last = math.floor(first), math.ceil(last)
         width = math.ceil((last - first + 1) / N_BINS)
-        return Bins(np.arange(first, last + width + 1, width, dtype=np.float64) - 0.5, False)
+        return Bins(np.arange(first, last + width + 1, width, dtype=np.float64) - 0.5, True, False)
     if first == last:
         first, last = first - 0.5, last + 0.5
-    return Bins(np.linspace(first, last, N_BINS + 1), False)
+    return Bins(np.linspace(first, last, N_BINS + 1), False, False)
 
 
 def _stretched(first: float, last: float, marks: Iterable[float]) -> tuple[float, float]:
@@ -427,6 +428,7 @@ def _histogram(scores: Score, column: str, bins: Bins, counts: npt.NDArray[np.in
         "stage": scores.name,
         "column": column,
         "edges": [_plain(float(edge)) for edge in bins.edges],
+        "integer": bins.integer,
         "log": bins.log,
         "counts": counts[1:-1].tolist(),
         "n_below": int(counts[0]),
@@ -528,11 +530,11 @@ def _stage(stages: FinishedStages, stage: Stage, run: Run) -> Section:
     stats = [storage.join(folder, f"{shard}.stats.json") for shard in manifests]
     seconds = [storage.read_json(uri) for uri in stats if storage.exists(uri)]
     counts = stages.counts(stage)
-    rows = sum(output.rows for name, output in outputs if name.endswith(".parquet"))
+    rows = [output.rows for name, output in outputs if name.endswith(".parquet")]
     return {
         "name": stage.name,
         "tasks": len(manifests),
-        "rows": counts.get("rows_out", rows),
+        "rows": counts.get("rows_out", sum(rows) if rows else None),
         "wall_s": round(sum(report["wall_s"] for report in seconds), 3),
         "cpu_s": round(sum(report["cpu_s"] for report in seconds), 3),
         "bytes_out": sum(output.n_bytes for _, output in outputs),

@@ -117,7 +117,8 @@ def _stat(uri: str) -> tuple[int, str]:
     try:
         info = fs.info(path)
     except FileNotFoundError as error:
-        raise InputError(f"{uri}: no such file") from error
+        what = "no such file" if storage.is_local(uri) else "cannot be reached, or is not there"
+        raise InputError(f"{uri}: {what}") from error
     except OSError as error:
         raise InputError(f"{uri}: cannot be reached ({error})") from error
     if storage.is_local(uri):

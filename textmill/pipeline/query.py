@@ -32,7 +32,7 @@ def rows_where(workspace: Workspace, run: Run, table: str, where: str | None, n:
     rows: list[dict[str, Any]] = []
     for group in row_groups(workspace, run, table):
         if where:
-            group = group.filter(_expression(where, group.schema.names))
+            group = _filter(group, where)
         rows += group.slice(0, n - len(rows)).to_pylist()
         if len(rows) >= n:
             break
@@ -50,6 +50,14 @@ def row_groups(workspace: Workspace, run: Run, table: str) -> Iterator[pa.Table]
         with storage.open_parquet(uri) as file:
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group)
+
+
+def _filter(group: pa.Table, where: str) -> pa.Table:
+    expression = _expression(where, group.schema.names)
+    try:
+        return group.filter(expression)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise UserError(f"--where {where!r}: a value does not fit its column ({error})") from error
 
 
 def _expression(text: str, columns: list[str]) -> pc.Expression:

@@ -36,10 +36,13 @@ def print_report(account: Account) -> None:
 def _tables(account: Account) -> Iterator[tuple[str, list[str], list[list[object]]]]:
     """Title, header and rows of every table for the terminal."""
     if "funnel" in account:
-        rows = [[s["step"], s["rows"], s["removed_from_previous"], _size(s["bytes"])] for s in account["funnel"]]
-        yield "From records to tokens", ["step", "documents", "removed", "size"], rows
+        yield (
+            "From records to tokens",
+            ["step", "documents", "% of all", "removed", "size"],
+            _funnel_rows(account["funnel"]),
+        )
     if "statuses" in account:
-        yield "What became of the records", ["status", "records"], [list(item) for item in account["statuses"].items()]
+        yield "Records", ["status", "records"], [list(item) for item in account["statuses"].items()]
     if account.get("damage", {}).get("n_stretches"):
         damage = account["damage"]
         title = f"Damage: {damage['n_stretches']:,} stretches, {size(damage['bytes'])}"
@@ -69,6 +72,14 @@ def _tables(account: Account) -> Iterator[tuple[str, list[str], list[list[object
             for s in account["stages"]
         ]
         yield "What it cost", header, rows
+
+
+def _funnel_rows(steps: Sequence[Mapping[str, Any]]) -> list[list[object]]:
+    first = max(1, steps[0]["rows"])
+    return [
+        [s["step"], s["rows"], round(100 * s["rows"] / first, 1), s["removed_from_previous"], _size(s["bytes"])]
+        for s in steps
+    ]
 
 
 def bounds(rule: Mapping[str, Any]) -> str:
@@ -161,7 +172,6 @@ def _figure(x_title: str, y_title: str, tooltips: Sequence[tuple[str, str]], **o
     plot.axis.major_label_text_color = plot.axis.axis_label_text_color = INK
     plot.axis.axis_label_text_font_style = "normal"
     plot.axis.axis_label_text_font_size = plot.axis.major_label_text_font_size = "11px"
-    plot.xaxis.ticker.desired_num_ticks = 6
     plot.yaxis.ticker.desired_num_ticks = 4
     plot.yaxis.formatter = NumeralTickFormatter(format="0.[0]a")
     return plot
@@ -175,6 +185,7 @@ def _bars(edges: Sequence[float], counts: Sequence[int], what: str, x_title: str
     left, right = list(edges[:-1]), list(edges[1:])
     bars = plot.quad(left=left, right=right, bottom=0, top=list(counts), fill_color=ACCENT, line_color="white")
     plot.hover.renderers = [bars]
+    plot.xaxis.ticker.desired_num_ticks = 6
     plot.y_range.start = 0
     return plot
 
@@ -185,15 +196,13 @@ def _histogram(made: Mapping[str, Any]) -> Any:
     plot = _bars(edges, made["counts"], "documents", "", log=made["log"])
     if made["log"]:
         plot.xaxis.formatter = _thousands()
-    low = edges[0] if made["low"] is None else made["low"]
-    high = edges[-1] if made["high"] is None else made["high"]
-    if made["low"] is not None or made["high"] is not None:
-        kept = max(low, edges[0]), min(high, edges[-1])
-        if kept[0] < kept[1]:
-            plot.vstrip(
-                x0=[kept[0]], x1=[kept[1]], fill_color=ACCENT, fill_alpha=0.08, line_color=None, level="underlay"
-            )
-    limits = [bound for bound in (made["low"], made["high"]) if bound is not None and edges[0] <= bound <= edges[-1]]
+    margin = 0.5 if made["integer"] else 0.0  # a bar of an integer reaches from half below it to half above
+    low = edges[0] if made["low"] is None else made["low"] - margin
+    high = edges[-1] if made["high"] is None else made["high"] + margin
+    kept = [min(max(bound, edges[0]), edges[-1]) for bound in (low, high)]
+    if (made["low"], made["high"]) != (None, None) and kept[0] < kept[1]:
+        plot.vstrip(x0=kept[:1], x1=kept[1:], fill_color=ACCENT, fill_alpha=0.08, line_color=None, level="underlay")
+    limits = [bound for bound in (low, high) if edges[0] < bound < edges[-1]]
     if limits:
         plot.vspan(x=limits, line_color=LIMIT, line_dash="dashed", line_width=1.5)
     return plot
@@ -267,8 +276,9 @@ def _share(part: float, whole: float) -> str:
 
 
 def _lines(text: str) -> str:
-    """Text with its line ends; other control characters show as escapes."""
-    return "\n".join(safe(line, len(text) * 10) for line in text.splitlines())
+    """The lines of a text that are not blank, any white space as one space; control characters show as escapes."""
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    return "\n".join(safe(line, 10 * len(line)) for line in lines if line)
 
 
 def _long(value: object) -> str:
@@ -285,7 +295,7 @@ FILTERS: dict[str, Callable[..., str]] = {
 }
 
 CSS = """
-:root { --accent: #0b7285; --limit: #c92a2a; --ink: #212529; --soft: #868e96; --line: #e9ecef; }
+:root { --accent: #0b7285; --limit: #c92a2a; --third: #e8590c; --ink: #212529; --soft: #868e96; --line: #e9ecef; }
 * { box-sizing: border-box; }
 body { margin: 0; background: #f8f9fa; color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", sans-serif; }
 main, header, footer { max-width: 1120px; margin: 0 auto; padding: 0 24px; }
@@ -311,11 +321,14 @@ tr:last-child td { border-bottom: 0; }
 .bar i { display: block; height: 14px; border-radius: 3px; background: var(--accent);
   width: calc(100% * var(--share)); }
 .bar i + i { height: 5px; margin-top: 2px; opacity: .45; }
-.bar i + i + i { opacity: 1; background: #e8590c; }
+.bar i + i + i { opacity: 1; background: var(--third); }
+.bar + td { padding-left: 14px; width: 22%; }
+.bounds { white-space: nowrap; }
+table + p { margin: 12px 0 0; }
 .key { display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin: 0 5px 0 12px;
   background: var(--accent); }
 .key.alone { opacity: .45; }
-.key.only { background: #e8590c; }
+.key.only { background: var(--third); }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(310px, 1fr)); gap: 16px 24px;
   margin-top: 12px; }
 .cards h3 { margin: 0; font: 600 13px/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
@@ -330,9 +343,11 @@ tr:last-child td { border-bottom: 0; }
 .facts { display: flex; flex-wrap: wrap; gap: 8px 36px; margin: 4px 0 12px; }
 .facts div { font-size: 13px; color: var(--soft); }
 .facts b { display: block; font-size: 21px; line-height: 1.3; color: var(--ink); font-weight: 600; }
-.sample { border-top: 1px solid var(--line); padding: 10px 0; }
+.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(440px, 1fr)); gap: 0 32px; }
+.sample { border-top: 1px solid var(--line); padding: 10px 0; min-width: 0; }
 .sample pre, .written { margin: 4px 0 0; white-space: pre-wrap; overflow-wrap: anywhere;
   font: 13.5px/1.5 Georgia, serif; }
+.sample pre { max-height: 11em; overflow-y: auto; }
 .sample .url { font-size: 12.5px; color: var(--soft); overflow-wrap: anywhere; }
 .tag { font: 600 12px ui-monospace, monospace; color: var(--limit); }
 .kept .tag { color: var(--accent); }
@@ -358,7 +373,8 @@ style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; form-
 {# The largest number of a table is a whole bar. #}
 {% set most = rows | map(attribute="n") | map("first") | max %}
 <table>
-<tr><th>{{ label }}</th>{% for column in columns %}<th class="n">{{ column | safe_text }}</th>{% endfor %}<th></th></tr>
+<tr><th>{{ label }}</th>{% for column in columns %}<th class="n">\
+<span class="key {{ ["", "alone", "only"][loop.index0] }}"></span>{{ column | safe_text }}</th>{% endfor %}<th></th></tr>
 {% for row in rows %}
 <tr><td class="name">{{ (row[label] or "(none)") | safe_text }}</td>
 {% for n in row.n %}<td class="n">{{ n | number }}</td>{% endfor %}
@@ -452,7 +468,7 @@ and that fail nothing else (only: what comes back without it).
 <th></th><th>source</th></tr>
 {% for rule in decision.rules %}
 <tr><td class="n soft">{{ loop.index }}</td><td>{{ rule.reason | safe_text }}</td>
-<td class="name">{{ bounds(rule) }}</td>
+<td class="bounds">{{ bounds(rule) }}</td>
 <td class="n">{{ rule.in_order | number }}</td><td class="n">{{ rule.alone | number }}</td>
 <td class="n">{{ rule.only | number }}</td>
 <td class="bar">{% for n in (rule.in_order, rule.alone, rule.only) %}\
@@ -470,7 +486,7 @@ the row.</p>
 {% set i = loop.index0 %}
 <tr><th>{{ decision.rules[i].reason | safe_text }}</th><th class="soft">{{ loop.index }}</th>
 {% for n in row %}
-<td style="--share: {{ n | share(row[i]) }}"{% if n > .6 * row[i] %} class="strong"{% endif %}>\
+<td style="--share: {{ n | share(row[i]) }}"{% if n > 0.6 * row[i] %} class="strong"{% endif %}>\
 {{ n | number if n else "" }}</td>
 {% endfor %}</tr>
 {% endfor %}
@@ -567,9 +583,9 @@ the {{ account[name].top | length }} most frequent{% endif %}.</p>
 <th class="n">CPU, s</th><th class="n">seconds</th><th></th></tr>
 {% for stage in account.stages %}
 <tr><td>{{ stage.name | safe_text }}</td><td class="n">{{ stage.tasks | number }}</td>
-<td class="n">{{ stage.rows | number }}</td><td class="n">{{ stage.bytes_out | size }}</td>
-<td class="n">{% if stage.run_wall_s is not none %}{{ "%.1f" | format(stage.run_wall_s) }}{% endif %}</td>
-<td class="n">{{ "%.1f" | format(stage.cpu_s) }}</td><td class="n">{{ "%.1f" | format(stage.wall_s) }}</td>
+<td class="n">{% if stage.rows is not none %}{{ stage.rows | number }}{% endif %}</td><td class="n">{{ stage.bytes_out | size }}</td>
+<td class="n">{% if stage.run_wall_s is not none %}{{ "%.2f" | format(stage.run_wall_s) }}{% endif %}</td>
+<td class="n">{{ "%.2f" | format(stage.cpu_s) }}</td><td class="n">{{ "%.2f" | format(stage.wall_s) }}</td>
 <td class="bar"><i style="--share: {{ stage.wall_s | share(slowest) }}"></i></td></tr>
 {% endfor %}
 </table>
@@ -583,20 +599,23 @@ the {{ account[name].top | length }} most frequent{% endif %}.</p>
 <code>textmill explain</code> says everything about one.</p>
 {% if account.samples.kept %}
 <h3>Kept</h3>
+<div class="samples">
 {% for sample in account.samples.kept %}
 <div class="sample kept"><div class="url"><span class="tag">kept</span> {{ sample.doc_id }}
 {{ sample.url | safe_text }}</div>
 <pre>{{ sample.text | lines }}</pre></div>
 {% endfor %}
+</div>
 {% endif %}
 {% for group in (account.samples.dropped or []) | groupby("reason") %}
 <details><summary>Dropped: {{ group.grouper | safe_text }}</summary>
+<div class="samples">
 {% for sample in group.list %}
 <div class="sample"><div class="url"><span class="tag">{{ sample.column | safe_text }} = \
 {{ sample.value | number }}</span> {{ sample.doc_id }} {{ sample.url | safe_text }}</div>
 <pre>{{ sample.text | lines }}</pre></div>
 {% endfor %}
-</details>
+</div></details>
 {% endfor %}
 </section>
 {% endif %}

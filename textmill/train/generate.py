@@ -56,7 +56,7 @@ def generate(
     for _ in range(max_tokens):
         context = torch.tensor([ids[-model.config.context_length :]], device=device)
         # The model's vocabulary may be padded beyond the tokenizer's.
-        logits = model(context)[0, -1, : tokenizer.vocab_size].float().cpu()
+        logits = model(context)[0, -1, : tokenizer.vocab_size].double().cpu()
         next_id = _sample(logits, temperature, top_k, generator)
         if next_id == tokenizer.eot_id:
             break

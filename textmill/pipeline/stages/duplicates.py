@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from textmill import schema, storage
 from textmill.dedup import clusters, exact, lsh
 from textmill.dedup.minhash import MinHash, pair_similarities
-from textmill.errors import UnknownNameError
+from textmill.errors import UnknownNameError, UserError
 from textmill.pipeline.stage import Result, Stage, Task, one_table
 from textmill.pipeline.stages.scores import DOC_ID, Decide
 
@@ -113,6 +113,11 @@ class Edges(Stage):
     documents: Stage
     candidates: Candidates
     threshold: float = 0.7
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.threshold <= 1:
+            raise UserError(f"similarity is {self.threshold}; it must be above 0 and at most 1")
 
     def shards(self) -> list[str]:
         return ["all"]

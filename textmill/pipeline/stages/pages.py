@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from textmill import schema, storage
-from textmill.errors import WorkspaceError
+from textmill.errors import UnknownNameError, WorkspaceError
 from textmill.pipeline import extract, warc
 from textmill.pipeline.inputs import ByteRange, InputFile, Inputs, check_unchanged
 from textmill.pipeline.stage import Result, Stage, Task, one_table
@@ -34,6 +34,11 @@ class Extract(Stage):
 
     source: Inputs
     engine: str = "resiliparse"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.engine not in extract.ENGINES:
+            raise UnknownNameError("extraction engine", self.engine, extract.ENGINES)
 
     def preflight(self, workspace: str) -> None:
         """Errors: `WorkspaceError` if an input is not what it was when earlier pages of this workspace were made.

@@ -16,6 +16,7 @@ from textmill.tokenize import Tokenizer, count_pretokens, train_from_counts
 from textmill.tokenize.shards import SPLITS, write_shard
 
 END_OF_TEXT = "<|endoftext|>"
+MIN_VOCAB_SIZE = 257
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class TrainTokenizer(Stage):
 
     corpus: Stage
     vocab_size: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.vocab_size < MIN_VOCAB_SIZE:
+            raise UserError(f"vocab_size is {self.vocab_size}; 256 bytes and {END_OF_TEXT} need {MIN_VOCAB_SIZE}")
 
     def shards(self) -> list[str]:
         return ["all"]
@@ -60,6 +66,11 @@ class Tokens(Stage):
     tokenizer: TrainTokenizer
     val_frac: float = 0.05
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.val_frac < 1:
+            raise UserError(f"val_frac is {self.val_frac}; it must be at least 0 and below 1")
+
     def shards(self) -> list[str]:
         return self.corpus.shards()
 
@@ -80,4 +91,3 @@ def hash_frac(key: str) -> float:
     """A number in [0, 1) that depends on nothing but ``key``."""
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
     return int(np.frombuffer(digest, "<u8")[0] >> np.uint64(11)) / (1 << 53)
-

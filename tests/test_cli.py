@@ -1,0 +1,205 @@
+"""The command line: what it prints, and one clear line with status 2 for every mistake."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from textmill import cli
+from textmill.simulate.crawl import write_crawl
+
+
+@pytest.fixture(scope="module")
+def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("crawl")
+    write_crawl(folder, n_pages=60, n_files=1)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run_command(crawl: Path, *options: str) -> list[str]:
+    """A run of the demo on the crawl; the options come last."""
+    settings = ["--set", f"warcs={crawl}", "--set", "language_model=builtin"]
+    return ["run", "demo", "--serial", "--out", "w", *settings, *options]
+
+
+@pytest.fixture(scope="module")
+def work(crawl: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    out = str(tmp_path_factory.mktemp("work") / "w")
+    assert cli.main(run_command(crawl, "--to", "corpus", "--out", out)) == 0
+    return out
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that a mistaken command prints."""
+    assert cli.main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("textmill: ") and shown.err.count("\n") == 1
+    return shown.err.strip()
+
+
+def run_fails(capsys: pytest.CaptureFixture[str], *settings: str) -> str:
+    options = [part for setting in ("language_model=builtin", *settings) for part in ("--set", setting)]
+    line = fails(capsys, "run", "common_crawl", "--serial", "--out", "w", *options)
+    assert not Path("w").exists(), "something was written"
+    return line
+
+
+def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--help"])
+    assert caught.value.code == 0
+    assert "examples:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (("warcs=none.warc.gz",), "none.warc.gz: no such file"),
+        (("warcs=*.warc.gz",), "*.warc.gz: matches no file"),
+        (("warcs=",), "no input"),
+        ((), "common_crawl needs a value for: warcs"),
+        (("warc=a",), "unknown parameter 'warc'; did you mean 'warcs'?"),
+        (("warcs",), "write it as NAME=VALUE"),
+        (("warcs=a", "vocab_size=many"), "'many' is not a value of type int"),
+        (("warcs=a", "steps=1.5"), "'1.5' is not a value of type int"),
+        (("warcs=ssh://host/a.warc.gz",), "protocol not allowed"),
+        (("warcs=http://127.0.0.1:9/a.warc.gz",), "cannot be reached"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(
+    capsys: pytest.CaptureFixture[str], settings: tuple[str, ...], expected: str
+) -> None:
+    assert expected in run_fails(capsys, *settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "the file is empty"),
+        (b"<html>not found</html>", "not a web archive"),
+        (gzip.compress(b"<html>not found</html>"), "not a web archive"),
+        (bytes(1000), "not a web archive"),
+    ],
+)
+def test_a_file_that_is_no_archive_is_one_line(
+    capsys: pytest.CaptureFixture[str], content: bytes, expected: str
+) -> None:
+    Path("a.warc.gz").write_bytes(content)
+    line = run_fails(capsys, "warcs=a.warc.gz")
+    assert expected in line and "a.warc.gz" in line
+
+
+def test_a_folder_without_archives_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("empty").mkdir()
+    assert "a folder without archives" in run_fails(capsys, "warcs=empty")
+
+
+def test_wrong_values_of_the_dag_are_one_line(capsys: pytest.CaptureFixture[str], crawl: Path) -> None:
+    warcs = f"warcs={crawl}"
+    assert "did you mean 'resiliparse'" in run_fails(capsys, warcs, "engine=resiliparze")
+    assert "did you mean 'gopher_words'" in run_fails(capsys, warcs, "gopher_word.low=3")
+    assert "not a number" in run_fails(capsys, warcs, "gopher_words.low=few")
+    assert "not a number" in run_fails(capsys, warcs, "gopher_words.low=nan")
+    assert "did you mean 'tiny'" in run_fails(capsys, warcs, "model=tinny")
+    assert "did you mean 'longest'" in run_fails(capsys, warcs, "keep=longer")
+    assert "none.ftz" in run_fails(capsys, warcs, "language_model=none.ftz")
+    assert "shard_mb" in run_fails(capsys, warcs, "shard_mb=0")
+    assert "vocab_size" in run_fails(capsys, warcs, "vocab_size=5")
+    assert "val_frac" in run_fails(capsys, warcs, "val_frac=2")
+    assert "similarity" in run_fails(capsys, warcs, "similarity=-1")
+
+
+def test_unknown_names_are_one_line(capsys: pytest.CaptureFixture[str], crawl: Path, work: str) -> None:
+    assert "did you mean 'common_crawl'" in fails(capsys, "run", "comon_crawl")
+    assert "no such file" in fails(capsys, "run", "mine.py")
+    assert "did you mean 'decisions'" in fails(capsys, *run_command(crawl, "--to", "decision"))
+    assert "not a textmill workspace" in fails(capsys, "report", "nowhere")
+    assert "did you mean" in fails(capsys, "report", f"{work}:demo-corpus")
+    assert "did you mean 'pages'" in fails(capsys, "show", work, "page")
+    assert "did you mean 'status'" in fails(capsys, "show", work, "pages", "--where", "staus == 'ok'")
+    assert "not an expression" in fails(capsys, "show", work, "pages", "--where", "status ==")
+    assert "not allowed" in fails(capsys, "show", work, "pages", "--where", "__import__('os').getcwd() == 'a'")
+    assert "does not fit" in fails(capsys, "show", work, "pages", "--where", "status < 3")
+    assert "no page of run" in fails(capsys, "explain", work, "https://nowhere.example/")
+
+
+def test_a_folder_of_something_else_is_refused(capsys: pytest.CaptureFixture[str], crawl: Path) -> None:
+    Path("full").mkdir()
+    Path("full/thesis.txt").write_text("mine")
+    assert "not a textmill workspace" in fails(capsys, *run_command(crawl, "--out", "full"))
+    assert "is a file" in fails(capsys, *run_command(crawl, "--out", "full/thesis.txt"))
+    assert sorted(p.name for p in Path("full").iterdir()) == ["thesis.txt"]
+
+
+def test_changed_inputs_are_refused(capsys: pytest.CaptureFixture[str], crawl: Path) -> None:
+    source = next(crawl.glob("*.warc.gz")).read_bytes()
+    Path("a.warc.gz").write_bytes(source)
+    run = run_command(Path("a.warc.gz"), "--to", "pages")
+    assert cli.main(run) == 0
+    capsys.readouterr()
+    Path("a.warc.gz").write_bytes(source + source)
+    assert "changed since" in fails(capsys, *run)
+
+
+def test_train_without_torch_is_one_line_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], crawl: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    line = fails(capsys, *run_command(crawl))
+    assert "pip install 'textmill[train]'" in line
+    assert not list(Path("w").glob("pages-*"))
+
+
+def test_explain_tells_the_whole_story(capsys: pytest.CaptureFixture[str], work: str) -> None:
+    def explain(table: str, where: str) -> str:
+        assert cli.main(["show", work, table, "-n", "1", "--where", where]) == 0
+        page = re.search(r"\b\d+:[0-9a-f]+\b", capsys.readouterr().out)
+        assert page and cli.main(["explain", work, page.group()]) == 0
+        return capsys.readouterr().out
+
+    assert "verdict  kept" in explain("corpus", "warc_length > 0")
+    assert "verdict  dropped: bad_record" in explain("pages", "status == 'bad_record'")
+    assert "verdict  dropped: gopher_" in explain("decisions", "not keep")
+    copy = explain("keepers", "removed != ''")
+    assert "keeper" in copy and "_duplicate" in copy.split("verdict")[1]
+
+
+def test_settings_accept_lists_and_bounds(crawl: Path) -> None:
+    from textmill.pipeline import dag as dags
+
+    dag = dags.load_dag("demo")
+    values, bounds = dags.parse_settings(dag, ["warcs=a,b", "warcs=c", "gopher_words.high=none", "steps=7"])
+    assert values == {"warcs": ("a", "b", "c"), "steps": 7}
+    assert bounds == {"gopher_words": {"high": "none"}}
+
+
+def test_a_dag_of_ones_own(capsys: pytest.CaptureFixture[str], crawl: Path) -> None:
+    Path("mine.py").write_text(
+        "from textmill.pipeline.inputs import find_inputs\n"
+        "from textmill.pipeline.stages import Extract\n"
+        "def mine(warcs: tuple[str, ...], all_text: bool = False):\n"
+        "    return Extract(find_inputs(warcs, 1.0), 'resiliparse-all' if all_text else 'resiliparse')\n"
+    )
+    run = ["run", "mine.py", "--set", f"warcs={crawl}", "--set", "all_text=yes", "--serial", "--out", "w"]
+    assert cli.main(run) == 0
+    assert cli.main(["plan", *run[1:]]) == 0
+    assert "there already" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["version"]) == 0
+    assert capsys.readouterr().out.startswith("textmill ")
+
+
+def test_report_as_json(capsys: pytest.CaptureFixture[str], work: str) -> None:
+    assert cli.main(["report", work, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"]["dag"] == "demo"

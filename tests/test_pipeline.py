@@ -1,0 +1,148 @@
+"""Whole pipelines on a small simulated crawl: the same bytes whoever does the work, nothing done twice, no row lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow.parquet as pq
+import pytest
+from test_stage import Silent, tree
+
+from textmill import storage
+from textmill.pipeline import dag as dags
+from textmill.pipeline.executors import Dask, Serial
+from textmill.pipeline.runner import Executor, run_pipeline
+from textmill.pipeline.stage import Stage
+from textmill.pipeline.workspace import Workspace, new_run
+from textmill.simulate.crawl import write_crawl
+
+SETTINGS = ("language_model=builtin", "vocab_size=500", "steps=4", "shard_mb=0.1")
+TEXTMILL = [sys.executable, "-m", "textmill"]
+
+
+@pytest.fixture(scope="module")
+def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("crawl")
+    write_crawl(folder, n_pages=150)
+    return folder
+
+
+def pipeline(crawl: Path, *settings: str, to: str = "tokens") -> Stage:
+    dag = dags.load_dag("demo")
+    values, bounds = dags.parse_settings(dag, [f"warcs={crawl}", *SETTINGS, *settings])
+    return dags.cut(dags.build(dag, values, bounds), to)
+
+
+def run(root: Path, target: Stage, executor: Executor) -> dict[str, int]:
+    workspace, progress = Workspace(str(root)), Silent()
+    workspace.create()
+    try:
+        with workspace.locked():
+            run_pipeline(new_run("demo", [], target), target, workspace, executor, progress)
+    finally:
+        executor.close()
+    return progress.ran
+
+
+@pytest.fixture(scope="module")
+def finished(crawl: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, done serially."""
+    root = tmp_path_factory.mktemp("serial") / "w"
+    run(root, pipeline(crawl), Serial())
+    return root
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_dask_makes_the_same_bytes_as_one_process(crawl: Path, finished: Path, tmp_path: Path, n_workers: int) -> None:
+    run(tmp_path / "w", pipeline(crawl), Dask(n_workers))
+    assert tree(tmp_path / "w") == tree(finished)
+
+
+def test_nothing_vanishes_from_records_to_tokens(crawl: Path, finished: Path) -> None:
+    target = pipeline(crawl)
+    totals = {s.name: storage.read_json(f"{finished}/{s.folder}/_SUCCESS") for s in target.ancestry()}
+    truth = pq.read_table(crawl / "truth.parquet")
+    assert totals["pages"]["rows_in"] == len(truth)
+    assert totals["documents"]["rows_in"] == totals["pages"]["rows_out"]
+    assert totals["corpus"]["rows_in"] == totals["documents"]["rows_out"]
+    assert totals["tokens"]["rows_in"] == totals["corpus"]["rows_out"] > 0
+    for name in ("documents", "corpus"):
+        removed = sum(n for key, n in totals[name].items() if key.startswith("removed_"))
+        assert totals[name]["rows_in"] - removed == totals[name]["rows_out"]
+    statuses = sum(n for key, n in totals["pages"].items() if key.startswith("status_"))
+    assert statuses == len(truth)
+
+
+def test_a_threshold_reruns_only_the_decision_and_what_follows(crawl: Path, tmp_path: Path) -> None:
+    run(tmp_path / "w", pipeline(crawl), Serial())
+    ran = run(tmp_path / "w", pipeline(crawl, "gopher_words.low=120"), Serial())
+    assert {name for name, n in ran.items() if n} == {"decisions", "keepers", "corpus", "tokenizer", "tokens"}
+
+
+def test_the_same_pipeline_from_a_new_process_is_the_same_pipeline(crawl: Path) -> None:
+    code = (
+        "from textmill.pipeline import dag as d; dag = d.load_dag('demo');"
+        f"v, b = d.parse_settings(dag, {[f'warcs={crawl}', *SETTINGS]!r});"
+        "print(d.cut(d.build(dag, v, b), 'pages').folder)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == pipeline(crawl, to="pages").folder
+
+
+def start(crawl: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    command = [*TEXTMILL, "run", "demo", "--out", str(out), "--to", "corpus", *options]
+    for setting in (f"warcs={crawl}", *SETTINGS):
+        command += ["--set", setting]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def wait_for(out: Path, pattern: str, process: subprocess.Popen[str]) -> None:
+    while not list(out.glob(pattern)):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("options", [("--serial",), ("--workers", "2")])
+def test_a_killed_run_resumes_to_the_same_bytes(crawl: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start(crawl, whole, "--serial").wait() == 0
+    process = start(crawl, killed, *options)
+    wait_for(killed, "pages-*/00001.manifest.json", process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    again = start(crawl, killed, "--serial")
+    assert again.wait() == 0, again.communicate()
+    assert tree(killed) == tree(whole)
+
+
+def test_an_interrupted_run_says_how_to_go_on(crawl: Path, tmp_path: Path) -> None:
+    process = start(crawl, tmp_path / "w", "--serial")
+    wait_for(tmp_path / "w", "pages-*/00000.manifest.json", process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert "interrupted; the same command goes on from here" in errors
+    assert "Traceback" not in errors
+
+
+def test_sockets_of_the_local_cluster_are_on_loopback(crawl: Path, tmp_path: Path) -> None:
+    import psutil
+
+    class Looking(Dask):
+        hosts: ClassVar[set[str]] = set()
+
+        def close(self) -> None:
+            here = psutil.Process()
+            for process in [here, *here.children(recursive=True)]:
+                listening = (c for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN)
+                self.hosts |= {connection.laddr.ip for connection in listening}
+            super().close()
+
+    run(tmp_path / "w", pipeline(crawl, to="pages"), Looking(1))
+    assert Looking.hosts == {"127.0.0.1"}
