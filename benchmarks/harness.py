@@ -84,10 +84,11 @@ def rival_python(name: str, requirements: Path) -> Path:
 
 
 def first_records(source: Path, n_records: int, target: Path) -> int:
-    """Copy the first HTTP responses of an archive, one gzip member each; returns how many there were.
+    """Copy the first HTTP responses of an archive, one gzip member each; returns how many there were, at least 1.
 
     Adds WARC-Identified-Payload-Type where it is missing, from the HTTP header, as Common Crawl's archives have it:
     readers that rely on it (datatrove) otherwise guess from the first bytes, and guess many pages away.
+    Errors: `BenchmarkError` for an archive without responses.
     """
     n_copied = 0
     with source.open("rb") as stream, target.open("wb") as out:
@@ -110,6 +111,8 @@ def first_records(source: Path, n_records: int, target: Path) -> int:
             n_copied += 1
             if n_copied == n_records:
                 break
+    if not n_copied:
+        raise BenchmarkError(f"{source}: no HTTP response in it; give a WARC of pages")
     return n_copied
 
 

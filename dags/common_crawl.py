@@ -7,14 +7,13 @@ duplicates are verified by their true similarity; and the copy that stays is cho
 
 from __future__ import annotations
 
-from textmill.filters.pii import EmailMask
-
 from dataclasses import replace
 
 from textmill.dedup.minhash import MinHash
 from textmill.filters import gopher
 from textmill.filters import language as languages
 from textmill.filters.base import Rule
+from textmill.filters.pii import EmailMask
 from textmill.pipeline.inputs import find_inputs
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import (
@@ -54,7 +53,7 @@ def common_crawl(
     warcs           archives: files, globs, folders, URLs (comma-separated, or given again)
     language        the language to keep, as ISO 639-1
     language_score  how sure the language model must be, 0 to 1
-    language_model  a fastText model, or builtin; "" looks in the cache, then downloads, then takes the built-in detector
+    language_model  a fastText model; builtin; or "": from the cache, else downloaded, else builtin
     engine          text extraction: resiliparse, resiliparse-all
     similarity      Jaccard index of word 5-grams from which two documents are copies
     keep            which copy stays: longest, newest, first

@@ -20,7 +20,7 @@ def demo(
 
     warcs           archives; `textmill demo` writes them
     language        the language to keep, as ISO 639-1
-    language_model  a fastText model, or builtin; "" looks in the cache, then downloads, then takes the built-in detector
+    language_model  a fastText model; builtin; or "": from the cache, else downloaded, else builtin
     vocab_size      entries of the tokenizer
     val_frac        share of hosts held out for validation, 0 to 1
     steps           optimizer steps

@@ -102,6 +102,11 @@ def start(crawl: Path, out: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
+def finish(process: subprocess.Popen[str]) -> None:
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+
+
 def wait_for(out: Path, pattern: str, process: subprocess.Popen[str]) -> None:
     while not list(out.glob(pattern)):
         assert process.poll() is None, process.communicate()
@@ -111,13 +116,12 @@ def wait_for(out: Path, pattern: str, process: subprocess.Popen[str]) -> None:
 @pytest.mark.parametrize("options", [("--serial",), ("--workers", "2")])
 def test_a_killed_run_resumes_to_the_same_bytes(crawl: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert start(crawl, whole, "--serial").wait() == 0
+    finish(start(crawl, whole, "--serial"))
     process = start(crawl, killed, *options)
     wait_for(killed, "pages-*/00001.manifest.json", process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    again = start(crawl, killed, "--serial")
-    assert again.wait() == 0, again.communicate()
+    finish(start(crawl, killed, "--serial"))
     assert tree(killed) == tree(whole)
 
 

@@ -105,7 +105,8 @@ class Dask:
                     n_workers=self.n_workers,
                     threads_per_worker=1,
                     host="127.0.0.1",
-                    dashboard_address=None,
+                    dashboard_address=None,  # no dashboard; but its server would still open port 8787 to everybody
+                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                     silence_logs=logging.ERROR,
                 )
                 self._client = Client(self._cluster)

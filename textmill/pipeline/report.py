@@ -118,7 +118,7 @@ def to_html(account: Account) -> str:
     plots = _plots(account)
     script, divs = components(plots) if plots else ("", {})
     library = Resources(mode="inline", components=["bokeh"]).render() if plots else ""
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     environment.filters |= FILTERS
     environment.globals["bounds"] = bounds
     return environment.from_string(PAGE).render(
@@ -374,7 +374,8 @@ style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; form-
 {% set most = rows | map(attribute="n") | map("first") | max %}
 <table>
 <tr><th>{{ label }}</th>{% for column in columns %}<th class="n">\
-<span class="key {{ ["", "alone", "only"][loop.index0] }}"></span>{{ column | safe_text }}</th>{% endfor %}<th></th></tr>
+<span class="key {{ ["", "alone", "only"][loop.index0] }}"></span>{{ column | safe_text }}</th>{% endfor %}
+<th></th></tr>
 {% for row in rows %}
 <tr><td class="name">{{ (row[label] or "(none)") | safe_text }}</td>
 {% for n in row.n %}<td class="n">{{ n | number }}</td>{% endfor %}
@@ -583,7 +584,8 @@ the {{ account[name].top | length }} most frequent{% endif %}.</p>
 <th class="n">CPU, s</th><th class="n">seconds</th><th></th></tr>
 {% for stage in account.stages %}
 <tr><td>{{ stage.name | safe_text }}</td><td class="n">{{ stage.tasks | number }}</td>
-<td class="n">{% if stage.rows is not none %}{{ stage.rows | number }}{% endif %}</td><td class="n">{{ stage.bytes_out | size }}</td>
+<td class="n">{% if stage.rows is not none %}{{ stage.rows | number }}{% endif %}</td>
+<td class="n">{{ stage.bytes_out | size }}</td>
 <td class="n">{% if stage.run_wall_s is not none %}{{ "%.2f" | format(stage.run_wall_s) }}{% endif %}</td>
 <td class="n">{{ "%.2f" | format(stage.cpu_s) }}</td><td class="n">{{ "%.2f" | format(stage.wall_s) }}</td>
 <td class="bar"><i style="--share: {{ stage.wall_s | share(slowest) }}"></i></td></tr>

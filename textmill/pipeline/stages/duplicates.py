@@ -125,7 +125,7 @@ class Edges(Stage):
     def run_shard(self, task: Task) -> Result:
         tables = [storage.read_table(uri) for uri in task.all_files(self.candidates)]
         every = pa.concat_tables(tables)
-        pairs = np.unique(np.stack([every["doc_id_a"].to_numpy(), every["doc_id_b"].to_numpy()], axis=1), axis=0)
+        pairs = lsh.unique_pairs(np.stack([every["doc_id_a"].to_numpy(), every["doc_id_b"].to_numpy()], axis=1))
         similarity = self._similarities(task, pairs)
         true = similarity >= np.float32(self.threshold)
         arrays = [pa.array(column) for column in (pairs[true, 0], pairs[true, 1], similarity[true])]

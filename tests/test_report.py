@@ -1,0 +1,437 @@
+"""The account of a run against numbers counted by hand, and its page against hostile text."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from textmill import schema, storage
+from textmill.errors import UserError
+from textmill.filters.base import PerDocument, Rule
+from textmill.filters.pii import EmailMask
+from textmill.pipeline.account import account_of, choose_bins, tally
+from textmill.pipeline.inputs import InputFile, Inputs
+from textmill.pipeline.report import print_report, to_html, write_html
+from textmill.pipeline.runner import TaskAddress, run_task
+from textmill.pipeline.stage import Stage
+from textmill.pipeline.stages import (
+    Candidates,
+    Clusters,
+    Corpus,
+    Decide,
+    Edges,
+    Extract,
+    Keepers,
+    Materialize,
+    Score,
+    Signatures,
+    Tokens,
+    Train,
+    TrainTokenizer,
+)
+from textmill.pipeline.stages.duplicates import CLUSTERS, KEEPERS
+from textmill.pipeline.workspace import Run, Workspace
+from textmill.train.config import preset
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img onerror=alert(2) src=x>',
+    "</script></pre></textarea>",
+    "{{7*7}}{% raw %}",
+    "\x1b]0;title\x07\x00\u202e",
+    "$$\\href{javascript:alert(3)}{x}$$",
+)
+
+
+@dataclass(frozen=True)
+class Shape(PerDocument):
+    """Characters, share of the letter a, and the first character as if it were a language."""
+
+    columns = pa.schema([("n_chars", pa.int64()), ("a_frac", pa.float32()), ("language", pa.string())])
+
+    def score_text(self, text: str) -> tuple[float | int | str | bool, ...]:
+        return len(text), text.count("a") / max(1, len(text)), text[:1]
+
+
+RULES = (
+    Rule("long", "n_chars", low=4, source="of this test"),
+    Rule("few_a", "a_frac", high=0.5),
+    Rule("not_z", "language", high="y"),
+)
+# text -> rules that it fails: of 6 documents 3 fail "long", 3 "few_a", 2 "not_z".
+TEXTS = {
+    "bbbb": (),
+    "bbba": (),
+    "aa": ("long", "few_a"),
+    "aaaaa": ("few_a",),
+    "bb": ("long",),
+    "zaa": ("long", "few_a", "not_z"),
+    "zbbbb": ("not_z",),
+}
+
+
+def page(i: int, text: str | None, url: str = "http://a.example/", host: str = "a.example") -> dict[str, Any]:
+    status = "bad_record" if text is None else "ok"
+    return {
+        "doc_id": schema.doc_id(0, 160 * i),
+        "url": url,
+        "host": host,
+        "date": "2024-01-01T00:00:00Z",
+        "warc_file": "crawl.warc",
+        "warc_offset": 160 * i,
+        "warc_length": 100,
+        "http_status": 200,
+        "content_type": "text/html",
+        "charset": "utf-8",
+        "html_bytes": 1000,
+        "status": status,
+        "text": text,
+    }
+
+
+class Fixture:
+    """A workspace of stages: the first ones published by hand, the others made by themselves."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.workspace = Workspace(str(root / "work"))
+        self.workspace.create()
+        self.run = Run("test-run", "test", ["warcs=crawl.warc"], {}, {"python": "3"}, "2026-01-01T00:00:00Z")
+
+    def publish(self, stage: Stage, files: Mapping[str, Path], counts: Mapping[str, int], shard: str = "00000") -> None:
+        """Publish the one shard of a stage as if its task had run."""
+        rows = dict.fromkeys(files, counts.get("rows_out", 1))
+        folder = self.workspace.folder(stage)
+        manifest = storage.Manifest(stage.name, stage.fingerprint, shard, storage.describe(files, rows), counts)
+        self.workspace.save_stage(stage)
+        storage.publish_task(folder, manifest, files)
+        self.finish(stage)
+
+    def publish_table(self, stage: Stage, table: pa.Table, counts: Mapping[str, int], shard: str = "00000") -> None:
+        path = self.root / f"{shard}.parquet"
+        with storage.TableWriter(path, table.schema) as writer:
+            for start in range(0, len(table), 4):
+                writer.write(table.slice(start, 4))
+        self.publish(stage, {path.name: path}, counts, shard)
+
+    def make(self, stage: Stage) -> None:
+        """Run the tasks of a stage."""
+        self.workspace.save_stage(stage)
+        for shard in stage.shards():
+            run_task(TaskAddress(self.workspace.root, stage.folder, shard))
+        self.finish(stage)
+
+    def finish(self, stage: Stage) -> None:
+        totals: dict[str, int] = {}
+        for manifest in storage.manifests(self.workspace.folder(stage)).values():
+            for name, n in manifest.counts.items():
+                totals[name] = totals.get(name, 0) + n
+        storage.write_json(totals, storage.join(self.workspace.folder(stage), "_SUCCESS"))
+        self.run = replace(self.run, stages=dict(sorted({**self.run.stages, stage.name: stage.folder}.items())))
+
+    def pages(self, rows: list[dict[str, Any]]) -> Extract:
+        stage = Extract(Inputs((InputFile("crawl.warc", 10_000, "1", True),), 1 << 20))
+        n_bad = sum(row["text"] is None for row in rows)
+        n_text = sum(len((row["text"] or "").encode()) for row in rows)
+        counts = {"rows_in": len(rows), "rows_out": len(rows), "status_ok": len(rows) - n_bad, "other_request": 2}
+        counts |= {"status_bad_record": n_bad, "damaged_bytes": 100 * n_bad}
+        counts |= {"html_bytes": 1000 * len(rows), "text_bytes": n_text}
+        self.publish_table(stage, pa.Table.from_pylist(rows, schema.PAGES), counts)
+        return stage
+
+    def judged(self, documents: Stage, rules: tuple[Rule, ...], name: str = "") -> Decide:
+        """Scores and decisions over pages or documents."""
+        scores = Score(documents, (Shape(),), name=f"{name}_scores" if name else "")
+        decide = Decide(scores, rules, name=name)
+        self.make(scores)
+        self.make(decide)
+        return decide
+
+    def corpus(self, documents: Stage, decide: Decide, copies: list[tuple[int, int, str]]) -> Corpus:
+        """A corpus without the given copies: (removed page, the page that stays, kind)."""
+        edges = Edges(documents, Candidates(Signatures(documents)))
+        clusters = Clusters(edges)
+        for stage in (edges.candidates.signatures, edges.candidates):
+            self.workspace.save_stage(stage)
+        keepers = Keepers(edges.candidates.signatures, decide, clusters)
+        ids = [(schema.doc_id(0, 160 * a), schema.doc_id(0, 160 * b), kind) for a, b, kind in copies]
+        pairs = [(min(a, b), max(a, b), 0.75) for a, b, _ in ids]
+        members = [(a, min(a, b), 0.75) for a, b, _ in ids] + [(b, min(a, b), 0.75) for a, b, _ in ids]
+        removed = [(a, min(a, b), b, kind) for a, b, kind in ids] + [(b, min(a, b), b, None) for a, b, _ in ids]
+        counts = {"n_candidates": len(ids) + 3, "n_edges": len(ids), "n_rejected": 3}
+        self.publish_table(edges, rows_of(schema.EDGES, pairs), counts, "all")
+        counts = {"n_members": 2 * len(ids), "n_clusters": len(ids)}
+        self.publish_table(clusters, rows_of(CLUSTERS, members), counts, "all")
+        self.publish_table(keepers, rows_of(KEEPERS, removed), {"n_removed": len(ids)}, "all")
+        corpus = Corpus(documents, decide, keepers, (EmailMask(),))
+        self.make(corpus)
+        return corpus
+
+    def model(self, tokens: Tokens) -> None:
+        recipe = preset("tiny")
+        log, summary = self.root / "log.jsonl", self.root / "summary.json"
+        lines = [{"step": 0, "note": "nothing to evaluate"}, {"step": 1, "loss": 5.25, "val_loss": None}]
+        lines.append({"step": 2, "loss": 4.5, "val_loss": 4.75})
+        log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        summary.write_text(json.dumps({"n_parameters": 1234, "sample": f"The {HOSTILE[0]}"}))
+        stage = Train(tokens, tokens.tokenizer, recipe.model, recipe.train)
+        self.publish(stage, {"log.jsonl": log, "summary.json": summary}, {"n_steps": 2}, "all")
+
+    def account(self) -> dict[str, Any]:
+        return account_of(self.workspace, self.run)
+
+
+def rows_of(kind: pa.Schema, rows: list[tuple[Any, ...]]) -> pa.Table:
+    return pa.Table.from_pylist([dict(zip(kind.names, row, strict=True)) for row in rows], kind)
+
+
+@pytest.fixture
+def fixture(tmp_path: Path) -> Fixture:
+    return Fixture(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Fixture:
+    """A run to its end, in which urls, hosts, texts and settings attack."""
+    made = Fixture(tmp_path_factory.mktemp("whole"))
+    rows = [
+        page(i, f"{attack} and mail to someone@mail.example, page {i} of them", f"http://h.example/{attack}", attack)
+        for i, attack in enumerate(HOSTILE * 2)
+    ]
+    rows += [page(20 + i, text) for i, text in enumerate(("short", "q" * 3, "a" * 80))] + [page(30, None)]
+    pages = made.pages(rows)
+    gate = made.judged(pages, (Rule("gate_z", "language", high="y"),), "gate")
+    documents = Materialize(pages, gate)
+    made.make(documents)
+    decide = made.judged(documents, RULES)
+    corpus = made.corpus(documents, decide, [(6, 0, "exact_duplicate"), (7, 1, "near_duplicate")])
+    tokenizer = TrainTokenizer(corpus, 300)
+    made.make(tokenizer)
+    tokens = Tokens(corpus, tokenizer, 0.5)
+    made.make(tokens)
+    made.model(tokens)
+    made.run = replace(made.run, settings=[f"note={attack}" for attack in HOSTILE])
+    return made
+
+
+class Elements(html.parser.HTMLParser):
+    """Start tags with their attributes, and the text outside of scripts and styles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.scripts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        inside = self.tags[-1][0] if self.tags else ""
+        (self.scripts if self.cdata_elem == "script" else self.text).append(data if inside != "style" else "")
+
+
+def parse(page: str) -> Elements:
+    elements = Elements()
+    elements.feed(page)
+    elements.close()
+    return elements
+
+
+# -- rules
+
+
+def test_rules_are_counted_alone_only_and_in_order() -> None:
+    fails = np.array([[1, 1, 0], [0, 1, 0], [1, 0, 0], [1, 1, 1], [0, 0, 1], [0, 0, 0]], bool)
+    counted = tally(fails)
+    assert counted.alone.tolist() == [3, 3, 2]
+    assert counted.only.tolist() == [1, 1, 1]
+    assert counted.in_order.tolist() == [3, 1, 1]
+    assert counted.overlap.tolist() == [[3, 2, 1], [2, 3, 1], [1, 1, 2]]
+
+
+def test_the_account_counts_only_documents_that_have_text(fixture: Fixture) -> None:
+    rows = [page(i, text) for i, text in enumerate(TEXTS)] + [page(90 + i, None) for i in range(3)]
+    fixture.judged(fixture.pages(rows), RULES)
+    (decision,) = fixture.account()["decisions"]
+    assert (decision["n_judged"], decision["n_keep"]) == (7, 2)
+    counted = {rule["reason"]: (rule["alone"], rule["only"], rule["in_order"]) for rule in decision["rules"]}
+    assert counted == {"long": (3, 1, 3), "few_a": (3, 1, 1), "not_z": (2, 1, 1)}
+    assert decision["overlap"] == [[3, 2, 1], [2, 3, 1], [1, 1, 2]]
+    assert decision["rules"][0] | {"low": 4, "high": None, "source": "of this test"} == decision["rules"][0]
+
+
+def test_a_dropped_sample_says_what_decided(fixture: Fixture) -> None:
+    fixture.judged(fixture.pages([page(i, text) for i, text in enumerate(TEXTS)]), RULES)
+    dropped = fixture.account()["samples"]["dropped"]
+    shown = sorted((s["reason"], s["text"], s["column"], s["value"]) for s in dropped)
+    assert shown == [
+        ("few_a", "aaaaa", "a_frac", 1.0),
+        ("long", "aa", "n_chars", 2),
+        ("long", "bb", "n_chars", 2),
+        ("long", "zaa", "n_chars", 3),
+        ("not_z", "zbbbb", "language", "z"),
+    ]
+
+
+# -- histograms
+
+
+def test_a_histogram_counts_every_document_with_text(fixture: Fixture) -> None:
+    texts = ["b" * (1 + i * i) + "a" * (i % 3) for i in range(60)]
+    rows = [page(i, text) for i, text in enumerate(texts)] + [page(90, None)]
+    fixture.judged(fixture.pages(rows), RULES)
+    histograms = {made["column"]: made for made in fixture.account()["histograms"]}
+    assert list(histograms) == ["n_chars", "a_frac"]
+    for made in histograms.values():
+        assert sum(made["counts"]) + made["n_below"] + made["n_above"] == 60
+        assert len(made["edges"]) == len(made["counts"]) + 1
+    assert histograms["n_chars"]["log"] and histograms["n_chars"]["low"] == 4
+    by_hand, _ = np.histogram([len(text) for text in texts], histograms["n_chars"]["edges"])
+    assert by_hand.tolist() == histograms["n_chars"]["counts"]
+
+
+@pytest.mark.parametrize("is_integer", [True, False])
+@pytest.mark.parametrize("values", [[0], [7, 7], [0, 1], [-3, 5], list(range(100)), [1, 10**6], [0, 0, 10**9]])
+def test_bins_cover_the_usual_range(values: list[int], is_integer: bool) -> None:
+    bins = choose_bins(np.array(values, float), is_integer, [])
+    low, high = np.percentile(values, [0.5, 99.5])
+    assert (np.diff(bins.edges) > 0).all() and 1 <= len(bins.edges) - 1 <= 41
+    assert bins.edges[0] <= (max(low, 1) if bins.log else low) and high <= bins.edges[-1] + 1
+    if is_integer:
+        assert (bins.edges % 1 == 0.5).all()
+
+
+def test_bins_show_a_bound_that_is_near_and_not_one_that_is_far() -> None:
+    values = np.linspace(0.0, 1.0, 500)
+    assert choose_bins(values, False, [1.5]).edges[-1] == 1.5
+    assert choose_bins(values, False, [100.0]).edges[-1] < 1.1
+
+
+# -- the account
+
+
+def test_a_run_that_ended_at_pages(fixture: Fixture, capsys: pytest.CaptureFixture[str]) -> None:
+    fixture.pages([page(0, "one"), page(1, None), page(2, "three!")])
+    account = fixture.account()
+    assert set(account) == {"run", "funnel", "statuses", "other_records", "damage", "hosts", "stages"}
+    assert account["statuses"] == {"ok": 2, "bad_record": 1}
+    assert account["damage"]["located"] == [{"file": "crawl.warc", "offset": 160, "length": 100}]
+    assert account["hosts"] == {"n": 1, "columns": ["pages"], "top": [{"host": "a.example", "n": [2]}]}
+    assert [(s["rows"], s["bytes"], s["removed_from_previous"]) for s in account["funnel"]] == [(3, 3000, 0), (2, 9, 1)]
+    elements = parse(to_html(account))
+    sections = [attributes["id"] for tag, attributes in elements.tags if tag == "section"]
+    assert sections == ["funnel", "statuses", "hosts", "stages"]
+    print_report(account)
+    assert "candidate records" in capsys.readouterr().out
+
+
+def test_a_run_of_nothing(fixture: Fixture, capsys: pytest.CaptureFixture[str]) -> None:
+    account = fixture.account()
+    assert set(account) == {"run"}
+    assert "section" not in {tag for tag, _ in parse(to_html(account)).tags}
+    print_report(account)
+    assert "test-run" in capsys.readouterr().out
+
+
+def test_the_funnel_adds_up(whole: Fixture) -> None:
+    account = whole.account()
+    funnel = {step["step"]: step["rows"] for step in account["funnel"]}
+    # Of 15 pages with text two begin with "{", which is above "y"; "qqq" is short; 80 times "a" is too much of it; and
+    # two are copies.
+    assert funnel == {
+        "candidate records": 16,
+        "pages with text": 15,
+        "documents": 13,
+        "pass the rules": 11,
+        "corpus": 9,
+        "tokens": 9,
+    }
+    assert sum(account["tokens"][split]["docs"] for split in ("train", "val")) == 9
+    assert account["masked"] == {"emails": 8}
+
+
+def test_copies_and_model(whole: Fixture) -> None:
+    account = whole.account()
+    copies = account["duplicates"]
+    assert (copies["candidates"], copies["edges"], copies["rejected"]) == (5, 2, 3)
+    assert (copies["removed_exact_duplicate"], copies["removed_near_duplicate"]) == (1, 1)
+    assert copies["cluster_sizes"] == [{"size": 2, "n": 2}]
+    assert sum(copies["similarity"]["counts"]) == 2
+    assert account["model"]["curve"] == [
+        {"step": 1, "loss": 5.25, "val_loss": None},
+        {"step": 2, "loss": 4.5, "val_loss": 4.75},
+    ]
+    near = next(s for s in account["samples"]["dropped"] if s["reason"] == "near_duplicate")
+    assert (near["doc_id"], near["value"]) == ("0:46", "0:a")
+
+
+def test_stages_stand_in_the_order_of_the_data(whole: Fixture) -> None:
+    names = [stage["name"] for stage in whole.account()["stages"]]
+    assert list(whole.run.stages) == sorted(names)
+    for earlier, later in (("pages", "gate"), ("gate", "documents"), ("documents", "decisions"), ("tokens", "model")):
+        assert names.index(earlier) < names.index(later)
+
+
+def test_an_account_is_plain_json_and_always_the_same(whole: Fixture) -> None:
+    texts = [json.dumps(whole.account(), allow_nan=False) for _ in range(2)]
+    assert texts[0] == texts[1]
+
+
+def test_no_mail_address_is_shown(whole: Fixture) -> None:
+    samples = whole.account()["samples"]
+    shown = [sample["text"] for group in samples.values() for sample in group]
+    assert len(shown) > 8 and not any("someone@mail" in text for text in shown)
+
+
+# -- the page
+
+
+def test_hostile_text_does_nothing_in_the_page(whole: Fixture) -> None:
+    page = to_html(whole.account())
+    elements = parse(page)
+    tags = {tag for tag, _ in elements.tags}
+    assert not tags & {"img", "iframe", "object", "link", "textarea", "form"}
+    names = {name for _, attributes in elements.tags for name in attributes}
+    assert not any(name.startswith("on") for name in names)
+    assert all("src" not in attributes for _, attributes in elements.tags)
+    assert [tag for tag, _ in elements.tags].count("script") == 3  # Bokeh, its log level, and the numbers that it draws
+    text = "".join(elements.text)
+    for attack in HOSTILE[:4]:
+        assert attack in text
+    assert not any(character in page for character in "\x1b\x07\x00\u202e")
+    assert elements.scripts and not any("alert(" in script for script in elements.scripts)
+
+
+def test_the_page_may_load_nothing(whole: Fixture) -> None:
+    page = to_html(whole.account())
+    policy = next(a["content"] for tag, a in parse(page).tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None and policy.startswith("default-src 'none';") and "http" not in policy
+
+
+def test_hostile_text_does_nothing_on_the_terminal(fixture: Fixture, capsys: pytest.CaptureFixture[str]) -> None:
+    fixture.pages([page(i, None) | {"warc_file": attack} for i, attack in enumerate(HOSTILE)])
+    print_report(fixture.account())
+    shown = capsys.readouterr().out
+    assert "[bold]" not in shown and "\\x1b]0;title\\x07" in shown
+    assert all(character.isprintable() or character == "\n" for character in shown)
+
+
+def test_a_page_is_written_whole_or_not_at_all(whole: Fixture, tmp_path: Path) -> None:
+    account = whole.account()
+    target = tmp_path / "report.html"
+    write_html(account, str(target))
+    assert target.read_text(encoding="utf-8").endswith("</html>\n")
+    (tmp_path / "folder").mkdir()
+    for bad in (tmp_path / "missing" / "report.html", tmp_path / "folder"):
+        with pytest.raises(UserError, match="cannot be written"):
+            write_html(account, str(bad))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "report.html"]
