@@ -3,9 +3,9 @@
 Both read the same archive, by turns, as whole processes. Per core means per second of CPU time, descendants included.
 
 - *whole* counts everything from the start of the process: imports, models, URL lists, loading of compiled kernels.
-- *sustained* leaves the start out, by the difference of two runs: the archive minus its first tenth. For textmill, which
-  is through too soon for that, some copies of the archive in one file minus the same tenth (nothing up to the decisions
-  looks for duplicates). A job over a real crawl reads tens of thousands of documents a process, and is near this figure.
+- *sustained* leaves the start out, by the difference of two runs: the archive minus its first tenth. textmill is through
+  too soon for that; for it, copies of the archive in one file stand for the archive (nothing up to the decisions looks
+  for duplicates). A job over a real crawl reads tens of thousands of documents a process, and is near this figure.
 
 Warmed up before, and not counted: numba's cache on disk, datatrove's unpacked URL lists, both sides' bytecode.
 
@@ -135,37 +135,35 @@ def compare(data: Path, language_model: str | None, n_records: int, n_rounds: in
     model = _language_model(language_model)
     about = machine()
     with tempfile.TemporaryDirectory(prefix="textmill-bench-") as scratch:
-        start, whole, long = archives = _archives(data, n_records, Path(scratch))
+        archives = _archives(data, n_records, Path(scratch))
         sides = _sides(model, Path(scratch))
         for name, side in sides.items():
             say(f"warm-up: {name}")
-            side(start.path)
-        jobs = {
-            f"{name}, {archive.path.name}": partial(side, archive.path)
-            for name, side in sides.items()
-            for archive in (archives if name != RIVAL else (start, whole))
-        }
+            side(archives["start"].path)
+        longest = {name: "whole" if name == RIVAL else "long" for name in sides}
+        jobs: dict[str, Callable[[], Outcome]] = {}
+        for name, side in sides.items():
+            for label in dict.fromkeys(("start", "whole", longest[name])):
+                jobs[f"{name}, {label}"] = partial(side, archives[label].path)
         results = by_turns(jobs, n_rounds)
-        about |= {"data": data.name, "n_documents": whole.n_documents, "n_rounds": n_rounds}
-        figures = {}
-        for name in sides:
-            start_runs, whole_runs, *long_runs = (
-                Runs(archive, results[job])
-                for archive in archives
-                if (job := f"{name}, {archive.path.name}") in results
-            )
-            figures[name] = rates(start_runs, whole_runs, long_runs[0] if long_runs else whole_runs)
+        runs = {
+            name: [Runs(archives[label], results[f"{name}, {label}"]) for label in ("start", "whole", longest[name])]
+            for name in sides
+        }
+        figures = {name: rates(*of_side) for name, of_side in runs.items()}
+    about |= {"data": data.name, "n_documents": archives["whole"].n_documents, "n_rounds": n_rounds}
     return {"machine": about, **figures, "ratios": ratios(figures)}
 
 
-def _archives(data: Path, n_records: int, scratch: Path) -> tuple[Archive, Archive, Archive]:
+def _archives(data: Path, n_records: int, scratch: Path) -> dict[str, Archive]:
     """The start of ``data``, as much of it as is asked for, and copies of that in one file."""
-    start, whole, long = (scratch / f"{name}.warc.gz" for name in ("start", "whole", "long"))
-    n_whole = first_records(data, n_records, whole)
-    n_start = first_records(data, max(1, int(n_whole * START_FRAC)), start)
+    paths = {label: scratch / f"{label}.warc.gz" for label in ("start", "whole", "long")}
+    n_whole = first_records(data, n_records, paths["whole"])
+    n_start = first_records(data, max(1, int(n_whole * START_FRAC)), paths["start"])
     n_copies = -(-LONG_RECORDS // n_whole)
-    long.write_bytes(whole.read_bytes() * n_copies)
-    return Archive(start, n_start), Archive(whole, n_whole), Archive(long, n_whole * n_copies)
+    paths["long"].write_bytes(paths["whole"].read_bytes() * n_copies)
+    n_documents = {"start": n_start, "whole": n_whole, "long": n_whole * n_copies}
+    return {label: Archive(path, n_documents[label]) for label, path in paths.items()}
 
 
 def _language_model(given: str | None) -> Path:

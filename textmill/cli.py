@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from textmill import __version__
-from textmill.errors import EnvironmentFault, InputError, InvariantError, UserError
+from textmill.errors import EnvironmentFault, InvariantError, UserError
 
 if TYPE_CHECKING:
     from textmill.pipeline.stage import Stage
@@ -236,7 +236,26 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    raise InputError("not yet")
+    from dataclasses import replace
+    from pathlib import Path
+
+    from textmill.pipeline.workspace import tokens_folder
+    from textmill.terminal import training_progress
+    from textmill.tokenize.shards import TokenShards
+    from textmill.train.config import preset, require_torch
+
+    require_torch()
+    folder = tokens_folder(options.source)
+    train_shards, val_shards = TokenShards.open(folder, "train"), TokenShards.open(folder, "val")
+    recipe = preset(options.model)
+    model = replace(recipe.model, vocab_size=train_shards.vocab_size)
+    training = replace(recipe.train, steps=options.steps, warmup_steps=min(recipe.train.warmup_steps, options.steps))
+    from textmill.train.loop import train
+
+    with training_progress(options.steps) as on_step:
+        result = train(model, training, train_shards, val_shards, Path(options.out), on_step=on_step)
+    val_loss = "not measured" if result.last.val_loss is None else f"{result.last.val_loss:.4f}"
+    print(f"step {result.last.step}: loss {result.last.loss:.4f}, validation loss {val_loss}; {result.checkpoint}")
 
 
 def _version(options: argparse.Namespace) -> None:

@@ -6,9 +6,10 @@ comes from data passes through `safe` before it is printed.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -75,17 +76,7 @@ class RunProgress:
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
         self.n_executed = 0
-        self._bar = Progress(
-            TextColumn("{task.description:<14}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
+        self._bar = _progress_bar(self.console)
         self._task: TaskID | None = None
         self._rows, self._began = 0, 0.0
 
@@ -120,6 +111,28 @@ class RunProgress:
         self.n_executed += n_run
         took = f"{seconds:6.1f} s" if n_run else " there already"
         self.console.print(f"{stage.name:<14}{took:>14}  {_in_words(totals)}")
+
+
+@contextlib.contextmanager
+def training_progress(n_steps: int) -> Iterator[Callable[[Any], None]]:
+    """A bar for a training by itself; yields what to call with the log of each step."""
+    with _progress_bar(Console(stderr=True, highlight=False)) as bar:
+        task = bar.add_task("training", total=n_steps, note="")
+        yield lambda log: bar.update(task, completed=log.step, note=f"loss {log.loss:.3f}")
+
+
+def _progress_bar(on: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description:<14}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=on,
+        transient=True,
+        disable=not on.is_terminal,
+    )
 
 
 def _in_words(totals: Mapping[str, int]) -> str:

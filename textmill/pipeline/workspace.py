@@ -166,3 +166,14 @@ def open_run(address: str) -> tuple[Workspace, Run]:
     if not names:
         raise InputError(f"{root}: a workspace without runs; `textmill run` makes one")
     return workspace, workspace.load_run(name or names[0])
+
+
+def tokens_folder(address: str) -> str:
+    """The folder of token shards that a run, or the folder itself, names. Errors: `InputError`, `UnknownNameError`."""
+    is_run = storage.exists(storage.join(address.rpartition(":")[0] or address, MARKER))
+    if not is_run and not storage.exists(storage.join(address, MARKER)):
+        return address
+    workspace, run = open_run(address)
+    if "tokens" not in run.stages:
+        raise InputError(f"{address}: run {run.name} has no tokens; `textmill run {run.dag} --to tokens` makes them")
+    return workspace.path(run.stages["tokens"])
