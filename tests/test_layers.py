@@ -16,7 +16,7 @@ HEAVY_OWNERS = {
     "dask": {"textmill.pipeline.executors"},
     "distributed": {"textmill.pipeline.executors"},
     "fasttext": {"textmill.filters.language"},
-    "fastwarc": {"textmill.pipeline.warc"},
+    "fastwarc": {"textmill.pipeline.warc", "textmill.pipeline.http"},
     "bokeh": {"textmill.pipeline.report"},
     "warcio": {"textmill.simulate"},
 }

@@ -125,7 +125,7 @@ def _with_bounds(target: Stage, bounds: Mapping[str, Mapping[str, str]]) -> Stag
     return target.rebuild(change)
 
 
-def _parse_bounds(reason: str, texts: Mapping[str, str]) -> dict[str, float | str | None]:
+def _parse_bounds(reason: str, texts: Mapping[str, str]) -> dict[str, Any]:
     return {bound: _parse_bound(reason, bound, text) for bound, text in texts.items()}
 
 

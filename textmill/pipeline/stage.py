@@ -99,7 +99,7 @@ class Stage(ABC):
         """The same pipeline with ``change`` applied to every stage, inputs first."""
         done: dict[str, Stage] = {}
         for stage in self.ancestry():
-            parents = {name: done[parent.folder] for name, parent in stage.inputs.items()}
+            parents: dict[str, Any] = {name: done[parent.folder] for name, parent in stage.inputs.items()}
             done[stage.folder] = change(replace(stage, **parents) if parents else stage)
         return done[self.folder]
 

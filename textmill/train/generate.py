@@ -6,12 +6,15 @@ looking at a model, not for serving it.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from textmill.errors import UserError
+from textmill.tokenize import Tokenizer
+from textmill.train.checkpoint import load_model
 from textmill.train.model import Transformer
 
 
@@ -24,6 +27,13 @@ class TextCodec(Protocol):
     def eot_id(self) -> int: ...
     def encode(self, text: str) -> list[int]: ...
     def decode(self, ids: list[int]) -> str: ...
+
+
+def sample_text(checkpoint: Path, tokenizer: Tokenizer, prompt: str, *, max_tokens: int, seed: int = 0) -> str:
+    """``prompt`` and what the model in ``checkpoint`` writes after it, as people like to see a model: temperature .8,
+    the 50 likeliest tokens. Errors: those of `load_model`."""
+    model = load_model(checkpoint, tokenizer_sha256=tokenizer.digest, device=torch.device("cpu"))
+    return prompt + generate(model, tokenizer, prompt, max_tokens=max_tokens, temperature=0.8, top_k=50, seed=seed)
 
 
 @torch.inference_mode()

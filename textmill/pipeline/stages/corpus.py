@@ -46,7 +46,7 @@ class Corpus(Stage):
             task.file(self.documents, task.shard): [*COPIED, "text"],
             task.file(self.decisions, task.shard): None,
         }
-        counts: Counter[str] = Counter({f"masked_{mask.name}": 0 for mask in self.masks}, rows_in=0, text_bytes=0)
+        counts: Counter[str] = Counter(dict.fromkeys((f"masked_{mask.name}" for mask in self.masks), 0))
         copies = storage.read_table(task.file(self.keepers, "all"), ["doc_id", "removed"])
         copies = copies.filter(pc.is_valid(copies["removed"]))
         with storage.TableWriter(task.table(), self.schema) as writer:

@@ -88,16 +88,21 @@ class Candidates(Stage):
         return ["exact", *self.signatures.bands]
 
     def run_shard(self, task: Task) -> Result:
-        columns = ["hash_hi", "hash_lo"] if task.shard == "exact" else [task.shard]
-        wanted = ["doc_id", "n_shingles", *columns]
-        tables = [storage.read_table(uri, wanted) for uri in task.all_files(self.signatures)]
-        table = pa.concat_tables(tables)
-        table = table.filter(pc.greater(table["n_shingles"], 0))
-        ids, *hashes = (table[name].to_numpy() for name in ["doc_id", *columns])
-        pairs = exact.equal_pairs(*hashes, ids) if task.shard == "exact" else lsh.candidate_pairs(hashes[0], ids)
+        if task.shard == "exact":
+            ids, n_shingles, high, low = self._columns(task, "n_shingles", "hash_hi", "hash_lo")
+            worded = n_shingles > 0  # documents without words are all equal, and say nothing about each other
+            pairs = exact.equal_pairs(high[worded], low[worded], ids[worded])
+        else:
+            ids, hashes = self._columns(task, task.shard)
+            pairs = lsh.candidate_pairs(hashes, ids)
         with storage.TableWriter(task.table(), PAIRS) as writer:
             writer.write(pa.table([pa.array(pairs[:, 0]), pa.array(pairs[:, 1])], schema=PAIRS))
         return one_table(writer, {"n_pairs": len(pairs)})
+
+    def _columns(self, task: Task, *names: str) -> list[np.ndarray]:
+        """The ids of all documents, and these columns of their signatures."""
+        tables = [storage.read_table(uri, ["doc_id", *names]) for uri in task.all_files(self.signatures)]
+        return [column.to_numpy() for column in pa.concat_tables(tables).columns]
 
 
 @dataclass(frozen=True)

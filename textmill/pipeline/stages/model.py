@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from textmill import storage
 from textmill.pipeline.stage import Result, Stage, Task
@@ -40,6 +39,7 @@ class Train(Stage):
         return ["all"]
 
     def run_shard(self, task: Task) -> Result:
+        from textmill.train.generate import sample_text
         from textmill.train.loop import train
 
         shards = storage.join(task.workspace, self.tokens.folder)
@@ -52,19 +52,9 @@ class Train(Stage):
             out,
             on_step=lambda log: task.inside(log.step, self.training.steps, f"loss {log.loss:.3f}"),
         )
-        sample = self._sample(Tokenizer.load(task.file(self.tokenizer, "all")), out)
+        tokenizer = Tokenizer.load(task.file(self.tokenizer, "all"))
+        sample = sample_text(result.checkpoint, tokenizer, self.prompt, max_tokens=SAMPLE_TOKENS)
         summary = {"last": asdict(result.last), "n_parameters": result.n_parameters, "sample": sample}
         (out / "summary.json").write_text(storage.to_json(summary), encoding="utf-8")
         counts = {"n_steps": result.last.step, "n_tokens": result.last.tokens, "n_parameters": result.n_parameters}
         return Result({name: out / name for name in FILES}, dict.fromkeys(FILES, 1), counts)
-
-    def _sample(self, tokenizer: Tokenizer, out: Path) -> str:
-        """What the trained model writes after the prompt."""
-        import torch
-
-        from textmill.train.checkpoint import load_model
-        from textmill.train.generate import generate
-
-        model = load_model(out / "checkpoint.pt", tokenizer_sha256=tokenizer.digest, device=torch.device("cpu"))
-        written = generate(model, tokenizer, self.prompt, max_tokens=SAMPLE_TOKENS, temperature=0.8, top_k=50)
-        return self.prompt + written

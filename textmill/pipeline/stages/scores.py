@@ -94,7 +94,7 @@ class Decide(Stage):
 
     def run_shard(self, task: Task) -> Result:
         columns = sorted({rule.column for rule in self.rules})
-        counts: Counter[str] = Counter({f"fails_{rule.reason}": 0 for rule in self.rules}, n_keep=0)
+        counts: Counter[str] = Counter(dict.fromkeys((f"fails_{rule.reason}" for rule in self.rules), 0))
         with storage.TableWriter(task.table(), self.schema) as writer:
             for (table,) in storage.read_aligned({task.file(self.scores, task.shard): columns}):
                 verdicts = [fails(rule, table[rule.column].combine_chunks()) for rule in self.rules]
