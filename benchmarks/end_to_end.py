@@ -3,9 +3,9 @@
 Both read the same archive, by turns, as whole processes. Per core means per second of CPU time, descendants included.
 
 - *whole* counts everything from the start of the process: imports, models, URL lists, loading of compiled kernels.
-- *sustained* leaves the start out, by the difference of two runs: the archive minus its first tenth. textmill is through
-  too soon for that; for it, copies of the archive in one file stand for the archive (nothing up to the decisions looks
-  for duplicates). A job over a real crawl reads tens of thousands of documents a process, and is near this figure.
+- *sustained* leaves the start out, by the difference of two runs: the archive minus its first tenth. textmill is
+  through too soon for that; it gets copies of the archive in one file (up to the decisions nothing looks for
+  duplicates). A job over a real crawl reads tens of thousands of documents a process, and is near this figure.
 
 Warmed up before, and not counted: numba's cache on disk, datatrove's unpacked URL lists, both sides' bytecode.
 

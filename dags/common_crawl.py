@@ -7,8 +7,6 @@ duplicates are verified by their true similarity; and the copy that stays is cho
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from textmill.dedup.minhash import MinHash
 from textmill.filters import gopher
 from textmill.filters import language as languages
@@ -82,7 +80,5 @@ def common_crawl(
 
     tokenizer = TrainTokenizer(corpus, vocab_size)
     tokens = Tokens(corpus, tokenizer, val_frac)
-    recipe = preset(model)
-    shape = replace(recipe.model, vocab_size=vocab_size)
-    training = replace(recipe.train, steps=steps, warmup_steps=min(recipe.train.warmup_steps, steps))
-    return Train(tokens, tokenizer, shape, training)
+    recipe = preset(model).sized(vocab_size=vocab_size, steps=steps)
+    return Train(tokens, tokenizer, recipe.model, recipe.train)

@@ -330,6 +330,8 @@ def test_a_run_that_ended_at_pages(fixture: Fixture, capsys: pytest.CaptureFixtu
     elements = parse(to_html(account))
     sections = [attributes["id"] for tag, attributes in elements.tags if tag == "section"]
     assert sections == ["funnel", "statuses", "hosts", "stages"]
+    links = [attributes["href"] for tag, attributes in elements.tags if tag == "a"]
+    assert links == [f"#{section}" for section in [*sections, "run"]]
     print_report(account)
     assert "candidate records" in capsys.readouterr().out
 
@@ -377,7 +379,7 @@ def test_copies_and_model(whole: Fixture) -> None:
 def test_stages_stand_in_the_order_of_the_data(whole: Fixture) -> None:
     names = [stage["name"] for stage in whole.account()["stages"]]
     assert list(whole.run.stages) == sorted(names)
-    for earlier, later in (("pages", "gate"), ("gate", "documents"), ("documents", "decisions"), ("tokens", "model")):
+    for earlier, later in (("pages", "gate"), ("gate", "documents"), ("decisions", "edges"), ("tokens", "model")):
         assert names.index(earlier) < names.index(later)
 
 

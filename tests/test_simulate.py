@@ -321,7 +321,8 @@ def perfect(rows: list[dict]) -> dict[str, pa.Table]:
         for secret in row["phones"] + row["ips"]:
             masked[row["url"]] = masked[row["url"]].replace(secret, "")
     return {
-        "documents": table(
+        "documents": table(url=[row["url"] for row in texts]),
+        "pages": table(
             url=["" if row["broken"] else row["url"] for row in rows],
             status=["bad_record" if row["broken"] else "empty" if row["text"] is None else "ok" for row in rows],
             text=[row["text"] for row in rows],
@@ -399,7 +400,7 @@ def test_duplicates_are_counted_in_pairs() -> None:
     names = ["a", "b", "near", "far", "alone", "unread", "menu"]
     found = truth.duplicate_measures(
         table(url=names, text=[text, text, near, far, "else", text, None], cluster=["1"] * 4 + ["", "1", ""]),
-        table(url=names, status=["ok"] * 5 + ["empty", "ok"], text=["x"] * 5 + [None, "x"]),
+        table(url=[name for name in names if name != "unread"]),
         table(url=["a", "b", "alone", "near", "far", "menu"], cluster=["p", "p", "p", "q", "r", "p"]),
     )
     assert values(found) == {

@@ -236,7 +236,6 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from dataclasses import replace
     from pathlib import Path
 
     from textmill.pipeline.workspace import tokens_folder
@@ -247,13 +246,11 @@ def _train(options: argparse.Namespace) -> None:
     require_torch()
     folder = tokens_folder(options.source)
     train_shards, val_shards = TokenShards.open(folder, "train"), TokenShards.open(folder, "val")
-    recipe = preset(options.model)
-    model = replace(recipe.model, vocab_size=train_shards.vocab_size)
-    training = replace(recipe.train, steps=options.steps, warmup_steps=min(recipe.train.warmup_steps, options.steps))
-    from textmill.train.loop import train
+    recipe = preset(options.model).sized(vocab_size=train_shards.vocab_size, steps=options.steps)
+    from textmill.train.loop import train  # after the check, because it imports torch
 
     with training_progress(options.steps) as on_step:
-        result = train(model, training, train_shards, val_shards, Path(options.out), on_step=on_step)
+        result = train(recipe.model, recipe.train, train_shards, val_shards, Path(options.out), on_step=on_step)
     val_loss = "not measured" if result.last.val_loss is None else f"{result.last.val_loss:.4f}"
     print(f"step {result.last.step}: loss {result.last.loss:.4f}, validation loss {val_loss}; {result.checkpoint}")
 

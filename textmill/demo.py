@@ -52,7 +52,8 @@ def _measures(workspace: Workspace, run: Run, truth: pa.Table) -> list[Measure]:
     urls = pages.select(["doc_id", "url"])
     scores = rows("gate_scores", "language").join(urls, "doc_id")
     clusters = rows("clusters", "cluster").join(urls, "doc_id")
-    return evaluate(truth, pages, scores, clusters, rows("corpus", "url", "text"), email_mask=EmailMask().placeholder)
+    documents, corpus = rows("documents", "url"), rows("corpus", "url", "text")
+    return evaluate(truth, pages, scores, documents, clusters, corpus, email_mask=EmailMask().placeholder)
 
 
 def _print_measures(measures: list[Measure]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pyarrow as pa
+
 from textmill.text import Documents
 
 

@@ -322,7 +322,7 @@ tr:last-child td { border-bottom: 0; }
   width: calc(100% * var(--share)); }
 .bar i + i { height: 5px; margin-top: 2px; opacity: .45; }
 .bar i + i + i { opacity: 1; background: var(--third); }
-.bar + td { padding-left: 14px; width: 22%; }
+.source { padding-left: 14px; width: 22%; }
 .bounds { white-space: nowrap; }
 table + p { margin: 12px 0 0; }
 .key { display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin: 0 5px 0 12px;
@@ -466,7 +466,7 @@ and that fail nothing else (only: what comes back without it).
 {% set most = decision.rules | map(attribute="alone") | max if decision.rules else 0 %}
 <div class="wide"><table>
 <tr><th></th><th>rule</th><th>keeps</th><th class="n">in order</th><th class="n">alone</th><th class="n">only</th>
-<th></th><th>source</th></tr>
+<th></th><th class="source">source</th></tr>
 {% for rule in decision.rules %}
 <tr><td class="n soft">{{ loop.index }}</td><td>{{ rule.reason | safe_text }}</td>
 <td class="bounds">{{ bounds(rule) }}</td>
@@ -474,7 +474,7 @@ and that fail nothing else (only: what comes back without it).
 <td class="n">{{ rule.only | number }}</td>
 <td class="bar">{% for n in (rule.in_order, rule.alone, rule.only) %}\
 <i style="--share: {{ n | share(most) }}"></i>{% endfor %}</td>
-<td class="soft">{{ rule.source | safe_text }}</td></tr>
+<td class="soft source">{{ rule.source | safe_text }}</td></tr>
 {% endfor %}
 </table></div>
 {% if decision.rules | length > 2 %}

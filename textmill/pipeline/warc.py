@@ -70,7 +70,7 @@ class Record:
     index: int  # place within its member; 0 in a plain file
     length: int  # bytes of that member (or of the record with the separator after it) in the file
     type: str  # "response", "conversion", ...; lower case
-    url: str  # without "<>", at most MAX_URL_CHARS; "" when missing
+    url: str  # without "<>" around it, at most MAX_URL_CHARS; "" when missing
     date: str  # WARC-Date as it stands; "" when missing
     content_type: str  # of the block
     truncated: str  # WARC-Truncated: why the crawler cut the block short; "" when it did not
@@ -372,7 +372,7 @@ def _record(offset: int, index: int, length: int, fields: Mapping[str, str], blo
         index,
         length,
         type=fields.get("warc-type", "").lower(),
-        url=fields.get("warc-target-uri", "").strip("<>")[:MAX_URL_CHARS],
+        url=_without_brackets(fields.get("warc-target-uri", ""))[:MAX_URL_CHARS],
         date=fields.get("warc-date", ""),
         content_type=fields.get("content-type", ""),
         truncated=fields.get("warc-truncated", ""),
@@ -426,3 +426,8 @@ def _frame_item(record: WarcRecord, kinds: Collection[str], offset: int, index: 
     if len(block) > MAX_RECORD_BYTES:
         return Damage(offset, index, length, f"longer than {MAX_RECORD_BYTES >> 20} MiB")
     return _record(offset, index, length, fields, block)
+
+
+def _without_brackets(url: str) -> str:
+    """wget writes ``<URL>``; a lone bracket belongs to the URL."""
+    return url[1:-1] if url.startswith("<") and url.endswith(">") else url

@@ -62,6 +62,7 @@ NAME_SERVERS = phrases(
 
 PHONE_FORMS = ("({0}) 555-0{1}", "{0}-555-0{1}", "{0}.555.0{1}", "+1 {0} 555 0{1}")
 SPELT_OUT_FRAC = 0.25  # of the e-mail addresses
+SAME_PAGE_FRAC = 0.5  # of the exact copies: the rest has its own header, menu and footer
 
 SPAM_VERBS = phrases("buy | order | get | win | compare | download | try")
 SPAM_ADJECTIVES = phrases("cheap | best | free | original | discount | top | exclusive | certified")
@@ -167,8 +168,12 @@ class PageMaker:
         return article, self.publish("article", article)
 
     def copy(self, article: Article, original: Page) -> Page:
-        """The same text on another page."""
-        page = self.publish("exact_copy", article)
+        """The same text again: the very page under another address, or the text on another site."""
+        if self.rng.random() < SAME_PAGE_FRAC:
+            self.n_made += 1
+            page = replace(original, kind="exact_copy", url=f"{original.url}?session={self.n_made}")
+        else:
+            page = self.publish("exact_copy", article)
         return replace(page, cluster=original.cluster, original_url=original.url, jaccard=1.0)
 
     def near_duplicate(self, article: Article, original: Page) -> Page:

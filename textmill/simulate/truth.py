@@ -31,29 +31,37 @@ class Measure:
 
 
 def evaluate(
-    truth: pa.Table, documents: pa.Table, scores: pa.Table, clusters: pa.Table, corpus: pa.Table, *, email_mask: str
+    truth: pa.Table,
+    pages: pa.Table,
+    scores: pa.Table,
+    documents: pa.Table,
+    clusters: pa.Table,
+    corpus: pa.Table,
+    *,
+    email_mask: str,
 ) -> list[Measure]:
     """Every measure of this module.
 
-    ``truth``: as written by `write_crawl`. ``documents``: url, status, text (null unless ok), one row a record read.
-    ``scores``: url, language. ``clusters``: url, cluster (members of duplicate clusters; who is alone may be missing).
+    ``truth``: as written by `write_crawl`. ``pages``: url, status, text (null unless ok), one row a record read.
+    ``scores``: url, language. ``documents``: url, text of the pages in which duplicates were looked for. ``clusters``:
+    url, cluster (members of duplicate clusters; who is alone may be missing).
     ``corpus``: url, text of the documents kept, with every e-mail address replaced by ``email_mask``.
     Other columns are ignored. Errors: `InputError` when a column is missing.
     """
     return [
-        *read_measures(truth, documents),
-        *extraction_measures(truth, documents),
+        *read_measures(truth, pages),
+        *extraction_measures(truth, pages),
         *language_measures(truth, scores),
         *duplicate_measures(truth, documents, clusters),
         *masking_measures(truth, corpus, email_mask),
     ]
 
 
-def read_measures(truth: pa.Table, documents: pa.Table) -> list[Measure]:
+def read_measures(truth: pa.Table, pages: pa.Table) -> list[Measure]:
     """Damaged records reported as ``bad_record`` (one stretch of damage may cover neighbours), sound ones read."""
-    read = Counter(_column(documents, "status"))["bad_record"]
+    read = Counter(_column(pages, "status"))["bad_record"]
     n_broken = sum(_column(truth, "broken"))
-    urls = frozenset(_column(documents, "url"))
+    urls = frozenset(_column(pages, "url"))
     sound = [url for url, broken in _pairs(truth, "url", "broken") if not broken]
     return [
         _share("broken_records_found", min(read, n_broken), n_broken, f"{read} stretches of damage reported"),
@@ -61,12 +69,12 @@ def read_measures(truth: pa.Table, documents: pa.Table) -> list[Measure]:
     ]
 
 
-def extraction_measures(truth: pa.Table, documents: pa.Table) -> list[Measure]:
+def extraction_measures(truth: pa.Table, pages: pa.Table) -> list[Measure]:
     """Words of the extracted text against words of the main text, as bags: means over the pages that have a text."""
     texts = _texts(truth)
     results = [
         _precision_recall(Counter(words(extracted)), Counter(words(texts[url])))
-        for url, extracted in _extracted(documents).items()
+        for url, extracted in _extracted(pages).items()
         if url in texts
     ]
     f1s = [2 * p * r / (p + r) if p + r else 0.0 for p, r in results]
@@ -103,7 +111,7 @@ def duplicate_measures(truth: pa.Table, documents: pa.Table, clusters: pa.Table)
     Recall is given for equal texts, and for near duplicates above and below a true similarity of 0.8, both measured on
     the texts of the truth table, not on what was extracted. Pages without a main text count for nothing.
     """
-    extracted = _extracted(documents)
+    extracted = frozenset(_column(documents, "url"))
     texts = {url: text for url, text in _texts(truth).items() if url in extracted}
     true = {url: name for url, name in _pairs(truth, "url", "cluster") if name and url in texts}
     predicted = {url: root for url, root in _pairs(clusters, "url", "cluster") if url in texts}
@@ -182,8 +190,8 @@ def _texts(truth: pa.Table) -> dict[str, str]:
     return {url: text for url, text in _pairs(truth, "url", "text") if text is not None}
 
 
-def _extracted(documents: pa.Table) -> dict[str, str]:
-    rows = zip(*(_column(documents, name) for name in ("url", "status", "text")), strict=True)
+def _extracted(pages: pa.Table) -> dict[str, str]:
+    rows = zip(*(_column(pages, name) for name in ("url", "status", "text")), strict=True)
     return {url: text for url, status, text in rows if status == "ok"}
 
 

@@ -8,7 +8,7 @@ betas 0.9 and 0.95, weight decay 0.1, gradient norm clipped at 1, cosine to a te
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from textmill.errors import MissingExtraError, UnknownNameError, UserError
 
@@ -104,10 +104,15 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Preset:
-    """A model and a recipe that suit each other. ``dataclasses.replace`` adapts either, above all ``vocab_size``."""
+    """A model and a recipe that suit each other. ``dataclasses.replace`` adapts either."""
 
     model: ModelConfig
     train: TrainConfig
+
+    def sized(self, *, vocab_size: int, steps: int) -> Preset:
+        """The preset for a vocabulary and a number of steps. Errors: `UserError` for a value out of range."""
+        train = replace(self.train, steps=steps, warmup_steps=min(self.train.warmup_steps, max(0, steps)))
+        return Preset(replace(self.model, vocab_size=vocab_size), train)
 
 
 PRESETS: dict[str, Preset] = {
