@@ -118,7 +118,7 @@ def gopher_reference(document: str) -> dict[str, float]:
 
 GOPHER_PIECES = ["#", ".", "..", "...", "…", "•", "●", "*", "-", "–", "\n", "\n", " ", " ", "\t", "\u3000", "\x85"]
 GOPHER_PIECES += ["the ", "The\n", " AND ", "tHe ", "to,", "with\u2003", "Größe", "日本", "12", "😀", "\u0301", "\xe2"]
-GOPHER_PIECES += ["™", "\r\n"]
+GOPHER_PIECES += ["™", "\r\n", "\n\n \n", "\n\u3000• ", "\n - ", "…\u3000\n", "... \n"]
 GOPHER_TEXTS = st.lists(st.sampled_from(GOPHER_PIECES) | st.text(max_size=2), max_size=40).map("".join)
 
 
@@ -128,6 +128,22 @@ class TestGopher:
     def test_agrees_with_plain_python(self, texts: list[str]) -> None:
         rows = scores(GopherQuality(), Documents.from_texts(texts)).to_pylist()
         assert rows == [pytest.approx(gopher_reference(document)) for document in texts]
+
+    @pytest.mark.parametrize(
+        ("document", "bullets", "ellipses"),
+        [
+            ("• a\n● b\n* c\n- d\n– e", 4 / 5, 0),
+            (" \t\u3000- a\n\n\n \u3000\nb - c", 1 / 2, 0),
+            ("a...\nb…\u3000\r\n... c\n\n..", 0, 2 / 4),
+            ("-\n…\n-...", 2 / 3, 2 / 3),
+        ],
+    )
+    def test_lines_are_stripped_and_blank_ones_do_not_count(
+        self, document: str, bullets: float, ellipses: float
+    ) -> None:
+        (row,) = scores(GopherQuality(), Documents.from_texts([document])).to_pylist()
+        assert row["gopher_bullet_line_frac"] == pytest.approx(bullets)
+        assert row["gopher_ellipsis_line_frac"] == pytest.approx(ellipses)
 
     def test_a_text_without_words_is_all_zeros(self) -> None:
         for row in scores(GopherQuality(), Documents.from_texts(["", " \n\t "])).to_pylist():
@@ -166,7 +182,7 @@ class TestGopher:
             ("the and ##########" + " word" * 97, "the and ###########" + " word" * 97),
             ("the and ......" + " ...word" * 8 + " word" * 89, "the and ......" + " ...word" * 9 + " word" * 88),
             ("the and ……" + " …word" * 8 + " word" * 89, "the and ……" + " …word" * 9 + " word" * 88),
-            ("- the and\n" * 9 + "words " * 50, "- the and\n" * 10 + "- words " * 50),
+            ("- the and\n" * 9 + "words " * 50, "- the and\n" * 10 + "words " * 50),
             ("the and words\n" * 14 + "the and words…\n" * 6, "the and words\n" * 13 + "the and words…\n" * 6),
             ("the and" + " word" * 78 + " 2024" * 20, "the and" + " word" * 77 + " 2024" * 21),
             ("the of" + " word" * 98, "the the" + " word" * 98),
@@ -348,6 +364,7 @@ class TestEmails:
         [
             ("Write to John.Doe+list@mail.example.co.uk.", "Write to <>."),
             ("<a@b.de>,c_d@e.fr;mailto:F@G.ORG", "<<>>,<>;mailto:<>"),
+            ("leaders....me@x.com", "leaders....<>"),
             ("leaders" + "." * 70 + "me@x.com", "leaders" + "." * 70 + "<>"),
             ("--me@x.com--", "--<>--"),
             ("x@sub-domain.co-op.example", "<>"),
@@ -357,7 +374,7 @@ class TestEmails:
             ("a@b.com.1", "<>.1"),
             ("邮箱a@b.cn。", "邮箱<>。"),
             ("a" * 70 + "@b.com", "a" * 6 + "<>"),
-            ("no@dot @b.com a@ a@b.c a@.com a@b..com a@-b.com a@1.2.3.4 a@b.c0m @ 3@4", None),
+            ("no@dot @b.com a@ a@b.c a@.com a@b..com a@-b.com a@1.2.3.4 a@b.c0m a@b.com1 @ 3@4", None),
             ("x@" + "a" * 64 + ".com", None),
             ("", None),
         ],

@@ -146,11 +146,23 @@ def test_a_description_is_plain_json_and_gives_the_stage_back() -> None:
     assert from_description(description, stages.__getitem__) == target
 
 
-def test_a_worker_with_other_code_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    description = to_description(Count(4))
+def test_a_worker_with_other_code_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace, stage = Workspace(str(tmp_path / "w")), Count(4)
+    workspace.create()
+    workspace.save_stage(stage)
     monkeypatch.setattr(Count, "version", 2)
     with pytest.raises(EnvironmentFault, match="other bytes"):
-        from_description(description, lambda _: Count(1))
+        run_task(TaskAddress(workspace.root, stage.folder, "00000"))
+
+
+def test_a_missing_success_file_is_written_again(tmp_path: Path) -> None:
+    target = Even(Count(4))
+    run(tmp_path / "w", target)
+    success = tmp_path / "w" / target.folder / "_SUCCESS"
+    before = success.read_bytes()
+    success.unlink()
+    assert run(tmp_path / "w", target) == {"numbers": 0, "even": 0}
+    assert success.read_bytes() == before
 
 
 def test_a_second_run_executes_nothing(tmp_path: Path) -> None:

@@ -159,6 +159,27 @@ def test_bytes_that_are_no_utf8_stay_inside_the_text(tail: bytes) -> None:
         assert (spans.start < spans.end).all()
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"a", (0x61, 1)),
+        ("é".encode(), (0xE9, 2)),
+        ("€".encode(), (0x20AC, 3)),
+        ("\U0010ffff".encode(), (0x10FFFF, 4)),
+        (b"\xe2\x82", (0xFFFD, 1)),  # cut short
+        (b"\xf7\xbf\xbf\xbf", (0xFFFD, 1)),  # beyond the last code point
+        (b"\xff\xff\xff\xff", (0xFFFD, 1)),
+    ],
+)
+def test_decode(data: bytes, expected: tuple[int, int]) -> None:
+    assert text.decode(np.frombuffer(data, dtype=np.uint8), 0) == expected
+
+
+def test_arrow_may_leave_out_the_buffers_of_no_texts() -> None:
+    nothing = pa.Array.from_buffers(pa.large_string(), 0, [None, pa.py_buffer(b""), None])
+    assert len(Segmentation(nothing).words) == 0
+
+
 def test_sums_of_long_documents_do_not_overflow() -> None:
     segmentation = Documents.from_texts(["a b", "", "c"]).segmentation
     assert segmentation.words.sums(np.full(3, 2**31 - 1, dtype=np.int32)).tolist() == [2**32 - 2, 0, 2**31 - 1]

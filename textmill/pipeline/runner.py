@@ -93,8 +93,9 @@ def _run_stage(
         for _, report in here if stage.in_driver else executor.run(addresses):
             progress.advance(stage, report)
     totals = _check_stage(stage, workspace)
-    if todo:
-        storage.write_json(dict(totals), storage.join(workspace.folder(stage), "_SUCCESS"))
+    success = storage.join(workspace.folder(stage), "_SUCCESS")
+    if todo or not storage.exists(success):  # a killed driver may have left everything but this
+        storage.write_json(dict(totals), success)
     return len(todo), totals
 
 
@@ -126,27 +127,28 @@ def run_task(address: TaskAddress, inside: Callable[[int, int, str], None] | Non
     stage = _load_stage(address.workspace, address.folder)
     folder = storage.join(address.workspace, address.folder)
     began, cpu_began = time.monotonic(), time.process_time()
-    if storage.read_manifest(folder, address.shard, stage.fingerprint) is None:
+    manifest = storage.read_manifest(folder, address.shard, stage.fingerprint)
+    if manifest is None:
         with storage.scratch(address.workspace) as scratch, _named(address):
             task = Task(address.workspace, address.shard, scratch, inside or (lambda *_: None))
             result = stage.run_shard(task)
             _check_counts(address, result.counts)
-            _publish(stage, folder, address.shard, result)
-    manifest = storage.load_manifest(storage.manifest_uri(folder, address.shard))
-    report: ShardReport = {
-        "n_bytes_out": sum(output.n_bytes for output in manifest.outputs.values()),
-        "wall_s": round(time.monotonic() - began, 3),
-        "cpu_s": round(time.process_time() - cpu_began, 3),
-    }
-    storage.write_json(report, storage.join(folder, f"{address.shard}.stats.json"))
-    return report | {name: manifest.counts[name] for name in ("rows_in", "rows_out") if name in manifest.counts}
+            manifest = _publish(stage, folder, address.shard, result)
+        cost: ShardReport = {
+            "n_bytes_out": sum(output.n_bytes for output in manifest.outputs.values()),
+            "wall_s": round(time.monotonic() - began, 3),
+            "cpu_s": round(time.process_time() - cpu_began, 3),
+        }
+        storage.write_json(cost, storage.join(folder, f"{address.shard}.stats.json"))
+    return {name: manifest.counts[name] for name in ("rows_in", "rows_out") if name in manifest.counts}
 
 
-def _publish(stage: Stage, folder: str, shard: str, result: Result) -> None:
+def _publish(stage: Stage, folder: str, shard: str, result: Result) -> storage.Manifest:
     outputs = storage.describe(result.files, result.rows)
     counts = {name: int(n) for name, n in sorted(result.counts.items())}
     manifest = storage.Manifest(stage.name, stage.fingerprint, shard, outputs, counts, result.meta)
     storage.publish_task(folder, manifest, result.files)
+    return manifest
 
 
 def _check_counts(address: TaskAddress, counts: Mapping[str, int]) -> None:
@@ -180,4 +182,10 @@ def _named(address: TaskAddress) -> Iterator[None]:
 
 @functools.lru_cache(maxsize=16)
 def _load_stage(workspace: str, folder: str) -> Stage:
-    return Workspace(workspace).load_stage(folder)
+    stage = Workspace(workspace).load_stage(folder)
+    if stage.folder != folder:
+        raise EnvironmentFault(
+            f"stage {stage.name!r}: this machine would make other bytes than the machine that planned the run "
+            "(another version of textmill or of a package); install the same versions everywhere"
+        )
+    return stage

@@ -119,7 +119,9 @@ PRESETS: dict[str, Preset] = {
     # About a minute on two CPU cores.
     "tiny": Preset(
         ModelConfig(vocab_size=4096, n_layers=4, n_heads=4, d_model=128, d_ff=352, context_length=128),
-        TrainConfig(steps=400, batch_size=8, learning_rate=3e-3, min_learning_rate=3e-4, warmup_steps=40),
+        TrainConfig(
+            steps=400, batch_size=8, checkpoint_every=100, learning_rate=3e-3, min_learning_rate=3e-4, warmup_steps=40
+        ),
     ),
     # 25 M weights in the blocks and 200 M tokens: a size for comparing data sets on one GPU.
     "nano-25m": Preset(

@@ -19,11 +19,11 @@ FILES = ("checkpoint.pt", "log.jsonl", "summary.json")
 class Train(Stage):
     """Pretrains a model, on the whole machine. Files: ``checkpoint.pt``, ``log.jsonl``, ``summary.json``.
 
-    An interrupted training goes on from its last checkpoint.
+    An interrupted training goes on from its last checkpoint. The same stage trains the same model on one machine;
+    another device, number of threads, or torch rounds differently.
     """
 
     table = "model"
-    packages = ("torch",)
     in_driver = True
 
     tokens: Tokens
