@@ -433,7 +433,7 @@ def test_a_page_is_written_whole_or_not_at_all(whole: Fixture, tmp_path: Path) -
     write_html(account, str(target))
     assert target.read_text(encoding="utf-8").endswith("</html>\n")
     (tmp_path / "folder").mkdir()
-    for bad in (tmp_path / "missing" / "report.html", tmp_path / "folder"):
+    for bad in (target / "below" / "a" / "file.html", tmp_path / "folder"):
         with pytest.raises(UserError, match="cannot be written"):
             write_html(account, str(bad))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "report.html"]

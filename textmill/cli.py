@@ -144,7 +144,7 @@ def _run(options: argparse.Namespace) -> None:
         return
     values, bounds = dags.parse_settings(dag, options.settings)
     workspace, run = _execute(options, dags.build(dag, values, bounds), dag.__name__)
-    print(f"run {run.name} in {workspace.root}; see `textmill report {workspace.root}`")
+    print(f"run {run.name}: see `textmill report {workspace.root}`, or {workspace.report_page(run)}")
 
 
 def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple[Workspace, Run]:
@@ -167,7 +167,22 @@ def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple
         executor.close()
     if not progress.n_executed:
         print("everything is there already; nothing was executed")
+    _save_report(workspace, run, again=progress.n_executed > 0)
     return workspace, run
+
+
+def _save_report(workspace: Workspace, run: Run, again: bool) -> None:
+    """Keep the report beside the run."""
+    from textmill.storage import exists, to_json, write_text
+
+    page = workspace.report_page(run)
+    if again or not exists(page):
+        from textmill.pipeline.account import account_of
+        from textmill.pipeline.report import write_html
+
+        account = account_of(workspace, run)
+        write_html(account, page)
+        write_text(to_json(account), workspace.path("runs", run.name, "report.json"))
 
 
 def _plan(options: argparse.Namespace) -> None:

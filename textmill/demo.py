@@ -13,7 +13,7 @@ from textmill.filters.pii import EmailMask
 from textmill.pipeline import dag as dags
 from textmill.pipeline.account import account_of
 from textmill.pipeline.query import row_groups
-from textmill.pipeline.report import print_report, write_html
+from textmill.pipeline.report import print_report
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.simulate.crawl import write_crawl
@@ -34,13 +34,10 @@ def run_demo(options: argparse.Namespace, execute: Execute) -> None:
     dag = dags.load_dag("demo")
     values, bounds = dags.parse_settings(dag, [f"warcs={crawl}", *options.settings])
     workspace, run = execute(options, dags.build(dag, values, bounds), "demo")
-    account = account_of(workspace, run)
-    print_report(account)
+    print_report(account_of(workspace, run))
     if {"gate_scores", "clusters", "corpus"} <= run.stages.keys():
         _print_measures(_measures(workspace, run, pq.read_table(truth)))
-    page = workspace.path("runs", run.name, "report.html")
-    write_html(account, page)
-    _say_what_next(workspace, page)
+    _say_what_next(workspace, workspace.report_page(run))
 
 
 def _measures(workspace: Workspace, run: Run, truth: pa.Table) -> list[Measure]:

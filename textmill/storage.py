@@ -118,16 +118,24 @@ def publish(source: Path, uri: str) -> None:
 
 def write_json(value: object, uri: str) -> None:
     """Publish ``value`` as canonical JSON at ``uri``, atomically."""
+    write_text(to_json(value), uri)
+
+
+def write_text(text: str, uri: str) -> None:
+    """Publish ``text`` in UTF-8 at ``uri``, atomically."""
     fs, path = filesystem(uri)
-    data = to_json(value).encode()
+    data = text.encode()
     if not is_local(uri):
         fs.pipe_file(path, data)
         return
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    beside.write_bytes(data)
-    beside.replace(target)
+    try:
+        beside.write_bytes(data)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -7,12 +7,10 @@ HTML. Bokeh's script is part of the page, so a page has 1 MB or more. The only m
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from textmill import storage
 from textmill.errors import UserError
 from textmill.terminal import console, safe, size, table
 
@@ -30,6 +28,11 @@ def print_report(account: Account) -> None:
     out.print(f"run {safe(account['run']['name'])}, finished {safe(account['run']['finished']) or 'not yet'}\n")
     for title, header, rows in _tables(account):
         out.print(table(title, header, rows, max_chars=48))
+        out.print()
+    if "model" in account:
+        out.print("What the model writes", style="italic")
+        for line in account["model"]["sample"].splitlines():
+            out.print(safe(line, 1000), markup=False)
         out.print()
 
 
@@ -95,17 +98,12 @@ def bounds(rule: Mapping[str, Any]) -> str:
 # -- the page
 
 
-def write_html(account: Account, path: str) -> None:
-    """Write the page to ``path``, whole or not at all. Errors: `UserError` where that cannot be written."""
-    page = to_html(account)
-    target = Path(path)
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+def write_html(account: Account, uri: str) -> None:
+    """Write the page to ``uri``, whole or not at all. Errors: `UserError` where that cannot be written."""
     try:
-        beside.write_text(page, encoding="utf-8")
-        os.replace(beside, target)  # noqa: PTH105 - names both ends
+        storage.write_text(to_html(account), uri)
     except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --html") from error
+        raise UserError(f"{uri}: cannot be written ({error.strerror}); choose another place") from error
 
 
 def to_html(account: Account) -> str:

@@ -134,6 +134,10 @@ class Workspace:
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{self.path('runs', name)}.json: not a run of this version of textmill") from error
 
+    def report_page(self, run: Run) -> str:
+        """Where the HTML report of a run lies."""
+        return self.path("runs", run.name, "report.html")
+
     def run_names(self) -> list[str]:
         """Names of all runs, the newest first."""
         fs, path = storage.filesystem(self.path("runs"))
@@ -169,9 +173,8 @@ def open_run(address: str) -> tuple[Workspace, Run]:
 
 
 def tokens_folder(address: str) -> str:
-    """The folder of token shards that a run, or the folder itself, names. Errors: `InputError`, `UnknownNameError`."""
-    is_run = storage.exists(storage.join(address.rpartition(":")[0] or address, MARKER))
-    if not is_run and not storage.exists(storage.join(address, MARKER)):
+    """The folder of token shards of a run (as in `open_run`), or ``address`` itself. Errors: those of `open_run`."""
+    if not any(storage.exists(storage.join(root, MARKER)) for root in (address, address.rpartition(":")[0]) if root):
         return address
     workspace, run = open_run(address)
     if "tokens" not in run.stages:
