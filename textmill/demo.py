@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,10 +66,11 @@ def _print_measures(measures: list[Measure]) -> None:
 
 def _say_what_next(workspace: Workspace, page: str) -> None:
     work = workspace.root
+    textmill = "textmill" if shutil.which("textmill") else sys.argv[0]
     print(
         f"\nreport: {page}\n\nnext:\n"
-        f"  textmill show {work} decisions --where 'not keep' -n 5        who was dropped\n"
-        f"  textmill explain {work} URL_OR_ID                             why\n"
-        f"  textmill demo --out {work} --set gopher_words.low=80          another bound: only decisions run again\n"
-        "  textmill run common_crawl --set warcs=YOUR.warc.gz            the same on an archive of yours"
+        f"  {textmill} show {work} decisions --where 'not keep' -n 5      # who was dropped\n"
+        f"  {textmill} explain {work} URL_OR_ID                           # why\n"
+        f"  {textmill} demo --out {work} --set gopher_words.low=80        # another bound: only decisions run again\n"
+        f"  {textmill} run common_crawl --set warcs=YOUR.warc.gz          # the same on an archive of yours"
     )
