@@ -329,7 +329,7 @@ def _finalize(value: np.uint64) -> np.uint64:
 
 def _buffers(text: pa.LargeStringArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """UTF-8 bytes, and offsets [documents + 1] into them, of Arrow's own memory."""
-    if len(text) == 0:  # Arrow may leave out the buffers
+    if len(text) == 0:  # Arrow may leave out the first offset
         return np.empty(0, dtype=np.uint8), np.zeros(1, dtype=np.int64)
     _, offsets, data = text.buffers()
     in_bytes = np.frombuffer(offsets, dtype=np.int64)[text.offset : text.offset + len(text) + 1]
