@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from test_stage import Silent, tree
@@ -150,3 +155,45 @@ def test_sockets_of_the_local_cluster_are_on_loopback(crawl: Path, tmp_path: Pat
 
     run(tmp_path / "w", pipeline(crawl, to="pages"), Looking(1))
     assert Looking.hosts == {"127.0.0.1"}
+
+
+class RangeHandler(SimpleHTTPRequestHandler):
+    """Serves the files of a folder, and byte ranges of them, as archives' servers do."""
+
+    def do_GET(self) -> None:
+        data = Path(self.translate_path(self.path)).read_bytes()
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        first, last = (int(wanted[1]), min(int(wanted[2]), len(data) - 1)) if wanted else (0, len(data) - 1)
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(last + 1 - first))
+        if wanted:
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+        self.end_headers()
+        self.wfile.write(data[first : last + 1])
+
+    def end_headers(self) -> None:
+        self.send_header("Accept-Ranges", "bytes")
+        super().end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None: ...
+
+
+def test_an_archive_behind_a_url_is_the_same_archive(crawl: Path, finished: Path, tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(RangeHandler, directory=crawl))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        names = [path.name for path in sorted(crawl.glob("*.warc.gz"))]
+        urls = ",".join(f"http://127.0.0.1:{server.server_port}/{name}" for name in names)
+        dag = dags.load_dag("demo")
+        values, bounds = dags.parse_settings(dag, [f"warcs={urls}", *SETTINGS])
+        target = dags.cut(dags.build(dag, values, bounds), "pages")
+        run(tmp_path / "w", target, Serial())
+    finally:
+        server.shutdown()
+        server.server_close()
+
+    def pages(root: Path) -> pa.Table:
+        files = sorted(root.glob("pages-*/*.parquet"))
+        return pa.concat_tables([pq.read_table(file) for file in files]).drop_columns("warc_file")
+
+    assert pages(tmp_path / "w").equals(pages(finished))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import sys
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ examples:
   textmill show work pages --where "status == 'bad_charset' or host == 'a.example'"
 """
 INTERRUPTED = 130
+MACHINE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,6 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has gone; nothing is left to say
         return 1
+    except OSError as error:
+        if error.errno not in MACHINE_FAULTS:
+            raise
+        print(f"textmill: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\ntextmill: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
@@ -63,7 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    """The message; it may quote data, so control characters are shown as escapes."""
+    from textmill.terminal import safe
+
+    return safe(" ".join(str(error).split()), max_chars=2000)
 
 
 def _parser() -> argparse.ArgumentParser:
