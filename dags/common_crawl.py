@@ -44,7 +44,7 @@ def common_crawl(
     val_frac: float = 0.05,
     model: str = "tiny",
     steps: int = 300,
-    shard_mb: float = 32.0,
+    shard_mb: float = 16.0,
 ) -> Stage:
     """FineWeb's order of work.
 
@@ -59,7 +59,7 @@ def common_crawl(
     val_frac        share of hosts held out for validation, 0 to 1
     model           shape of the model: tiny, nano-25m, gpt2-124m
     steps           optimizer steps
-    shard_mb        megabytes of archive a task reads
+    shard_mb        megabytes of archive a task reads; larger ones suit large crawls
     """
     pages = Extract(find_inputs(warcs, shard_mb), engine)
 
