@@ -163,7 +163,7 @@ def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple
     from textmill.pipeline.executors import make_executor
     from textmill.pipeline.runner import run_pipeline
     from textmill.pipeline.workspace import Workspace, new_run
-    from textmill.terminal import RunProgress
+    from textmill.progress import RunProgress
 
     target = dags.cut(target, options.to) if options.to else target
     workspace = Workspace(options.out)
@@ -264,7 +264,7 @@ def _train(options: argparse.Namespace) -> None:
     from pathlib import Path
 
     from textmill.pipeline.workspace import tokens_folder
-    from textmill.terminal import training_progress
+    from textmill.progress import training_progress
     from textmill.tokenize.shards import TokenShards
     from textmill.train.config import preset, require_torch
 
