@@ -130,9 +130,19 @@ def test_a_killed_run_resumes_to_the_same_bytes(crawl: Path, tmp_path: Path, opt
     assert tree(killed) == tree(whole)
 
 
-def test_an_interrupted_run_says_how_to_go_on(crawl: Path, tmp_path: Path) -> None:
-    process = start(crawl, tmp_path / "w", "--serial")
-    wait_for(tmp_path / "w", "pages-*/00000.manifest.json", process)
+@pytest.mark.parametrize(
+    ("options", "moment"),
+    [
+        (("--serial",), "pages-*/00000.manifest.json"),
+        (("--workers", "2"), "pages-*/stage.json"),  # while the cluster starts
+        (("--workers", "2"), "pages-*/00000.manifest.json"),
+    ],
+)
+def test_an_interrupted_run_says_how_to_go_on(
+    crawl: Path, tmp_path: Path, options: tuple[str, ...], moment: str
+) -> None:
+    process = start(crawl, tmp_path / "w", *options)
+    wait_for(tmp_path / "w", moment, process)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130

@@ -11,7 +11,9 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterable, Iterator
+from multiprocessing import resource_tracker
 from typing import Any
 
 from textmill.errors import EnvironmentFault, UserError
@@ -63,7 +65,8 @@ class Dask:
     def run(self, tasks: Iterable[TaskAddress]) -> Iterator[tuple[TaskAddress, ShardReport]]:
         from dask.distributed import as_completed
 
-        client = self._connect()
+        with _uninterrupted():
+            client = self._connect()
         waiting = iter(tasks)
         flying: dict[str, TaskAddress] = {}
         finished = as_completed()
@@ -84,10 +87,13 @@ class Dask:
             submit()
 
     def close(self) -> None:
-        for part in (self._client, self._cluster):
-            if part is not None:
-                with contextlib.suppress(Exception):  # a cluster that is gone already
-                    part.close()
+        for name in ("asyncio", "distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what is torn down in mid-sentence complains
+        with _uninterrupted():
+            for part in (self._client, self._cluster):
+                if part is not None:
+                    with contextlib.suppress(Exception):  # a cluster that is gone already
+                        part.close()
         self._client = self._cluster = None
 
     def _n_threads(self) -> int:
@@ -110,7 +116,6 @@ class Dask:
                     silence_logs=logging.ERROR,
                 )
                 self._client = Client(self._cluster)
-                self._client.run(_leave_interrupts_to_the_driver)
             else:
                 self._client = _join_cluster(Client, self.scheduler)
         return self._client
@@ -128,9 +133,22 @@ def _join_cluster(client_class: Any, address: str) -> Any:
     return client
 
 
-def _leave_interrupts_to_the_driver() -> None:
-    """Ctrl-C reaches the whole process group; the driver alone should answer it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C until the end of the block; processes that start in it never see one.
+
+    Ctrl-C reaches the whole process group, but the driver alone should answer it, and not halfway through starting or
+    closing a cluster. Threads other than the main one get no signals, so they need no holding back.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    resource_tracker.ensure_running()  # whoever starts it unblocks SIGINT in his thread afterwards
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _result(future: Any, task: TaskAddress) -> ShardReport:
