@@ -17,7 +17,7 @@ HEAVY_OWNERS = {
     "distributed": {"textmill.pipeline.executors"},
     "fasttext": {"textmill.filters.language"},
     "fastwarc": {"textmill.pipeline.warc", "textmill.pipeline.http"},
-    "bokeh": {"textmill.pipeline.report"},
+    "bokeh": {"textmill.pipeline.report.page"},
     "warcio": {"textmill.simulate"},
 }
 
@@ -71,7 +71,7 @@ def test_layers(name: str) -> None:
     elif within(name, "textmill.pipeline"):
         lower = ("textmill.pipeline", "textmill.filters", "textmill.dedup", "textmill.tokenize", "textmill.terminal")
         allowed = GROUND | {m for m in used if within(m, *lower)}
-        if name in ("textmill.pipeline.stages.model", "textmill.pipeline.account"):
+        if name == "textmill.pipeline.stages.model":
             allowed |= {m for m in used if within(m, "textmill.train")}
         if name == "textmill.pipeline.dag":
             allowed |= {"textmill.dags"}

@@ -187,8 +187,7 @@ def _save_report(workspace: Workspace, run: Run, again: bool) -> None:
 
     page = workspace.report_page(run)
     if again or not exists(page):
-        from textmill.pipeline.account import account_of
-        from textmill.pipeline.report import write_html
+        from textmill.pipeline.report import account_of, write_html
 
         account = account_of(workspace, run)
         write_html(account, page)
@@ -224,8 +223,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from textmill.pipeline.account import account_of
-    from textmill.pipeline.report import print_report, write_html
+    from textmill.pipeline.report import account_of, print_report, write_html
     from textmill.pipeline.workspace import open_run
     from textmill.storage import to_json
 

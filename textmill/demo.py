@@ -13,9 +13,8 @@ import pyarrow.parquet as pq
 
 from textmill.filters.pii import EmailMask
 from textmill.pipeline import dag as dags
-from textmill.pipeline.account import account_of
 from textmill.pipeline.query import row_groups
-from textmill.pipeline.report import print_report
+from textmill.pipeline.report import account_of, print_report
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.simulate.crawl import write_crawl

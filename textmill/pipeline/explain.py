@@ -11,79 +11,29 @@ import pyarrow.compute as pc
 from textmill import schema, storage
 from textmill.errors import UserError
 from textmill.filters.base import Rule
+from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Corpus, Decide, Keepers, Materialize
+from textmill.pipeline.stages import Corpus, Decide, Extract, Keepers, Materialize, Tokens
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.terminal import safe
+from textmill.tokenize.shards import SPLITS
 
 SHOWN_CHARS = 300
 
 
-class PageHistory:
-    """Looks up the rows of one document in the tables of a run."""
-
-    def __init__(self, workspace: Workspace, run: Run) -> None:
-        self.workspace, self.run = workspace, run
-        made = {name: folder for name, folder in run.stages.items() if self._made(folder)}
-        self.stages: dict[str, Stage] = {name: workspace.load_stage(folder) for name, folder in made.items()}
-
-    def _made(self, folder: str) -> bool:
-        return storage.exists(self.workspace.path(folder, "_SUCCESS"))
-
-    def find(self, page: str) -> list[dict[str, Any]]:
-        """The rows of the pages table that a URL or a document id names."""
-        by_id = schema.read_doc_id(page)
-        if by_id is not None:
-            row = self.row("pages", by_id)
-            return [row] if row else []
-        return [row for uri in self._tables("pages") for row in _read(uri, "url", page)]
-
-    def row(self, table: str, doc_id: int) -> dict[str, Any] | None:
-        """The row of a document in a table, or None. Row groups that cannot hold it are not read."""
-        if table not in self.stages:
-            return None
-        found = (row for uri in self._tables(table) for row in _read(uri, "doc_id", doc_id))
-        return next(found, None)
-
-    def rows(self, table: str, column: str, value: int) -> list[dict[str, Any]]:
-        """All rows of a table in which ``column`` has ``value``."""
-        return [row for uri in self._tables(table) for row in _read(uri, column, value)]
-
-    def named(self, kind: type[Stage]) -> list[str]:
-        """Names of the finished stages of a class, in the order of the data."""
-        return [name for name, stage in self.stages.items() if isinstance(stage, kind)]
-
-    def _tables(self, table: str) -> list[str]:
-        return self.workspace.tables(self.run.stages[table])
-
-
-def _read(uri: str, column: str, value: Any) -> list[dict[str, Any]]:
-    """The rows of a Parquet file in which ``column`` has ``value``, reading only the row groups that may have any."""
-    found = []
-    with storage.open_parquet(uri) as file:
-        place = file.schema_arrow.names.index(column)
-        for group in range(file.num_row_groups):
-            statistics = file.metadata.row_group(group).column(place).statistics
-            if statistics is not None and statistics.has_min_max and not statistics.min <= value <= statistics.max:
-                continue
-            table = file.read_row_group(group)
-            found += table.filter(pc.equal(table[column], pa.scalar(value, table[column].type))).to_pylist()
-    return found
-
-
 def explain(workspace: Workspace, run: Run, page: str) -> Iterator[str]:
     """What the run knows about a page, as lines for people. Errors: `UserError` when the page is not in the run."""
-    history = PageHistory(workspace, run)
-    found = history.find(page)
+    finished = FinishedRun(workspace, run)
+    found = _find(finished, page)
     if not found:
         raise UserError(f"{safe(page)}: no page of run {run.name}; `textmill show {workspace.root} pages` lists some")
     for i, row in enumerate(found):
         if i:
             yield ""
-        yield from _explain_page(history, row)
+        yield from _explain_page(finished, row)
 
 
-def _explain_page(history: PageHistory, row: dict[str, Any]) -> Iterator[str]:
+def _explain_page(run: FinishedRun, row: dict[str, Any]) -> Iterator[str]:
     doc_id = row["doc_id"]
     yield f"page {schema.show_doc_id(doc_id)}  {safe(row['url'], 500) or '(no URL)'}"
     end = row["warc_offset"] + row["warc_length"]
@@ -97,17 +47,15 @@ def _explain_page(history: PageHistory, row: dict[str, Any]) -> Iterator[str]:
         yield f"  verdict  dropped: {row['status']}"
         return
     dropped = None
-    for name in history.named(Decide):
-        stage = history.stages[name]
-        assert isinstance(stage, Decide)
-        scores, verdicts = history.row(stage.scores.name, doc_id), history.row(name, doc_id)
+    for decide in run.all(Decide):
+        scores, verdicts = _row(run, decide.scores, doc_id), _row(run, decide, doc_id)
         if scores is None or verdicts is None:
             break
-        yield f"  {name}"
-        yield from _explain_scores(stage, scores, verdicts)
-        dropped = dropped or next((rule.reason for rule in stage.rules if verdicts[rule.reason]), None)
-    yield from _explain_copies(history, doc_id)
-    yield from _explain_end(history, doc_id, dropped)
+        yield f"  {decide.name}"
+        yield from _explain_scores(decide, scores, verdicts)
+        dropped = dropped or next((rule.reason for rule in decide.rules if verdicts[rule.reason]), None)
+    yield from _explain_copies(run, doc_id)
+    yield from _explain_end(run, doc_id, dropped)
 
 
 def _explain_scores(stage: Decide, scores: dict[str, Any], verdicts: dict[str, Any]) -> Iterator[str]:
@@ -139,50 +87,79 @@ def _margin(rule: Rule, value: Any) -> str:
     return f", margin {min(gaps):+.4g}" if gaps else ""
 
 
-def _explain_copies(history: PageHistory, doc_id: int) -> Iterator[str]:
-    for name in history.named(Keepers):
-        stage = history.stages[name]
-        assert isinstance(stage, Keepers)
-        row = history.row(name, doc_id)
+def _explain_copies(run: FinishedRun, doc_id: int) -> Iterator[str]:
+    for keepers in run.all(Keepers):
+        row = _row(run, keepers, doc_id)
         if row is None:
-            if history.row(stage.signatures.name, doc_id):
+            if _row(run, keepers.signatures, doc_id):
                 yield "  copies   none"
             continue
-        members = history.rows(name, "cluster", row["cluster"])
-        cluster = history.row(stage.clusters.name, doc_id) or {}
+        members = list(_rows(run, keepers, "cluster", row["cluster"]))
+        cluster = _row(run, keepers.clusters, doc_id) or {}
         yield f"  copies   cluster of {len(members)}, similarity to the nearest {cluster.get('similarity', 0):.3f}"
         for member in members[:10]:
-            page = history.row("pages", member["doc_id"]) or {"url": ""}
+            page = _row(run, keepers.signatures.documents, member["doc_id"]) or {"url": ""}
             what = "keeper" if member["doc_id"] == member["keeper"] else member["removed"] or "fails a rule"
             here = " <- this page" if member["doc_id"] == doc_id else ""
             yield f"           {schema.show_doc_id(member['doc_id']):<14} {what:<16} {safe(page['url'], 100)}{here}"
 
 
-def _explain_end(history: PageHistory, doc_id: int, dropped: str | None) -> Iterator[str]:
-    for name in history.named(Corpus):
-        row = history.row(name, doc_id)
+def _explain_end(run: FinishedRun, doc_id: int, dropped: str | None) -> Iterator[str]:
+    for corpus in run.all(Corpus):
+        row = _row(run, corpus, doc_id)
         if row is not None:
             masked = {key.removeprefix("n_masked_"): n for key, n in row.items() if key.startswith("n_masked_") and n}
             what = ", ".join(f"{n} {kind}" for kind, n in masked.items())
             yield "  verdict  kept" + (f"; masked: {what}" if what else "")
-            yield from _explain_tokens(history, doc_id)
+            yield from _explain_tokens(run, doc_id)
             yield f"  text     {safe(row['text'], SHOWN_CHARS)}"
             return
-    copy = next((row["removed"] for n in history.named(Keepers) if (row := history.row(n, doc_id))), None)
+    copy = next((row["removed"] for keepers in run.all(Keepers) if (row := _row(run, keepers, doc_id))), None)
     if dropped or copy:
         yield f"  verdict  dropped: {dropped or copy}"
-    elif history.named(Materialize):
+    elif run.all(Materialize):
         yield "  verdict  not decided: the run ended before the corpus"
 
 
-def _explain_tokens(history: PageHistory, doc_id: int) -> Iterator[str]:
-    if "tokens" not in history.stages:
-        return
-    for split in ("train", "val"):
-        for uri in history.workspace.tables(history.run.stages["tokens"]):
-            if f"/{split}/" in uri:
-                for row in _read(uri, "doc_id", doc_id):
-                    yield (
-                        f"  tokens   {split}/tokens-{row['shard']:05d}.bin, {row['n_tokens']:,} tokens "
-                        f"from {row['offset']:,}"
-                    )
+def _explain_tokens(run: FinishedRun, doc_id: int) -> Iterator[str]:
+    for tokens in run.all(Tokens):
+        for split in SPLITS:
+            uris = [uri for uri in run.tables(tokens) if f"/{split}/" in uri]
+            for row in (row for uri in uris for row in _read(uri, "doc_id", doc_id)):
+                place = f"{split}/tokens-{row['shard']:05d}.bin"
+                yield f"  tokens   {place}, {row['n_tokens']:,} tokens from {row['offset']:,}"
+
+
+# -- looking up rows
+
+
+def _find(run: FinishedRun, page: str) -> list[dict[str, Any]]:
+    """The rows of the pages table that a URL or a document id names."""
+    pages = run.one(Extract)
+    if pages is None:
+        return []
+    doc_id = schema.read_doc_id(page)
+    return list(_rows(run, pages, "url", page) if doc_id is None else _rows(run, pages, "doc_id", doc_id))
+
+
+def _row(run: FinishedRun, stage: Stage, doc_id: int) -> dict[str, Any] | None:
+    """The row of a document in the table of a stage, or None."""
+    return next(_rows(run, stage, "doc_id", doc_id), None)
+
+
+def _rows(run: FinishedRun, stage: Stage, column: str, value: int | str) -> Iterator[dict[str, Any]]:
+    """The rows of the table of a stage in which ``column`` has ``value``."""
+    for uri in run.tables(stage):
+        yield from _read(uri, column, value)
+
+
+def _read(uri: str, column: str, value: int | str) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file in which ``column`` has ``value``. Row groups that cannot hold it are not read."""
+    with storage.open_parquet(uri) as file:
+        place = file.schema_arrow.names.index(column)
+        for group in range(file.num_row_groups):
+            statistics = file.metadata.row_group(group).column(place).statistics
+            if statistics is not None and statistics.has_min_max and not statistics.min <= value <= statistics.max:
+                continue
+            table = file.read_row_group(group)
+            yield from table.filter(pc.equal(table[column], pa.scalar(value, table[column].type))).to_pylist()

@@ -1,0 +1,68 @@
+"""How the values of an account are written: as JSON has them, and as people read them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from textmill.terminal import safe, size
+
+Section = dict[str, Any]  # a part of an account, or all of it: plain JSON values
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: 7 digits of a float are all that a float32 knows, and infinity is a word."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.7g}") if math.isfinite(value) else str(value)
+
+
+def number(value: object) -> str:
+    """A number with its thousands apart and at most 4 digits of a fraction; text is made safe to show."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value.is_integer() and abs(value) >= 1 else f"{value:,.4g}"
+    return safe(value)
+
+
+def size_or_blank(n_bytes: float | None) -> str:
+    return "" if n_bytes is None else size(n_bytes)
+
+
+def percent(part: float, whole: float) -> str:
+    """A share in percent, with the digits that it needs; never 0 or 100 for what is not."""
+    if not whole:
+        return ""
+    percent = 100 * part / whole
+    if 0 < percent < 0.1:
+        return "<0.1%"
+    if 99.9 < percent < 100:
+        return ">99.9%"
+    return f"{percent:.1f}%"
+
+
+def share(part: float, whole: float) -> str:
+    """A share as a CSS number from 0 to 1."""
+    return f"{part / whole if whole else 0:.4f}"
+
+
+def lines(text: str) -> str:
+    """The lines of a text that are not blank, any white space as one space; control characters show as escapes."""
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    return "\n".join(safe(line, 10 * len(line)) for line in lines if line)
+
+
+def long_text(value: object) -> str:
+    """A value as one line that is safe to show, such as a URL."""
+    return safe(value, 500)
+
+
+def bounds(rule: Section) -> str:
+    """What a rule keeps, in a few characters: ``≥ 50``."""
+    low, high = rule["low"], rule["high"]
+    if low == high:
+        return f"= {low}"
+    if low is None:
+        return f"≤ {number(high)}"
+    return f"≥ {number(low)}" if high is None else f"{number(low)} to {number(high)}"
