@@ -19,6 +19,7 @@ from textmill.terminal import safe
 from textmill.tokenize.shards import SPLITS
 
 SHOWN_CHARS = 300
+SHOWN_COPIES = 10
 
 
 def explain(workspace: Workspace, run: Run, page: str) -> Iterator[str]:
@@ -97,11 +98,14 @@ def _explain_copies(run: FinishedRun, doc_id: int) -> Iterator[str]:
         members = list(_rows(run, keepers, "cluster", row["cluster"]))
         cluster = _row(run, keepers.clusters, doc_id) or {}
         yield f"  copies   cluster of {len(members)}, similarity to the nearest {cluster.get('similarity', 0):.3f}"
-        for member in members[:10]:
+        members.sort(key=lambda member: (member["doc_id"] != member["keeper"], member["doc_id"] != doc_id))
+        for member in members[:SHOWN_COPIES]:
             page = _row(run, keepers.signatures.documents, member["doc_id"]) or {"url": ""}
             what = "keeper" if member["doc_id"] == member["keeper"] else member["removed"] or "fails a rule"
             here = " <- this page" if member["doc_id"] == doc_id else ""
             yield f"           {schema.show_doc_id(member['doc_id']):<14} {what:<16} {safe(page['url'], 100)}{here}"
+        if len(members) > SHOWN_COPIES:
+            yield f"           and {len(members) - SHOWN_COPIES:,} more"
 
 
 def _explain_end(run: FinishedRun, doc_id: int, dropped: str | None) -> Iterator[str]:

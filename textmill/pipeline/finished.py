@@ -22,11 +22,9 @@ class FinishedRun:
 
     def __init__(self, workspace: Workspace, run: Run) -> None:
         self._workspace = workspace
-        folders = [f for f in run.stages.values() if storage.exists(workspace.path(f, "_SUCCESS"))]
-        loaded = [workspace.load_stage(folder) for folder in folders]
-        loaded.sort(key=lambda stage: (-len(stage.ancestry()), stage.name))
-        order = {ancestor.folder: ancestor for stage in loaded for ancestor in stage.ancestry()}
-        self.stages: list[Stage] = [stage for folder, stage in order.items() if folder in folders]
+        # By the names on record: computed anew, a fingerprint would differ after an upgrade of some package.
+        self._folders = {n: f for n, f in run.stages.items() if storage.exists(workspace.path(f, "_SUCCESS"))}
+        self.stages: list[Stage] = [workspace.load_stage(folder) for folder in self._folders.values()]
 
     def all(self, kind: type[AnyStage]) -> list[AnyStage]:
         """The stages of a class, in the order of the data."""
@@ -38,11 +36,11 @@ class FinishedRun:
         return found[-1] if found else None
 
     def folder(self, stage: Stage) -> str:
-        return self._workspace.folder(stage)
+        return self._workspace.path(self._folders[stage.name])
 
     def tables(self, stage: Stage) -> list[str]:
-        """URIs of the Parquet tables of a stage, in shard order."""
-        return self._workspace.tables(stage.folder)
+        """URIs of the Parquet tables of a stage, in shard order; none of a stage that is not finished."""
+        return self._workspace.tables(self._folders[stage.name]) if stage.name in self._folders else []
 
     def counts(self, stage: Stage) -> Counter[str]:
         """The counts of a stage, added up over its shards."""
