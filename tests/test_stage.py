@@ -264,4 +264,5 @@ def test_a_second_driver_is_refused(tmp_path: Path) -> None:
 def test_runs_are_found_by_workspace_and_name(tmp_path: Path) -> None:
     run(tmp_path / "w", Even(Count(4)))
     assert open_run(str(tmp_path / "w"))[1].name == "test"
-    assert open_run(f"{tmp_path}/w:test")[1].finished
+    found = open_run(f"{tmp_path}/w:test")[1]
+    assert found.finished and list(found.stages) == ["numbers", "even"]  # in the order of the data

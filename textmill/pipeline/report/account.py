@@ -49,6 +49,7 @@ from textmill.tokenize.shards import SPLITS
 LANGUAGE = "language"  # the column of labels that a language scorer writes
 N_SIMILARITY_BINS = 20
 N_TOP = 20
+MIN_LANGUAGE_PAGES = 3  # what has fewer is more often a mistake of the classifier than a language
 N_LOCATED = 50
 CURVE_POINTS = 1000
 
@@ -156,7 +157,11 @@ def _languages(run: FinishedRun) -> Section | None:
     for (labels,) in run.with_text(scores, (scores, [LANGUAGE])):
         pages += _value_counts(labels[LANGUAGE])
         kept += _value_counts(labels[LANGUAGE].filter(pa.array(_is_among(labels["doc_id"].to_numpy(), kept_ids))))
-    return _top("language", {"pages": pages} | ({"corpus": kept} if corpus else {}))
+    columns = {"pages": pages} | ({"corpus": kept} if corpus else {})
+    section = _top("language", columns)
+    section["top"] = [row for row in section["top"] if row["n"][0] >= MIN_LANGUAGE_PAGES]
+    section["other"] = [n.total() - sum(row["n"][i] for row in section["top"]) for i, n in enumerate(columns.values())]
+    return section
 
 
 def _hosts(run: FinishedRun) -> Section | None:

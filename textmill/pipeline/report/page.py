@@ -134,7 +134,8 @@ def _histogram(made: Section) -> Any:
     kept = [min(max(bound, edges[0]), edges[-1]) for bound in (low, high)]
     if (made["low"], made["high"]) != (None, None) and kept[0] < kept[1]:
         plot.vstrip(x0=kept[:1], x1=kept[1:], fill_color=ACCENT, fill_alpha=0.08, line_color=None, level="underlay")
-    limits = [bound for bound in (low, high) if edges[0] < bound < edges[-1]]
+    given = [bound for bound, name in ((low, "low"), (high, "high")) if made[name] is not None]
+    limits = [bound for bound in given if edges[0] <= bound <= edges[-1]]
     if limits:
         plot.vspan(x=limits, line_color=LIMIT, line_dash="dashed", line_width=1.5)
     return plot
