@@ -8,7 +8,7 @@ it writes a page, because that takes 0.6 s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from textmill import storage
@@ -17,15 +17,6 @@ from textmill.pipeline.report.values import Section, bounds, lines, long_text, n
 
 ACCENT, LIMIT, INK = "#0b7285", "#c92a2a", "#495057"
 PLOT_HEIGHT_PX = 190
-FILTERS: dict[str, Callable[..., str]] = {
-    "bounds": bounds,
-    "lines": lines,
-    "number": number,
-    "percent": percent,
-    "safe_text": long_text,
-    "share": share,
-    "size": size_or_blank,
-}
 
 
 def write_html(account: Section, uri: str) -> None:
@@ -53,12 +44,31 @@ def to_html(account: Section) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= FILTERS
+    environment.filters |= {
+        "bounds": bounds,
+        "lines": lines,
+        "number": number,
+        "overlap": _overlap,
+        "percent": percent,
+        "safe_text": long_text,
+        "share": share,
+        "size": size_or_blank,
+    }
     return environment.get_template("page.html.j2").render(
         account=account,
         script=Markup(library + script),
         plots={name: Markup(div) for name, div in divs.items()},
     )
+
+
+def _overlap(decision: Section) -> list[Section]:
+    """The rows of the heat map: each rule that some document fails, and how many fail it and each of these rules."""
+    failing = [i for i, rule in enumerate(decision["rules"]) if rule["alone"]]
+    rows = [(i, decision["rules"][i], decision["overlap"][i]) for i in failing]
+    return [
+        {"number": i + 1, "reason": rule["reason"], "alone": rule["alone"], "both": [counts[j] for j in failing]}
+        for i, rule, counts in rows
+    ]
 
 
 # -- plots: numbers only
