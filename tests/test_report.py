@@ -318,6 +318,11 @@ def test_bins_show_a_bound_that_is_near_and_not_one_that_is_far() -> None:
     assert choose_bins(values, False, [100.0]).edges[-1] < 1.1
 
 
+def test_a_column_of_one_value_reaches_to_the_nearest_bound() -> None:
+    edges = choose_bins(np.zeros(9), False, [0.1, 100.0]).edges
+    assert (edges[0], edges[-1]) == (0.0, 0.1)
+
+
 # -- the account
 
 
@@ -361,6 +366,14 @@ def test_the_funnel_adds_up(whole: Fixture) -> None:
     }
     assert sum(account["tokens"][split]["docs"] for split in ("train", "val")) == 9
     assert account["masked"] == {"emails": 8}
+
+
+def test_a_language_of_few_pages_is_one_of_the_others(fixture: Fixture) -> None:
+    fixture.judged(fixture.pages([page(i, text) for i, text in enumerate(TEXTS)]), RULES)
+    languages = fixture.account()["languages"]
+    assert languages == {"n": 3, "columns": ["pages"], "top": [{"language": "b", "n": [3]}], "other": [4]}
+    cells = parse(to_html(fixture.account())).text
+    assert "other" in cells and "4" in cells
 
 
 def test_copies_and_model(whole: Fixture) -> None:
@@ -413,6 +426,14 @@ def test_hostile_text_does_nothing_in_the_page(whole: Fixture) -> None:
         assert attack in text
     assert not any(character in page for character in "\x1b\x07\x00\u202e")
     assert elements.scripts and not any("alert(" in script for script in elements.scripts)
+
+
+def test_the_overlap_leaves_out_rules_that_nothing_fails(fixture: Fixture) -> None:
+    never = Rule("never", "n_chars", low=0)
+    fixture.judged(fixture.pages([page(i, text) for i, text in enumerate(TEXTS)]), (RULES[0], never, *RULES[1:]))
+    text = " ".join("".join(parse(to_html(fixture.account())).text).split())
+    heat = text[text.index("overlap") : text.index("Scores", text.index("overlap"))]
+    assert "never" not in heat and "1 3 4 long 1 3 2 1 few_a 3 2 3 1 not_z 4 1 1 2" in heat
 
 
 def test_the_page_may_load_nothing(whole: Fixture) -> None:

@@ -93,7 +93,7 @@ def choose_bins(values: npt.NDArray[np.float64], is_integer: bool, bounds: Seque
 
 
 def _stretched(first: float, last: float, marks: Sequence[float]) -> tuple[float, float]:
-    """The range, made to hold the marks that are no further from it than it is wide; one value reaches to the nearest."""
+    """The range, made to hold the marks that are no further from it than it is wide; a single value, the nearest."""
     width = last - first or min((abs(mark - first) for mark in marks), default=0.0)
     near = [mark for mark in marks if first - width <= mark <= last + width]
     return min([first, *near]), max([last, *near])
