@@ -34,12 +34,12 @@ def percent(part: float, whole: float) -> str:
     """A share in percent, with the digits that it needs; never 0 or 100 for what is not."""
     if not whole:
         return ""
-    percent = 100 * part / whole
-    if 0 < percent < 0.1:
+    value = 100 * part / whole
+    if 0 < value < 0.1:
         return "<0.1%"
-    if 99.9 < percent < 100:
+    if 99.9 < value < 100:
         return ">99.9%"
-    return f"{percent:.1f}%"
+    return f"{value:.1f}%"
 
 
 def share(part: float, whole: float) -> str:
@@ -49,8 +49,8 @@ def share(part: float, whole: float) -> str:
 
 def lines(text: str) -> str:
     """The lines of a text that are not blank, any white space as one space; control characters show as escapes."""
-    lines = (" ".join(line.split()) for line in text.splitlines())
-    return "\n".join(safe(line, 10 * len(line)) for line in lines if line)
+    tidy = (" ".join(line.split()) for line in text.splitlines())
+    return "\n".join(safe(line, 10 * len(line)) for line in tidy if line)
 
 
 def long_text(value: object) -> str:
