@@ -32,6 +32,7 @@ DASK_CONFIG = {
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
     "distributed.worker.multiprocessing-method": "spawn",
+    "logging.distributed": "critical",  # a failed task is raised in the driver; its worker need not print it too
     "distributed.comm.retry.count": 3,
     "distributed.comm.timeouts.connect": "60s",
     "distributed.nanny.pre-spawn-environ.OMP_NUM_THREADS": 1,
@@ -87,7 +88,7 @@ class Dask:
             submit()
 
     def close(self) -> None:
-        for name in ("asyncio", "distributed", "tornado"):
+        for name in ("asyncio", "tornado"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what is torn down in mid-sentence complains
         with _uninterrupted():
             for part in (self._client, self._cluster):
@@ -105,7 +106,7 @@ class Dask:
             from dask.distributed import Client, LocalCluster
 
             dask.config.set(DASK_CONFIG)
-            logging.getLogger("distributed").setLevel(logging.ERROR)
+            logging.getLogger("distributed").setLevel(logging.CRITICAL)
             if self.scheduler is None:
                 self._cluster = LocalCluster(
                     n_workers=self.n_workers,
@@ -113,7 +114,7 @@ class Dask:
                     host="127.0.0.1",
                     dashboard_address=None,  # no dashboard; but its server would still open port 8787 to everybody
                     scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-                    silence_logs=logging.ERROR,
+                    silence_logs=logging.CRITICAL,
                 )
                 self._client = Client(self._cluster)
             else:
