@@ -114,3 +114,15 @@ def test_document_ids_are_written_and_read() -> None:
     assert schema.read_doc_id(schema.show_doc_id(number)) == number
     assert schema.read_doc_id(str(number)) == number
     assert [schema.read_doc_id(text) for text in ("http://a/", "x", "-1", "1:2:3", "", str(1 << 64))] == [None] * 6
+
+
+def test_flipped_bytes_of_equal_size_are_found(tmp_path: Path) -> None:
+    uri = write(tmp_path / "a", tuple(range(1000)))
+    whole = Path(uri).read_bytes()
+    expected = storage.read_table(uri)
+    for position in range(4, len(whole), 97):
+        Path(uri).write_bytes(whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :])
+        try:
+            assert storage.read_table(uri).equals(expected), f"byte {position}: other rows, and nobody noticed"
+        except InputError as error:
+            assert "damaged" in str(error)

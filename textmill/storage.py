@@ -53,6 +53,11 @@ def is_local(uri: str) -> bool:
     return "://" not in uri or uri.startswith("file://")
 
 
+def absolute(uri: str) -> str:
+    """A local path made absolute; any other URI as it is."""
+    return str(Path(uri.removeprefix("file://")).absolute()) if is_local(uri) else uri
+
+
 def join(folder: str, *names: str) -> str:
     """``folder`` and ``names`` with single slashes between."""
     return "/".join([folder.rstrip("/"), *names])
@@ -237,10 +242,12 @@ def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
     """The Parquet file at ``uri``, to read row groups from. Errors: `InputError` when it is damaged."""
     with pa.OSFile(filesystem(uri)[1]) if is_local(uri) else open_read(uri) as stream:
         try:
-            file = pq.ParquetFile(stream)
-        except pa.ArrowInvalid as error:
-            raise InputError(f"{uri}: not a readable Parquet file ({error})") from error
-        yield file
+            yield pq.ParquetFile(stream, page_checksum_verification=True)
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the machine's fault, not the file's
+                raise
+            reason = " ".join(str(error).split())
+            raise InputError(f"{uri}: damaged ({reason}); delete it, and its task runs again") from error
 
 
 def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
@@ -254,7 +261,7 @@ class TableWriter:
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path, self.schema, self.rows = path, schema, 0
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=3)
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=3, write_page_checksum=True)
 
     def write(self, table: pa.Table) -> None:
         if table.schema != self.schema:

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from textmill.errors import UserError
 from textmill.text import Documents
 
 
@@ -33,8 +34,8 @@ class Rule:
 
     def __post_init__(self) -> None:
         for bound in (self.low, self.high):
-            if isinstance(bound, float) and math.isnan(bound):
-                raise ValueError(f"rule {self.reason!r}: a bound is not a number")
+            if isinstance(bound, float) and not math.isfinite(bound):
+                raise UserError(f"rule {self.reason!r}: a bound is {bound}; use a finite number, or none")
         if self.low is None and self.high is None:
             raise ValueError(f"rule {self.reason!r} has neither low nor high")
 

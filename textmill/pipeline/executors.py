@@ -34,7 +34,7 @@ DASK_CONFIG = {
     "distributed.worker.multiprocessing-method": "spawn",
     "logging.distributed": "critical",  # a failed task is raised in the driver; its worker need not print it too
     "distributed.comm.retry.count": 3,
-    "distributed.comm.timeouts.connect": "60s",
+    "distributed.comm.timeouts.connect": "5s",  # how long to knock at a killed worker for a report
     "distributed.nanny.pre-spawn-environ.OMP_NUM_THREADS": 1,
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 65536,
 }

@@ -17,6 +17,7 @@ from textmill import schema, storage
 from textmill.errors import InputError
 from textmill.pipeline import warc
 
+MIN_SHARD_MB = 0.01  # smaller ranges hold no whole record, and make more tasks than work
 ARCHIVE_ENDINGS = (".warc", ".warc.gz", ".warc.zst", ".warc.lz4", ".wet", ".wet.gz")
 
 
@@ -64,8 +65,8 @@ def find_inputs(patterns: tuple[str, ...], shard_mb: float) -> Inputs:
     """
     if not patterns:
         raise InputError("no input: give archives with --set warcs=FILE,GLOB,FOLDER,URL")
-    if not shard_mb > 0:
-        raise InputError(f"shard_mb is {shard_mb}; it must be above 0")
+    if not MIN_SHARD_MB <= shard_mb < float("inf"):
+        raise InputError(f"shard_mb is {shard_mb}; it must be at least {MIN_SHARD_MB}")
     uris = sorted({uri for pattern in patterns for uri in _expand(pattern)})
     return Inputs(tuple(_freeze(uri) for uri in uris), max(1, int(shard_mb * 1e6)))
 

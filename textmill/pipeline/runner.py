@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from textmill import storage
-from textmill.errors import EnvironmentFault, InvariantError, TextmillError
+from textmill.errors import EnvironmentFault, InvariantError, TextmillError, UserError
 from textmill.pipeline.stage import Result, Stage, Task
 from textmill.pipeline.workspace import Run, Workspace
 
@@ -60,6 +60,8 @@ def run_pipeline(run: Run, target: Stage, workspace: Workspace, executor: Execut
     for stage in target.ancestry():
         if missing_shards(stage, workspace):
             stage.preflight(workspace.root)
+    with contextlib.suppress(UserError):  # no earlier attempt, or a damaged record of it
+        run = replace(run, seconds=workspace.load_run(run.name).seconds)
     workspace.save_run(run)
     for stage in target.ancestry():
         began = time.monotonic()
@@ -88,7 +90,8 @@ def _run_stage(
     progress.start(stage, n_shards, n_shards - len(todo))
     if todo:
         workspace.save_stage(stage)
-        addresses = [TaskAddress(workspace.root, stage.folder, shard) for shard in todo]
+        root = storage.absolute(workspace.root)  # a worker may have another working directory
+        addresses = [TaskAddress(root, stage.folder, shard) for shard in todo]
         here = _run_here(addresses, functools.partial(progress.inside, stage))
         for _, report in here if stage.in_driver else executor.run(addresses):
             progress.advance(stage, report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ class Extract(Stage):
 def _earlier_inputs(workspace: str, name: str) -> Iterator[tuple[str, InputFile]]:
     """The input files of all earlier stages of this name, with the folder of the stage."""
     fs, path = storage.filesystem(workspace)
-    for found in sorted(fs.glob(f"{path}/{name}-*/stage.json")):
+    for found in sorted(fs.glob(f"{glob.escape(path)}/{name}-*/stage.json")):
         folder = storage.join(workspace, found.split("/")[-2])
         description = storage.read_json(storage.join(folder, "stage.json"))
         for file in description["fields"]["source"]["fields"]["files"]:
