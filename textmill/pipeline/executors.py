@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator
 from multiprocessing import resource_tracker
 from typing import Any
 
+from textmill import storage
 from textmill.errors import EnvironmentFault, UserError
-from textmill.pipeline.runner import Executor, ShardReport, TaskAddress, run_task
+from textmill.pipeline.runner import Executor, ShardReport, TaskAddress, report_of, run_task
 
 WINDOW = 3  # tasks in flight a worker thread
 
@@ -153,8 +154,12 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _result(future: Any, task: TaskAddress) -> ShardReport:
+    """The report of a task, from its manifest: asking its worker could take minutes if that has died since."""
     from distributed import KilledWorker
 
+    if future.status == "finished":
+        folder = storage.join(task.workspace, task.folder)
+        return report_of(storage.load_manifest(storage.manifest_uri(folder, task.shard)))
     try:
         return future.result()
     except KilledWorker as error:

@@ -143,6 +143,11 @@ def run_task(address: TaskAddress, inside: Callable[[int, int, str], None] | Non
             "cpu_s": round(time.process_time() - cpu_began, 3),
         }
         storage.write_json(cost, storage.join(folder, f"{address.shard}.stats.json"))
+    return report_of(manifest)
+
+
+def report_of(manifest: storage.Manifest) -> ShardReport:
+    """The report of a finished shard."""
     return {name: manifest.counts[name] for name in ("rows_in", "rows_out") if name in manifest.counts}
 
 
