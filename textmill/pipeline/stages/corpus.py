@@ -12,7 +12,7 @@ from textmill import storage
 from textmill.filters.pii import EmailMask
 from textmill.pipeline.stage import Result, Stage, Task, one_table
 from textmill.pipeline.stages.duplicates import Keepers
-from textmill.pipeline.stages.scores import DOCUMENTS, Decide, first_reasons
+from textmill.pipeline.stages.scores import DOCUMENTS, Decide, first_reasons, n_text_bytes
 
 COPIED = ("doc_id", "url", "host", "date", "warc_file", "warc_offset", "warc_length")
 
@@ -55,7 +55,7 @@ class Corpus(Stage):
                 counts["rows_in"] += len(documents)
                 counts.update(f"removed_{reason}" for reason in reasons.drop_null().to_pylist())
                 kept = self._masked(documents.filter(pc.is_null(reasons)), counts)
-                counts["text_bytes"] += int(pc.sum(pc.binary_length(kept["text"])).as_py() or 0)
+                counts["text_bytes"] += n_text_bytes(kept)
                 writer.write(kept)
         return one_table(writer, counts | Counter(rows_out=writer.rows))
 

@@ -152,7 +152,7 @@ class Materialize(Stage):
                 counts["rows_in"] += len(pages)
                 counts.update(f"removed_{reason}" for reason in reasons.drop_null().to_pylist())
                 kept = pages.filter(pc.is_null(reasons)).select(DOCUMENTS.names).cast(DOCUMENTS)
-                counts["text_bytes"] += _n_text_bytes(kept)
+                counts["text_bytes"] += n_text_bytes(kept)
                 writer.write(kept)
         return one_table(writer, counts | Counter(rows_out=writer.rows))
 
@@ -165,5 +165,6 @@ def first_reasons(decisions: pa.Table, rules: tuple[Rule, ...]) -> pa.Array:
     return reasons
 
 
-def _n_text_bytes(table: pa.Table) -> int:
+def n_text_bytes(table: pa.Table) -> int:
+    """UTF-8 bytes of the column ``text``."""
     return int(pc.sum(pc.binary_length(table["text"])).as_py() or 0)
