@@ -12,7 +12,7 @@ from textmill.filters import gopher
 from textmill.filters import language as languages
 from textmill.filters.base import Rule
 from textmill.filters.pii import EmailMask
-from textmill.pipeline.inputs import find_inputs
+from textmill.pipeline.sources.inputs import find_inputs
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import (
     Candidates,

@@ -184,7 +184,7 @@ def test_settings_accept_lists_and_bounds(crawl: Path) -> None:
 
 def test_a_dag_of_ones_own(capsys: pytest.CaptureFixture[str], crawl: Path) -> None:
     Path("mine.py").write_text(
-        "from textmill.pipeline.inputs import find_inputs\n"
+        "from textmill.pipeline.sources.inputs import find_inputs\n"
         "from textmill.pipeline.stages import Extract\n"
         "def mine(warcs: tuple[str, ...], all_text: bool = False):\n"
         "    return Extract(find_inputs(warcs, 1.0), 'resiliparse-all' if all_text else 'resiliparse')\n"

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from textmill.errors import UnknownNameError
 from textmill.pipeline import extract
-from textmill.pipeline.extract import Extremes, Page, decode_html, extract_record, html_to_text, markup_extremes
-from textmill.pipeline.http import MAX_BODY_BYTES, Response, media_type, read_response
-from textmill.pipeline.warc import Record, read_range
+from textmill.pipeline.extract import Page, extract_record, html_to_text
+from textmill.pipeline.extraction.budgets import Extremes, markup_extremes
+from textmill.pipeline.reading.charset import decode_html
+from textmill.pipeline.reading.http import MAX_BODY_BYTES, Response, media_type, read_response
+from textmill.pipeline.reading.warc import Record, read_range
 from textmill.schema import STATUSES
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"

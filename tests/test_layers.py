@@ -11,12 +11,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 GROUND = {"textmill.storage", "textmill.text", "textmill.schema", "textmill.errors", "textmill"}
-READING = {"textmill.pipeline.warc", "textmill.pipeline.http", "textmill.pipeline.extract"}
+READING = ("textmill.pipeline.reading", "textmill.pipeline.extraction", "textmill.pipeline.extract")
 HEAVY_OWNERS = {
     "dask": {"textmill.pipeline.executors"},
     "distributed": {"textmill.pipeline.executors"},
     "fasttext": {"textmill.filters.language"},
-    "fastwarc": {"textmill.pipeline.warc", "textmill.pipeline.http"},
+    "fastwarc": {"textmill.pipeline.reading.warc", "textmill.pipeline.reading.http"},
     "bokeh": {"textmill.pipeline.report.page"},
     "warcio": {"textmill.simulate"},
 }
@@ -61,8 +61,8 @@ def test_layers(name: str) -> None:
     used = uses(name)
     if name in GROUND:
         allowed = GROUND
-    elif name in READING:
-        allowed = GROUND | READING
+    elif within(name, *READING):
+        allowed = GROUND | {m for m in used if within(m, *READING)}
     elif within(name, "textmill.filters", "textmill.dedup", "textmill.tokenize", "textmill.simulate"):
         own = ".".join(name.split(".")[:2])
         allowed = GROUND | {m for m in used if within(m, own)}

@@ -17,12 +17,12 @@ from textmill import schema, storage
 from textmill.errors import UserError
 from textmill.filters.base import PerDocument, Rule
 from textmill.filters.pii import EmailMask
-from textmill.pipeline.inputs import InputFile, Inputs
 from textmill.pipeline.report import account_of, print_report, write_html
 from textmill.pipeline.report.account import tally
 from textmill.pipeline.report.histograms import choose_bins
 from textmill.pipeline.report.page import to_html
 from textmill.pipeline.runner import TaskAddress, run_task
+from textmill.pipeline.sources.inputs import InputFile, Inputs
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import (
     Candidates,

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textmill.errors import InputError
-from textmill.pipeline import warc
-from textmill.pipeline.warc import Damage, Item, Record, Skipped, kind, read_range, splittable
+from textmill.pipeline.reading import warc
+from textmill.pipeline.reading.warc import Damage, Item, Record, Skipped, kind, read_range, splittable
 
 KINDS = {"response", "resource", "conversion"}
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"

@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from textmill import schema, storage
 from textmill.errors import UnknownNameError, WorkspaceError
-from textmill.pipeline import extract, warc
-from textmill.pipeline.inputs import ByteRange, InputFile, Inputs, check_unchanged
+from textmill.pipeline import extract
+from textmill.pipeline.reading import warc
+from textmill.pipeline.sources.inputs import ByteRange, InputFile, Inputs, check_unchanged
 from textmill.pipeline.stage import Result, Stage, Task, one_table
 
 CANDIDATES = frozenset({"response", "conversion"})  # record types that hold a page or its text

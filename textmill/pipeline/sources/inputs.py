@@ -15,7 +15,7 @@ from pathlib import Path
 
 from textmill import schema, storage
 from textmill.errors import InputError
-from textmill.pipeline import warc
+from textmill.pipeline.reading import warc
 
 MIN_SHARD_MB = 0.01  # smaller ranges hold no whole record, and make more tasks than work
 ARCHIVE_ENDINGS = (".warc", ".warc.gz", ".warc.zst", ".warc.lz4", ".wet", ".wet.gz")

@@ -39,7 +39,7 @@ from typing import BinaryIO, Literal
 from fastwarc.warc import ArchiveIterator, WarcRecord
 
 from textmill.errors import InputError
-from textmill.pipeline.http import HEADER_END, read_fields
+from textmill.pipeline.reading.http import HEADER_END, read_fields
 from textmill.schema import SLOT_BYTES
 
 Kind = Literal["gzip", "plain", "zstd", "lz4", "arc", "unknown"]
