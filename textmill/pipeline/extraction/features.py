@@ -1,0 +1,695 @@
+"""What tells main content from the rest of a page: numbers for each block.
+
+Two groups. *Structure* needs nothing but the page: the block itself, its neighbours, its ancestors, blocks of the same
+shape (tag, class, parent's tag and class), the container that collects the most good text (found as Readability does:
+paragraphs vote for their parent, and half for the grandparent), and its place in the page. *Lexicon* looks words up in
+tables of log-odds learned from pages with known main content: words of class, id, role and itemprop of the block's
+ancestors; words of its text; short texts as a whole ("leave a reply").
+
+*Good* text is a block of `GOOD_WORDS` words or more, few of them in links, with a sentence end or two commas. A word is
+a run of letters and digits; a character of Chinese, Japanese or Korean script counts as one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from textmill.pipeline.extraction.markup import TAGS, Markup, tag
+
+GOOD_WORDS: Final = 12
+GOOD_LINK_FRAC: Final = 0.35
+SHORT_WORDS: Final = 12  # texts up to this length are looked up as a whole
+_MAX_UP: Final = 48  # ancestors looked at
+
+# Columns of the table of blocks' own measures
+_COLUMNS = [
+    "words",
+    "chars",
+    "digits",
+    "commas",
+    "ends",
+    "capitals",
+    "first",
+    "last",
+    "known",
+    "title",
+    "text_hash",
+    "start_hash",
+]
+_WORDS, _CHARS, _DIGITS, _COMMAS, _ENDS, _CAPITALS, _FIRST, _LAST, _KNOWN, _TITLE = range(10)
+
+_LANDMARKS = ["article", "main", "nav", "header", "footer", "aside", "section", "form", "figure", "table", "li", "td"]
+_LEVELS = range(1, 6)
+STRUCTURE: Final = (
+    "words chars link_frac commas_per_word ends_per_word digits_frac capitals_frac chars_per_word breaks last title_frac "
+    "title_cover tag block_tag heading lists tables depth "
+    + " ".join(f"to_{name}" for name in _LANDMARKS)
+    + " "
+    + " ".join(f"up{k}_{what}" for k in _LEVELS for what in ("good_share", "good_frac", "link_frac", "words"))
+    + " in_top levels_to_top top_share levels_to_core "
+    "prev1_words prev1_link_frac prev2_words next1_words next1_tag next2_words "
+    "near2_good near2_link_frac near5_good near5_link_frac "
+    "place good_before to_first_good to_last_good to_heading to_title_heading "
+    "same_words same_link_frac same_share parent_blocks "
+    "page_blocks page_words page_good page_good_frac page_link_frac page_p_frac"
+).split()
+LEXICON: Final = [
+    "hint_own",
+    "hint_up1",
+    "hint_up2",
+    "hint_up3",
+    "hint_up4",
+    "hint_sum",
+    "hint_min",
+    "hint_max",
+    "word_mean",
+    "word_sum",
+    "word_min",
+    "word_prev",
+    "word_next",
+    "text_odds",
+    "start_odds",
+    "text_next",
+]
+FEATURES: Final = (*STRUCTURE, *LEXICON)
+CONTEXT: Final = (
+    "p p_prev1 p_prev2 p_next1 p_next2 p_near5 "
+    + " ".join(f"p_up{k} p_share{k}" for k in range(1, 5))
+    + " p_same p_page p_words since_likely until_likely from_first_likely to_last_likely in_bulk levels_to_bulk bulk_p"
+).split()
+ALL: Final = (*STRUCTURE, *LEXICON, *CONTEXT)
+N_FIRST: Final = len(FEATURES)  # columns that the first estimate uses
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A hash table from 32-bit hashes to log-odds: open addressing, linear probing, 0 where nothing is known."""
+
+    keys: NDArray[np.uint32]  # [a power of two]; 0: empty
+    values: NDArray[np.float32]
+
+    @classmethod
+    def build(cls, keys: NDArray[np.uint32], values: NDArray[np.float32]) -> Table:
+        n_slots = 16
+        while n_slots < 2 * len(keys):
+            n_slots *= 2
+        table = cls(np.zeros(n_slots, np.uint32), np.zeros(n_slots, np.float32))
+        _fill(table.keys, table.values, keys.astype(np.uint32), values.astype(np.float32))
+        return table
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """The learned tables."""
+
+    hints: Table
+    words: Table
+    texts: Table  # whole short texts, and the first two words of a block
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Measures of the blocks themselves, and the hashes that a lexicon is asked for."""
+
+    own: NDArray[np.float32]  # [blocks, 10]
+    link: NDArray[np.float32]  # share of bytes in links
+    size: NDArray[np.float32]  # bytes
+    text_hash: NDArray[np.uint32]  # of the whole text, lower case, digits left out; 0 if it is long
+    start_hash: NDArray[np.uint32]  # of the first two words
+    word_start: NDArray[np.int32]  # [blocks + 1], into word
+    word: NDArray[np.uint32]  # hash of every word
+
+
+def measure(markup: Markup, html: bytes) -> Blocks:
+    """The blocks by themselves."""
+    n = len(markup.block_start)
+    own = np.zeros((n, 10), np.float32)
+    hashes = np.zeros((2, n), np.uint32)
+    word_start = np.zeros(n + 1, np.int32)
+    word = np.empty(len(markup.text) + 1, np.uint32)
+    page = np.frombuffer(html, np.uint8)
+    n_words = _measure(
+        markup.text, markup.block_start, markup.block_end, page[markup.title[0] : markup.title[1]], own, hashes,
+        word_start, word,
+    )  # fmt: skip
+    size = (markup.block_end - markup.block_start).astype(np.float32)
+    return Blocks(own, markup.block_link / size, size, hashes[0], hashes[1], word_start, word[:n_words])
+
+
+def matrix(n_blocks: int) -> NDArray[np.float32]:
+    """An empty matrix [blocks, ALL]: features of the structure first, then the lexicon's, then the context's."""
+    return np.zeros((n_blocks, len(ALL)), np.float32)
+
+
+def fill_structure(markup: Markup, blocks: Blocks, x: NDArray[np.float32]) -> None:
+    """Writes the columns STRUCTURE."""
+    _structure(
+        markup.block_element, markup.block_breaks, markup.parent, markup.tag, markup.shape, markup.first_block,
+        markup.end_block, blocks.own, blocks.link, blocks.size, x,
+    )  # fmt: skip
+
+
+def fill_lexicon(markup: Markup, blocks: Blocks, lexicon: Lexicon, x: NDArray[np.float32]) -> None:
+    """Writes the columns LEXICON."""
+    _look_up(
+        markup.block_element, markup.parent, markup.tag, markup.first_hint, markup.hint, blocks.word_start, blocks.word,
+        blocks.text_hash, blocks.start_hash, lexicon.hints.keys, lexicon.hints.values, lexicon.words.keys,
+        lexicon.words.values, lexicon.texts.keys, lexicon.texts.values, x,
+    )  # fmt: skip
+
+
+def fill_context(markup: Markup, blocks: Blocks, p: NDArray[np.float32], x: NDArray[np.float32]) -> None:
+    """Writes the columns CONTEXT: what the first estimates ``p`` [blocks] say about each block's surroundings."""
+    _context(
+        markup.block_element, markup.parent, markup.tag, markup.shape, markup.first_block, markup.end_block, blocks.own,
+        p, x,
+    )  # fmt: skip
+
+
+def _numbers(names: str) -> list[int]:
+    return [tag(name) for name in names.split()]
+
+
+def _groups() -> NDArray[np.int32]:
+    """Tags that mean about the same, by number."""
+    groups = np.zeros(len(TAGS), np.int32)
+    kinds = (
+        "p", "h1", "h2", "h3 h4 h5 h6", "li", "td", "th", "dt dd", "pre code listing", "blockquote",
+        "figcaption caption legend", "div center", "article main section", "a", "span font", "b strong i em u", "time small",
+        "label form fieldset", "nav menu", "header hgroup", "footer aside", "address cite", "body html", "summary details",
+    )  # fmt: skip
+    for number, names in enumerate(kinds, 1):
+        groups[_numbers(names)] = number
+    return groups
+
+
+_GROUPS: Final = _groups()
+_LANDMARK: Final = np.full(len(TAGS), -1, np.int32)
+for _place, _name in enumerate(_LANDMARKS):
+    _LANDMARK[tag(_name)] = _place
+_LANDMARK[_numbers("th")] = _LANDMARK[tag("td")]
+_LANDMARK[_numbers("figcaption")] = _LANDMARK[tag("figure")]
+_IS_BLOCK: Final = np.zeros(len(TAGS), np.bool_)
+_IS_BLOCK[
+    _numbers(
+        "html body div p ul ol li dl dt dd table thead tbody tfoot tr td th caption h1 h2 h3 h4 h5 h6 article main section "
+        "aside header footer nav form fieldset figure figcaption blockquote pre address details summary center menu dialog"
+    )
+] = True
+_H1, _H6, _P = tag("h1"), tag("h6"), tag("p")
+_UL, _OL, _TABLE = tag("ul"), tag("ol"), tag("table")
+_N_LANDMARKS: Final = len(_LANDMARKS)
+_N_LEVELS: Final = len(_LEVELS)
+_L: Final = len(STRUCTURE)  # where the lexicon's columns begin
+_PRIME: Final = np.uint32(16777619)
+_BASIS: Final = np.uint32(2166136261)
+
+
+@njit(cache=True, nogil=True)
+def _fill(table_keys, table_values, keys, values):  # type: ignore[no-untyped-def]
+    mask = np.uint32(table_keys.size - 1)
+    for k in range(keys.size):
+        slot = (keys[k] * np.uint32(0x9E3779B1)) >> np.uint32(7) & mask
+        while table_keys[slot] != 0 and table_keys[slot] != keys[k]:
+            slot = slot + np.uint32(1) & mask
+        table_keys[slot], table_values[slot] = keys[k], values[k]
+
+
+@njit(cache=True, nogil=True)
+def _odds(table_keys, table_values, key):  # type: ignore[no-untyped-def]
+    mask = np.uint32(table_keys.size - 1)
+    slot = (key * np.uint32(0x9E3779B1)) >> np.uint32(7) & mask
+    while table_keys[slot] != 0:
+        if table_keys[slot] == key:
+            return table_values[slot]
+        slot = slot + np.uint32(1) & mask
+    return np.float32(0)
+
+
+# Blocks by themselves
+
+
+@njit(cache=True, nogil=True)
+def _character(text, i):  # type: ignore[no-untyped-def]
+    """Kind of the character at i, and its size: 0 space, 1 letter, 2 digit, 3 CJK, 4 comma, 5 sentence end, 6 other."""
+    byte = text[i]
+    if byte < 0x80:
+        if 97 <= (byte | 32) <= 122:
+            return 1, 1
+        if 48 <= byte <= 57:
+            return 2, 1
+        if byte <= 32:
+            return 0, 1
+        if byte == 44 or byte == 59:
+            return 4, 1
+        if byte == 46 or byte == 33 or byte == 63:
+            return 5, 1
+        return 6, 1
+    if byte < 0xE0:
+        second = text[i + 1] if i + 1 < text.size else np.uint8(0)
+        if byte == 0xC2:
+            return 6, 2
+        if byte == 0xD8 and (second == 0x8C or second == 0x9B):
+            return 4, 2
+        if byte == 0xD8 and second == 0x9F:
+            return 5, 2
+        return 1, 2
+    if byte < 0xF0:
+        if i + 2 >= text.size:
+            return 6, 3
+        point = (np.int32(byte) & 15) << 12 | (np.int32(text[i + 1]) & 63) << 6 | np.int32(text[i + 2]) & 63
+        if 0x3040 <= point <= 0x30FF or 0x3400 <= point <= 0x9FFF or 0xAC00 <= point <= 0xD7AF:
+            return 3, 3
+        if point == 0x3002 or point == 0xFF01 or point == 0xFF1F or point == 0x964 or point == 0x2026:
+            return 5, 3
+        if point == 0x3001 or point == 0xFF0C or point == 0xFF1B:
+            return 4, 3
+        if 0x2000 <= point <= 0x2BFF or 0x3000 <= point <= 0x303F or 0xFF00 <= point <= 0xFF0F or point >= 0xE000:
+            return 6, 3
+        return 1, 3
+    return 6, 4
+
+
+@njit(cache=True, nogil=True)
+def _lower(byte):  # type: ignore[no-untyped-def]
+    return np.uint32(byte + 32) if 65 <= byte <= 90 else np.uint32(byte)
+
+
+@njit(cache=True, nogil=True)
+def _measure(text, starts, ends, title, own, hashes, word_start, word):  # type: ignore[no-untyped-def]
+    """Fills own (see _COLUMNS), hashes (whole text, start), word_start and word; returns the number of words."""
+    in_title = np.zeros(1024, np.bool_)
+    title_words = 0
+    value = np.uint32(0)
+    i = 0
+    while i <= title.size:
+        kind, size = _character(title, i) if i < title.size else (0, 1)
+        if kind == 1 or kind == 2 or kind == 3:
+            value = _BASIS if value == 0 else value
+            for j in range(i, min(i + size, title.size)):
+                value = (value ^ _lower(title[j])) * _PRIME
+        if value != 0 and (kind == 3 or not (kind == 1 or kind == 2)):
+            in_title[value & np.uint32(1023)] = True
+            title_words += 1
+            value = np.uint32(0)
+        i += size
+    n_words = 0
+    for b in range(starts.size):
+        word_start[b] = n_words
+        chars = digits = commas = n_ends = capitals = titled = 0
+        first = last = 0
+        whole = start_hash = _BASIS
+        value = np.uint32(0)
+        i = starts[b]
+        while i <= ends[b]:
+            kind, size = _character(text, i) if i < ends[b] else (0, 1)
+            if kind != 0:
+                chars += 1
+                if first == 0:
+                    first = 2 if kind == 1 and 65 <= text[i] <= 90 else (1 if kind == 1 else kind + 1)
+                last = kind
+                if kind == 6 and text[i] == 58:
+                    last = 7
+                elif kind == 6 and (text[i] == 0xC2 or text[i] == 62 or text[i] == 124):
+                    last = 8
+            digits += kind == 2
+            commas += kind == 4
+            if kind == 5 and (size > 1 or i + 1 >= ends[b] or text[i + 1] <= 34 or text[i + 1] > 0x7F):
+                n_ends += 1
+            if kind == 1 or kind == 2 or kind == 3:
+                if value == 0:
+                    value = _BASIS
+                    capitals += kind == 1 and 65 <= text[i] <= 90
+                for j in range(i, min(i + size, ends[b])):
+                    value = (value ^ _lower(text[j])) * _PRIME
+                    if kind != 2:
+                        whole = (whole ^ _lower(text[j])) * _PRIME
+            if value != 0 and (kind == 3 or not (kind == 1 or kind == 2)):
+                word[n_words] = value
+                n_words += 1
+                titled += in_title[value & np.uint32(1023)]
+                if n_words - word_start[b] <= 2:
+                    start_hash = (start_hash ^ value) * _PRIME
+                whole = (whole ^ np.uint32(32)) * _PRIME
+                value = np.uint32(0)
+            i += size
+        words = n_words - word_start[b]
+        own[b, _WORDS], own[b, _CHARS], own[b, _DIGITS], own[b, _COMMAS] = words, chars, digits, commas
+        own[b, _ENDS], own[b, _CAPITALS], own[b, _FIRST], own[b, _LAST] = n_ends, capitals, first, last
+        own[b, _KNOWN], own[b, _TITLE] = titled, titled / title_words if title_words else 0.0
+        hashes[0, b] = whole if words <= SHORT_WORDS else np.uint32(0)
+        hashes[1, b] = start_hash
+    word_start[starts.size] = n_words
+    return n_words
+
+
+# The page around them
+
+
+@njit(cache=True, nogil=True)
+def _sums(values):  # type: ignore[no-untyped-def]
+    out = np.zeros(values.size + 1, np.float32)
+    for i in range(values.size):
+        out[i + 1] = out[i] + values[i]
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _share(part, whole):  # type: ignore[no-untyped-def]
+    return part / whole if whole > 0 else np.float32(0)
+
+
+@njit(cache=True, nogil=True)
+def _structure(element, breaks, parent, tags, shape, first_block, end_block, own, link, size, out):  # type: ignore[no-untyped-def]
+    n = element.size
+    if n == 0:
+        return
+    words = own[:, _WORDS]
+    good = np.zeros(n, np.float32)
+    linked = link * size
+    in_p = np.zeros(n, np.float32)
+    for b in range(n):
+        if words[b] >= GOOD_WORDS and link[b] < GOOD_LINK_FRAC and (own[b, _ENDS] >= 1 or own[b, _COMMAS] >= 2):
+            good[b] = words[b]
+        if element[b] >= 0 and tags[_block_level(element[b], parent, tags)] == _P:
+            in_p[b] = words[b]
+    s_words, s_good, s_link, s_size = _sums(words), _sums(good), _sums(linked), _sums(size)
+    total_words, total_good, total_size = s_words[n], s_good[n], s_size[n]
+    top = _top_container(element, parent, tags, own, link, good, s_link, s_size, first_block, end_block)
+    core = _core(element, parent, good, s_good, first_block, end_block)
+    same = _same_shape(element, parent, shape)
+    # sums over blocks of the same shape
+    same_n, same_w, same_l, same_s = np.zeros((4, n), np.float32)
+    for b in range(n):
+        g = same[b]
+        same_n[g] += 1
+        same_w[g] += words[b]
+        same_l[g] += linked[b]
+        same_s[g] += size[b]
+    heading = np.zeros(n, np.int32)
+    group = np.zeros(n, np.int32)
+    title_at = -1
+    best = np.float32(0.5)
+    for b in range(n):
+        if element[b] < 0:
+            continue
+        group[b] = _GROUPS[tags[element[b]]]
+        e = element[b]
+        for _ in range(4):
+            if _H1 <= tags[e] <= _H6:
+                heading[b] = tags[e] - _H1 + 1
+            e = parent[e]
+            if e < 0:
+                break
+        fit = own[b, _TITLE] * _share(own[b, _KNOWN], words[b]) + (0.3 if heading[b] == 1 else 0.0)
+        if heading[b] and fit > best:
+            best, title_at = fit, b
+    first_good, last_good = n, -1
+    for b in range(n):
+        if good[b] > 0:
+            first_good, last_good = min(first_good, b), b
+    since_heading = 50
+    p_frac = _share(in_p.sum(), total_words)
+    for b in range(n):
+        row = out[b]
+        f = _own_features(row, own[b], link[b], breaks[b])
+        row[f] = group[b]
+        f = _ancestors(
+            row, f + 1, element[b], parent, tags, first_block, end_block, s_words, s_good, s_link, s_size, top, core,
+            heading[b],
+        )  # fmt: skip
+        row[f], row[f + 1] = (words[b - 1], link[b - 1]) if b else (-1.0, -1.0)
+        row[f + 2] = words[b - 2] if b > 1 else -1.0
+        row[f + 3], row[f + 4] = (words[b + 1], group[b + 1]) if b + 1 < n else (-1.0, -1.0)
+        row[f + 5] = words[b + 2] if b + 2 < n else -1.0
+        f += 6
+        for width in (2, 5):
+            low, high = max(b - width, 0), min(b + width + 1, n)
+            row[f] = s_good[high] - s_good[low] - good[b]
+            row[f + 1] = _share(s_link[high] - s_link[low], s_size[high] - s_size[low])
+            f += 2
+        g = same[b]
+        e = element[b]
+        up = parent[_block_level(e, parent, tags)] if e >= 0 else -1
+        row[f], row[f + 1] = b / n, _share(s_good[b], total_good)
+        row[f + 2], row[f + 3] = max(min(b - first_good, 100), -100), max(min(last_good - b, 100), -100)
+        row[f + 4] = since_heading
+        row[f + 5] = max(min(b - title_at, 200), -200) if title_at >= 0 else -300
+        row[f + 6], row[f + 7] = same_w[g] / same_n[g], _share(same_l[g], same_s[g])
+        row[f + 8] = _share(same_w[g], total_words)
+        row[f + 9] = end_block[up] - first_block[up] if up >= 0 else 0
+        row[f + 10], row[f + 11], row[f + 12] = n, total_words, total_good
+        row[f + 13], row[f + 14], row[f + 15] = (
+            _share(total_good, total_words), _share(s_link[n], total_size), p_frac
+        )  # fmt: skip
+        since_heading = 0 if heading[b] else min(since_heading + 1, 50)
+
+
+@njit(cache=True, nogil=True)
+def _own_features(row, own, link, breaks):  # type: ignore[no-untyped-def]
+    words, chars = max(own[_WORDS], np.float32(1)), max(own[_CHARS], np.float32(1))
+    row[0], row[1], row[2] = own[_WORDS], own[_CHARS], link
+    row[3], row[4], row[5] = own[_COMMAS] / words, own[_ENDS] / words, own[_DIGITS] / chars
+    row[6], row[7], row[8] = own[_CAPITALS] / words, chars / words, breaks
+    row[9], row[10], row[11] = own[_LAST], own[_KNOWN] / words, own[_TITLE]
+    return 12
+
+
+@njit(cache=True, nogil=True)
+def _block_level(e, parent, tags):  # type: ignore[no-untyped-def]
+    """The innermost block-level element around (or at) element e; the outermost of all if there is none."""
+    while not _IS_BLOCK[tags[e]] and parent[e] >= 0:
+        e = parent[e]
+    return e
+
+
+@njit(cache=True, nogil=True)
+def _ancestors(
+    row, f, element, parent, tags, first_block, end_block, s_words, s_good, s_link, s_size, top, core, heading
+):  # type: ignore[no-untyped-def]
+    """What the elements around the block are, and how much good text each holds."""
+    n = s_words.size - 1
+    to = np.full(_N_LANDMARKS, 40, np.int32)
+    lists = tables = depth = 0
+    to_top = to_core = 40
+    base = f + 5 + _N_LANDMARKS
+    level = 0
+    e = element
+    block_tag = 0
+    while e >= 0 and depth < _MAX_UP:
+        this = tags[e]
+        if _LANDMARK[this] >= 0 and to[_LANDMARK[this]] == 40:
+            to[_LANDMARK[this]] = depth
+        lists += this == _UL or this == _OL
+        tables += this == _TABLE
+        if e == top:
+            to_top = depth
+        if e == core:
+            to_core = depth
+        if _IS_BLOCK[this]:
+            if level == 0:
+                block_tag = _GROUPS[this]
+            if level < _N_LEVELS:
+                low, high = first_block[e], end_block[e]
+                good = s_good[high] - s_good[low]
+                w = s_words[high] - s_words[low]
+                k = base + 4 * level
+                row[k] = _share(good, s_good[n])
+                row[k + 1] = _share(good, w)
+                row[k + 2] = _share(s_link[high] - s_link[low], s_size[high] - s_size[low])
+                row[k + 3] = w
+            level += 1
+        depth += 1
+        e = parent[e]
+    row[f], row[f + 1], row[f + 2], row[f + 3], row[f + 4] = block_tag, heading, lists, tables, depth
+    for k in range(_N_LANDMARKS):
+        row[f + 5 + k] = to[k]
+    while level < _N_LEVELS:
+        k = base + 4 * level
+        row[k], row[k + 1] = 1.0, _share(s_good[n], s_words[n])
+        row[k + 2], row[k + 3] = _share(s_link[n], s_size[n]), s_words[n]
+        level += 1
+    f = base + 4 * _N_LEVELS
+    row[f], row[f + 1] = to_top < 40, to_top
+    row[f + 2] = _share(s_good[end_block[top]] - s_good[first_block[top]], s_good[n]) if top >= 0 else 0.0
+    row[f + 3] = to_core
+    return f + 4
+
+
+@njit(cache=True, nogil=True)
+def _top_container(element, parent, tags, own, link, good, s_link, s_size, first_block, end_block):  # type: ignore[no-untyped-def]
+    """The element that collects the most good text, as Readability finds it; -1 if there is no good text."""
+    votes = np.zeros(parent.size, np.float32)
+    for b in range(element.size):
+        if good[b] == 0 or element[b] < 0:
+            continue
+        vote = (1 + own[b, _COMMAS] + min(own[b, _WORDS] / 20, 4)) * (1 - link[b])
+        e = parent[_block_level(element[b], parent, tags)]
+        if e >= 0:
+            votes[e] += vote
+            e = parent[e]
+            if e >= 0:
+                votes[e] += vote / 2
+    best, top = np.float32(0), -1
+    for e in range(parent.size):
+        if votes[e] > 0:
+            low, high = first_block[e], end_block[e]
+            score = votes[e] * (1 - _share(s_link[high] - s_link[low], s_size[high] - s_size[low]))
+            if score > best:
+                best, top = score, e
+    return top
+
+
+@njit(cache=True, nogil=True)
+def _core(element, parent, good, s_good, first_block, end_block):  # type: ignore[no-untyped-def]
+    """The smallest element that holds two thirds of the good text; -1 if there is none."""
+    n = good.size
+    longest = -1
+    for b in range(n):
+        if element[b] >= 0 and (longest < 0 or good[b] > good[longest]):
+            longest = b
+    if longest < 0:
+        return -1
+    e = element[longest]
+    while e >= 0 and (s_good[end_block[e]] - s_good[first_block[e]]) * 3 < s_good[n] * 2:
+        e = parent[e]
+    return e
+
+
+@njit(cache=True, nogil=True)
+def _same_shape(element, parent, shape):  # type: ignore[no-untyped-def]
+    """For each block, the first block whose element, and its two parents, have the same tags and classes."""
+    n = element.size
+    slots = 16
+    while slots < 2 * n:
+        slots *= 2
+    mask = np.uint32(slots - 1)
+    first = np.full(slots, -1, np.int32)
+    keys = np.zeros(n, np.uint32)
+    same = np.zeros(n, np.int32)
+    for b in range(n):
+        key = np.uint32(0)
+        e = element[b]
+        for _ in range(3):
+            if e >= 0:
+                key = (key ^ shape[e]) * _PRIME
+                e = parent[e]
+        keys[b] = key
+        slot = (key * np.uint32(0x9E3779B1)) >> np.uint32(5) & mask
+        while first[slot] >= 0 and keys[first[slot]] != key:
+            slot = slot + np.uint32(1) & mask
+        if first[slot] < 0:
+            first[slot] = b
+        same[b] = first[slot]
+    return same
+
+
+# Learned words
+
+
+@njit(cache=True, nogil=True)
+def _look_up(
+    element, parent, tags, first_hint, hint, word_start, word, text_hash, start_hash, h_keys, h_values, w_keys, w_values,
+    t_keys, t_values, out,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    n = element.size
+    odds = np.full(parent.size, np.nan, np.float32)  # of an element's own words; computed when first asked for
+    for b in range(n):
+        e = element[b]
+        level = depth = 0
+        total, low, high = np.float32(0), np.float32(0), np.float32(0)
+        while e >= 0 and depth < _MAX_UP:
+            if np.isnan(odds[e]):
+                value = np.float32(0)
+                for k in range(first_hint[e], min(first_hint[e + 1], first_hint[e] + 24)):
+                    value += _odds(h_keys, h_values, hint[k])
+                odds[e] = value
+            value = odds[e]
+            if depth == 0:
+                out[b, _L] = value
+            elif _IS_BLOCK[tags[e]] and level < 4:
+                out[b, _L + 1 + level] = value
+                level += 1
+            total, low, high = total + value, min(low, value), max(high, value)
+            depth += 1
+            e = parent[e]
+        out[b, _L + 5], out[b, _L + 6], out[b, _L + 7] = total, low, high
+        total, low = np.float32(0), np.float32(0)
+        for k in range(word_start[b], word_start[b + 1]):
+            value = _odds(w_keys, w_values, word[k])
+            total, low = total + value, min(low, value)
+        out[b, _L + 8] = total / max(word_start[b + 1] - word_start[b], 1)
+        out[b, _L + 9], out[b, _L + 10] = total, low
+        out[b, _L + 13] = _odds(t_keys, t_values, text_hash[b]) if text_hash[b] else 0.0
+        out[b, _L + 14] = _odds(t_keys, t_values, start_hash[b] ^ np.uint32(1))
+    for b in range(n):
+        out[b, _L + 11] = out[b - 1, _L + 8] if b else 0.0
+        out[b, _L + 12] = out[b + 1, _L + 8] if b + 1 < n else 0.0
+        out[b, _L + 15] = out[b + 1, _L + 13] if b + 1 < n else 0.0
+
+
+# First estimates of the surroundings
+
+
+@njit(cache=True, nogil=True)
+def _context(element, parent, tags, shape, first_block, end_block, own, p, out):  # type: ignore[no-untyped-def]
+    n = p.size
+    if n == 0:
+        return
+    words = own[:, _WORDS] + np.float32(1)
+    mass = p * words
+    s_words, s_mass = _sums(words), _sums(mass)
+    same = _same_shape(element, parent, shape)
+    same_mass, same_words = np.zeros((2, n), np.float32)
+    first, last, heaviest = n, -1, 0
+    for b in range(n):
+        same_mass[same[b]] += mass[b]
+        same_words[same[b]] += words[b]
+        if p[b] > 0.5:
+            first, last = min(first, b), b
+        if mass[b] > mass[heaviest]:
+            heaviest = b
+    bulk = element[heaviest]
+    while bulk >= 0 and s_mass[end_block[bulk]] - s_mass[first_block[bulk]] < 0.75 * s_mass[n]:
+        bulk = parent[bulk]
+    bulk_p = s_mass[n] / s_words[n]
+    if bulk >= 0:
+        low, high = first_block[bulk], end_block[bulk]
+        bulk_p = (s_mass[high] - s_mass[low]) / (s_words[high] - s_words[low])
+    since = 50
+    page_p = s_mass[n] / s_words[n]
+    for b in range(n):
+        row = out[b, N_FIRST:]
+        row[0] = p[b]
+        row[1], row[2] = p[b - 1] if b else -1.0, p[b - 2] if b > 1 else -1.0
+        row[3], row[4] = p[b + 1] if b + 1 < n else -1.0, p[b + 2] if b + 2 < n else -1.0
+        low, high = max(b - 5, 0), min(b + 6, n)
+        row[5] = (s_mass[high] - s_mass[low]) / (s_words[high] - s_words[low])
+        e, level, depth, to_bulk = element[b], 0, 0, 40
+        while e >= 0 and depth < _MAX_UP:
+            if e == bulk:
+                to_bulk = depth
+            if level < 4 and _IS_BLOCK[tags[e]]:
+                low, high = first_block[e], end_block[e]
+                row[6 + 2 * level] = (s_mass[high] - s_mass[low]) / (s_words[high] - s_words[low])
+                row[7 + 2 * level] = _share(s_mass[high] - s_mass[low], s_mass[n])
+                level += 1
+            if level == 4 and to_bulk < 40:
+                break
+            depth += 1
+            e = parent[e]
+        for k in range(level, 4):
+            row[6 + 2 * k], row[7 + 2 * k] = page_p, 1.0
+        ahead = 0
+        while ahead < 50 and b + 1 + ahead < n and p[b + 1 + ahead] <= 0.5:
+            ahead += 1
+        row[14], row[15], row[16] = same_mass[same[b]] / same_words[same[b]], page_p, s_mass[n]
+        row[17], row[18] = since, ahead if b + 1 + ahead < n else 50
+        row[19], row[20] = max(min(b - first, 100), -100), max(min(last - b, 100), -100)
+        row[21], row[22], row[23] = to_bulk < 40, to_bulk, bulk_p
+        since = 0 if p[b] > 0.5 else min(since + 1, 50)

@@ -1,0 +1,934 @@
+"""The markup of a page, cut into blocks of text and a table of elements, in one pass over its bytes.
+
+No document tree is built. A *block* is a run of text between two block-level tags, or between two ``<br>`` in a row;
+its text has entities decoded and white space collapsed (kept in ``<pre>``). An *element* knows its parent, its tag, the
+blocks within it, and hashes of the words of its class, id, role and itemprop. Left out: scripts, styles, forms'
+controls, ``<noscript>``, ``<template>``, ``<svg>``, hidden elements. Formulas come as TeX between dollar signs where
+the page has it (MathML annotations and ``alttext``, MathJax scripts).
+
+HTML's error recovery (WHATWG HTML, 13.2) is followed where it changes which text belongs together: implied end tags of
+``p``, ``li``, ``dt``, ``dd``, ``tr``, ``td``, headings and links; end tags that match nothing are ignored; none reaches
+out of its table cell. What it does to formatting is not followed. Elements deeper than `MAX_DEPTH` are flattened.
+
+Linear in the page, whatever its nesting: the search for an open element is bounded by `MAX_DEPTH`, and made only if
+one is open. Any bytes may be passed; other than UTF-8 they give arbitrary text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html.entities import html5
+from typing import Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+MAX_DEPTH: Final = 256
+MAX_ELEMENTS: Final = 400_000  # what follows is left out; 24 bytes an element
+MAX_HINTS: Final = 1_000_000
+
+# Tags by number: the place in this list. 0 is any other.
+TAGS: Final = [
+    "-",
+    "html",
+    "head",
+    "body",
+    "title",
+    "div",
+    "p",
+    "span",
+    "a",
+    "ul",
+    "ol",
+    "li",
+    "dl",
+    "dt",
+    "dd",
+    "table",
+    "thead",
+    "tbody",
+    "tfoot",
+    "tr",
+    "td",
+    "th",
+    "caption",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "article",
+    "main",
+    "section",
+    "aside",
+    "header",
+    "footer",
+    "nav",
+    "form",
+    "fieldset",
+    "legend",
+    "figure",
+    "figcaption",
+    "blockquote",
+    "pre",
+    "code",
+    "br",
+    "hr",
+    "img",
+    "script",
+    "style",
+    "noscript",
+    "template",
+    "svg",
+    "math",
+    "select",
+    "option",
+    "textarea",
+    "button",
+    "input",
+    "label",
+    "iframe",
+    "object",
+    "canvas",
+    "video",
+    "audio",
+    "address",
+    "details",
+    "summary",
+    "center",
+    "time",
+    "b",
+    "strong",
+    "i",
+    "em",
+    "sup",
+    "sub",
+    "small",
+    "u",
+    "font",
+    "menu",
+    "dialog",
+    "noembed",
+    "noframes",
+    "xmp",
+    "map",
+    "datalist",
+    "frameset",
+    "listing",
+    "applet",
+    "meta",
+    "link",
+    "base",
+    "area",
+    "col",
+    "embed",
+    "param",
+    "source",
+    "track",
+    "wbr",
+    "cite",
+    "rt",
+    "rp",
+    "s",
+    "strike",
+    "picture",
+    "hgroup",
+    "search",
+    "nobr",
+    "tt",
+    "big",
+]
+
+
+def tag(name: str) -> int:
+    """The number of a tag. Errors: ValueError for a tag without one."""
+    return TAGS.index(name)
+
+
+_BLOCK, _VOID, _RAW, _SKIP, _SCOPE, _CLOSES_P = (1 << bit for bit in range(6))
+
+
+def _properties() -> NDArray[np.int64]:
+    flags = np.zeros(len(TAGS), np.int64)
+    for names, flag in (
+        (
+            "html head body div p ul ol li dl dt dd table thead tbody tfoot tr td th caption h1 h2 h3 h4 h5 h6 article "
+            "main section aside header footer nav form fieldset legend figure figcaption blockquote pre hr address "
+            "details summary center menu dialog option listing hgroup search frameset",
+            _BLOCK,
+        ),
+        ("br hr img input meta link base area col embed param source track wbr", _VOID),
+        ("script style textarea title xmp iframe noembed noframes noscript", _RAW),
+        ("template svg select button object canvas video audio datalist map applet", _SKIP),
+        ("td th table caption object applet", _SCOPE),
+        (
+            "div ul ol dl table h1 h2 h3 h4 h5 h6 article main section aside header footer nav form fieldset figure "
+            "figcaption blockquote pre hr address details summary center menu dialog p li dt dd hgroup search",
+            _CLOSES_P,
+        ),
+    ):
+        for name in names.split():
+            flags[tag(name)] |= flag
+    return flags
+
+
+_FLAGS: Final = _properties()
+(
+    _P, _LI, _DT, _DD, _DL, _TR, _TD, _TH, _TABLE, _THEAD, _TBODY, _TFOOT, _UL, _OL, _MENU, _A, _BR, _PRE, _LISTING, _H1, _H6,
+    _TITLE, _SCRIPT, _MATH, _HTML, _BODY, _MAIN, _ARTICLE,
+) = (
+    tag(name)
+    for name in ["p", "li", "dt", "dd", "dl", "tr", "td", "th", "table", "thead", "tbody", "tfoot", "ul", "ol", "menu", "a", "br", "pre", "listing", "h1", "h6", "title", "script", "math", "html", "body", "main", "article"]
+)  # fmt: skip
+
+_CLOSES_OTHERS: Final = np.zeros(len(TAGS), np.bool_)  # tags that may close an open one of their kind
+_CLOSES_OTHERS[
+    [
+        tag(name)
+        for name in [
+            "li",
+            "dt",
+            "dd",
+            "td",
+            "th",
+            "tr",
+            "tbody",
+            "thead",
+            "tfoot",
+            "h1",
+            "h2",
+            "h3",
+            "h4",
+            "h5",
+            "h6",
+            "a",
+        ]
+    ]
+] = True
+_FNV_PRIME: Final = np.uint64(0x100000001B3)
+_KEY_SLOTS: Final = 512
+
+
+def _key(name: str) -> int:
+    """64-bit FNV-1 from 0, as `_tag_name` computes it."""
+    key = 0
+    for byte in name.encode():
+        key = (key * int(_FNV_PRIME) & 0xFFFFFFFFFFFFFFFF) ^ byte
+    return key
+
+
+def _hash_table(keys: list[int], slots: int) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+    """Open addressing, linear probing; a value is the place of its key in the list, -1 in an empty slot."""
+    table, values = np.zeros(slots, np.uint64), np.full(slots, -1, np.int32)
+    for value, key in enumerate(keys):
+        slot = (key * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> 40 & slots - 1
+        while values[slot] >= 0:
+            slot = slot + 1 & slots - 1
+        table[slot], values[slot] = key, value
+    return table, values
+
+
+_TAG_KEYS, _TAG_VALUES = _hash_table([_key(name) for name in TAGS], _KEY_SLOTS)
+_ENTITY_SLOTS: Final = 4096
+_ENTITY_KEYS, _ENTITY_VALUES = _hash_table([_key(name) for name in html5], _ENTITY_SLOTS)
+_ENTITY_CHARACTERS: Final = np.array([[ord(c) for c in text.ljust(2, "\0")] for text in html5.values()], np.uint32)
+_MAX_ENTITY: Final = max(map(len, html5))
+_C1: Final = np.array(  # what numeric references to C1 controls mean (WHATWG HTML, 13.2.5.80)
+    [ord(bytes([code]).decode("cp1252", "ignore") or chr(code)) for code in range(0x80, 0xA0)], np.uint32
+)
+_K_CLASS, _K_ID, _K_ROLE, _K_ITEMPROP, _K_HIDDEN, _K_STYLE, _K_ARIA_HIDDEN, _K_HREF, _K_TYPE, _K_ALTTEXT = (
+    np.uint64(_key(name))
+    for name in ["class", "id", "role", "itemprop", "hidden", "style", "aria-hidden", "href", "type", "alttext"]
+)
+_LT8, _GT8, _QUOTE8, _APOSTROPHE8 = (np.uint64(int.from_bytes(bytes([c]) * 8)) for c in b"<>\"'")
+_HIDDEN, _HREF, _TEX = 1, 2, 4  # what _attributes finds
+_ASKED: Final = np.zeros(256, np.bool_)  # first letters of the attributes that matter
+_ASKED[[ord(c) for c in "cirhsatCIRHSAT"]] = True
+_ENDS_NAME: Final = np.zeros(256, np.bool_)
+_ENDS_NAME[[*range(33), *b"/>="]] = True
+_PLAIN: Final = np.ones(256, np.bool_)  # bytes of text that stand for themselves, whatever follows
+_PLAIN[[*range(33), ord("&"), 0xC2, 0xE2, 0xE3, 0xEF]] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Markup:
+    """A page as blocks and elements. All arrays are numpy's; positions are bytes of `text`."""
+
+    text: NDArray[np.uint8]
+    block_element: NDArray[np.int32]  # innermost element at the block's first character; -1 outside of all
+    block_start: NDArray[np.int32]
+    block_end: NDArray[np.int32]
+    block_link: NDArray[np.int32]  # bytes within links
+    block_breaks: NDArray[np.int32]  # line breaks within it
+    parent: NDArray[np.int32]  # -1 for a root
+    tag: NDArray[np.uint8]
+    shape: NDArray[np.uint32]  # hash of tag and class attribute
+    first_block: NDArray[np.int32]
+    end_block: NDArray[np.int32]  # the first one after it
+    first_hint: NDArray[np.int32]  # its hints are hint[first_hint[e]:first_hint[e + 1]]; [elements + 1]
+    hint: NDArray[np.uint32]  # hashes of words
+    title: tuple[int, int]  # range in the page's own bytes, entities and all
+    complete: bool  # False when a bound on elements cut the page short
+
+
+def read_markup(html: bytes) -> Markup:
+    """Cut a page (UTF-8) into blocks and elements. Never raises. Memory: some 3 bytes a byte."""
+    page = np.frombuffer(html, np.uint8)
+    n_tags = min(html.count(b"<") + 1, MAX_ELEMENTS)
+    n_hints = min(len(html) // 3 + 8, MAX_HINTS)
+    text = np.empty(len(html) + len(html) // 4 + 64, np.uint8)
+    blocks = np.empty((5, n_tags * 2 + 2), np.int32)
+    elements = np.empty((3, n_tags + 1), np.int32)
+    first_hint = np.empty(n_tags + 2, np.int32)
+    tags = np.empty(n_tags + 1, np.uint8)
+    shape = np.empty(n_tags + 1, np.uint32)
+    hint = np.empty(n_hints, np.uint32)
+    n_bytes, n_blocks, n_elements, title_start, title_end, end = _read(
+        page, text, blocks, elements, first_hint, tags, shape, hint
+    )
+    return Markup(
+        text[:n_bytes],
+        *blocks[:, :n_blocks],
+        parent=elements[0, :n_elements],
+        tag=tags[:n_elements],
+        shape=shape[:n_elements],
+        first_block=elements[1, :n_elements],
+        end_block=elements[2, :n_elements],
+        first_hint=first_hint[: n_elements + 1],
+        hint=hint[: first_hint[n_elements]],
+        title=(title_start, title_end),
+        complete=end >= len(html),
+    )
+
+
+@njit(cache=True, nogil=True)
+def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type: ignore[no-untyped-def]
+    """Fills the arrays; returns how much of each is used, the range of the title, and where it stopped."""
+    n = html.size
+    stack = np.empty(MAX_DEPTH + 1, np.int32)  # elements
+    n_open = np.zeros(len(_FLAGS), np.int32)  # how many of each tag are on the stack
+    depth = k = start = pending = n_blocks = n_elements = n_hints = 0
+    link_depth = skip_depth = pre_depth = -1  # places on the stack; -1 outside
+    link_bytes = breaks = 0
+    element = -1
+    title_start = title_end = 0
+    i = 0
+    while i < n and n_elements < tags.size - 1 and n_blocks < blocks.shape[1] - 1:
+        if html[i] != 60 or not _begins_tag(html, i):  # text, up to the next "<"
+            j = i + 1
+            while j < n and html[j] != 60:
+                j += 1
+            if skip_depth < 0:
+                before = k
+                k, pending = _emit(html, i, j, text, k, start, pending, pre_depth >= 0)
+                if before == start and k > start:
+                    element = stack[depth - 1] if depth else -1
+                if link_depth >= 0:
+                    link_bytes += k - before
+            i = j
+            continue
+        if html[i + 1] == 33 or html[i + 1] == 63:  # "<!" and "<?"
+            i = _comment_end(html, i)
+            continue
+        closing = html[i + 1] == 47
+        key, end = _tag_name(html, i + 1 + closing)
+        this = _find(_TAG_KEYS, _TAG_VALUES, key)
+        this = max(this, 0)
+        flags = _FLAGS[this]
+        if closing:
+            i = end + 1 if end < n and html[end] == 62 else _tag_end(html, end)
+            inside = k > start
+            if depth and tags[stack[depth - 1]] == this:
+                new_depth = depth - 1
+            else:
+                new_depth = _close(stack, depth, tags, n_open, this, flags)
+            if flags & _BLOCK and skip_depth < 0:
+                if inside:
+                    n_blocks = _flush(blocks, n_blocks, element, start, k, link_bytes, breaks)
+                start, pending, link_bytes, breaks, inside = k, 0, 0, 0, False
+            if this == _A:
+                link_depth = -1
+            for d in range(new_depth, depth):
+                elements[2, stack[d]] = n_blocks + inside
+                n_open[tags[stack[d]]] -= 1
+            depth = new_depth
+            link_depth = -1 if link_depth >= depth else link_depth
+            skip_depth = -1 if skip_depth >= depth else skip_depth
+            pre_depth = -1 if pre_depth >= depth else pre_depth
+            continue
+        # an opening tag
+        if this == _BR:
+            i = _tag_end(html, end)
+            if skip_depth < 0:
+                if pre_depth >= 0:
+                    if k > start:
+                        text[k] = 10
+                        k += 1
+                elif pending >= 2:  # two in a row end a paragraph
+                    if k > start:
+                        n_blocks = _flush(blocks, n_blocks, element, start, k, link_bytes, breaks)
+                    start, pending, link_bytes, breaks = k, 0, 0, 0
+                elif k > start:
+                    pending = 2
+                    breaks += 1
+            continue
+        first_hint[n_elements] = n_hints
+        if end < n and html[end] == 62:
+            i, found, class_hash, formula_start, formula_end = end + 1, 0, np.uint32(0), 0, 0
+        else:
+            i, n_hints, found, class_hash, formula_start, formula_end = _attributes(html, end, hint, n_hints)
+        if flags & _RAW:
+            stop = _raw_end(html, i, key)
+            if this == _TITLE and title_end == 0:
+                title_start, title_end = i, stop
+            elif this == _SCRIPT and found & _TEX and skip_depth < 0:  # TeX for MathJax
+                before = k
+                k, pending = _emit_formula(html, i, stop, text, k, start, pending)
+                if before == start and k > start:
+                    element = stack[depth - 1] if depth else -1
+            i = stop  # the end tag itself matches nothing and is ignored
+            continue
+        inside = k > start
+        if flags & _BLOCK and skip_depth < 0:
+            if inside:
+                n_blocks = _flush(blocks, n_blocks, element, start, k, link_bytes, breaks)
+            start, pending, link_bytes, breaks, inside = k, 0, 0, 0, False
+        new_depth = depth
+        if (flags & _CLOSES_P and n_open[_P]) or _CLOSES_OTHERS[this]:
+            new_depth = _implied(stack, depth, tags, n_open, this, flags)
+        for d in range(new_depth, depth):
+            elements[2, stack[d]] = n_blocks + inside
+            n_open[tags[stack[d]]] -= 1
+        depth = new_depth
+        link_depth = -1 if link_depth >= depth else link_depth
+        skip_depth = -1 if skip_depth >= depth else skip_depth
+        pre_depth = -1 if pre_depth >= depth else pre_depth
+        if this == _MATH and skip_depth < 0:
+            a, b, i = _formula(html, i, formula_start, formula_end)
+            before = k
+            k, pending = _emit_formula(html, a, b, text, k, start, pending)
+            if before == start and k > start:
+                element = stack[depth - 1] if depth else -1
+            continue
+        if flags & _VOID or depth >= MAX_DEPTH:
+            continue
+        elements[0, n_elements] = stack[depth - 1] if depth else -1
+        elements[1, n_elements] = elements[2, n_elements] = n_blocks
+        tags[n_elements] = this
+        shape[n_elements] = class_hash * np.uint32(131) + np.uint32(this)
+        stack[depth] = n_elements
+        n_open[this] += 1
+        n_elements += 1
+        if this == _A and found & _HREF:
+            link_depth = depth
+        if skip_depth < 0 and (
+            flags & _SKIP
+            or (found & _HIDDEN and this != _BODY and this != _HTML and this != _MAIN and this != _ARTICLE)
+        ):
+            skip_depth = depth
+        if pre_depth < 0 and (this == _PRE or this == _LISTING):
+            pre_depth = depth
+        depth += 1
+    if k > start and n_blocks < blocks.shape[1]:
+        n_blocks = _flush(blocks, n_blocks, element, start, k, link_bytes, breaks)
+    for d in range(depth):
+        elements[2, stack[d]] = n_blocks
+    first_hint[n_elements] = n_hints
+    return k, n_blocks, n_elements, title_start, title_end, i
+
+
+@njit(cache=True, nogil=True)
+def _flush(blocks, n_blocks, element, start, end, link_bytes, breaks):  # type: ignore[no-untyped-def]
+    blocks[0, n_blocks], blocks[1, n_blocks], blocks[2, n_blocks] = element, start, end
+    blocks[3, n_blocks], blocks[4, n_blocks] = link_bytes, breaks
+    return n_blocks + 1
+
+
+# Nesting
+
+
+@njit(cache=True, nogil=True)
+def _close(stack, depth, tags, n_open, this, flags):  # type: ignore[no-untyped-def]
+    """The depth after the end tag of ``this``; unchanged if it matches nothing in its scope."""
+    if n_open[this] == 0:
+        return depth
+    in_table = this == _TR or this == _TD or this == _TH or this == _THEAD or this == _TBODY or this == _TFOOT
+    for d in range(depth - 1, -1, -1):
+        other = tags[stack[d]]
+        if other == this or (_H1 <= this <= _H6 and _H1 <= other <= _H6):
+            return d
+        if not flags & _BLOCK and _FLAGS[other] & _BLOCK:  # formatting does not close blocks
+            return depth
+        if _FLAGS[other] & _SCOPE and this != _TABLE and not (in_table and other != _TABLE):
+            return depth
+    return depth
+
+
+@njit(cache=True, nogil=True)
+def _implied(stack, depth, tags, n_open, this, flags):  # type: ignore[no-untyped-def]
+    """The depth after what the opening tag ``this`` closes by itself."""
+    if flags & _CLOSES_P and n_open[_P]:
+        depth = _up_to(stack, depth, tags, _P, _P, _P, _TABLE, _TABLE)
+    if this == _LI and n_open[_LI]:
+        return _up_to(stack, depth, tags, _LI, _LI, _UL, _OL, _MENU)
+    if (this == _DT or this == _DD) and n_open[_DT] + n_open[_DD]:
+        return _up_to(stack, depth, tags, _DT, _DD, _DL, _DL, _DL)
+    if (this == _TD or this == _TH) and n_open[_TD] + n_open[_TH]:
+        return _up_to(stack, depth, tags, _TD, _TH, _TR, _TABLE, _TABLE)
+    if this == _TR and n_open[_TR]:
+        return _up_to(stack, depth, tags, _TR, _TR, _TABLE, _TABLE, _TABLE)
+    if (this == _TBODY or this == _THEAD or this == _TFOOT) and n_open[_TBODY] + n_open[_THEAD] + n_open[_TFOOT]:
+        depth = _up_to(stack, depth, tags, _TBODY, _THEAD, _TABLE, _TABLE, _TABLE)
+        return _up_to(stack, depth, tags, _TFOOT, _TFOOT, _TABLE, _TABLE, _TABLE)
+    if _H1 <= this <= _H6 and depth and _H1 <= tags[stack[depth - 1]] <= _H6:
+        return depth - 1
+    if this == _A and n_open[_A]:
+        for d in range(depth - 1, -1, -1):
+            if tags[stack[d]] == _A:
+                return d
+            if _FLAGS[tags[stack[d]]] & _BLOCK:
+                return depth
+    return depth
+
+
+@njit(cache=True, nogil=True)
+def _up_to(stack, depth, tags, one, other, wall_a, wall_b, wall_c):  # type: ignore[no-untyped-def]
+    """The depth without the innermost ``one`` or ``other``; unchanged if a wall, or a cell for others, comes first."""
+    for d in range(depth - 1, -1, -1):
+        this = tags[stack[d]]
+        if this == one or this == other:
+            return d
+        if this == wall_a or this == wall_b or this == wall_c:
+            return depth
+        if _FLAGS[this] & _SCOPE and one != _TR and one != _TBODY and one != _TFOOT and one != _TD:
+            return depth
+    return depth
+
+
+# Tags
+
+
+@njit(cache=True, nogil=True)
+def _next(html, i, byte, pattern):  # type: ignore[no-untyped-def]
+    """Where ``byte`` is found from i on; the size if nowhere. ``pattern`` is the byte eight times.
+
+    Eight bytes at a time: with v = word ^ pattern, (v - 0x01...) & ~v & 0x80... is not 0 if one of its bytes is.
+    """
+    n = np.int64(html.size)
+    while i < n and i & 7:
+        if html[i] == byte:
+            return i
+        i += 1
+    if i >= n:
+        return n
+    words = html[: n & ~7].view(np.uint64)
+    k = i >> 3
+    while k < words.size:
+        v = words[k] ^ pattern
+        if (v - np.uint64(0x0101010101010101)) & ~v & np.uint64(0x8080808080808080):
+            break
+        k += 1
+    i = k << 3
+    while i < n and html[i] != byte:
+        i += 1
+    return i
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _begins_tag(html, i):  # type: ignore[no-untyped-def]
+    """Whether the "<" at i begins a tag, a comment or the like; else it is text."""
+    if i + 1 >= html.size:
+        return False
+    byte = html[i + 1]
+    if byte == 47:
+        return i + 2 < html.size and _is_letter(html[i + 2])
+    return _is_letter(byte) or byte == 33 or byte == 63
+
+
+@njit(cache=True, nogil=True)
+def _find(keys, values, key):  # type: ignore[no-untyped-def]
+    """The value of a key in a table of `_hash_table`, -1 if it is not there."""
+    mask = np.uint64(keys.size - 1)
+    slot = (key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40) & mask
+    while values[slot] >= 0:
+        if keys[slot] == key:
+            return values[slot]
+        slot = slot + np.uint64(1) & mask
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _tag_name(html, start):  # type: ignore[no-untyped-def]
+    """Key and end of the name that begins at ``start``; upper and lower case are one."""
+    key = np.uint64(0)
+    i = start
+    while i < html.size:
+        byte = html[i]
+        if _ENDS_NAME[byte]:
+            break
+        lower = byte + 32 if 65 <= byte <= 90 else byte
+        key = (key * _FNV_PRIME) ^ np.uint64(lower)
+        i += 1
+    return key, i
+
+
+@njit(cache=True, nogil=True)
+def _tag_end(html, i):  # type: ignore[no-untyped-def]
+    """Behind the tag whose name ends at i. Values are respected, as in `_attributes`."""
+    while i < html.size and html[i] != 62:
+        if html[i] == 61:
+            i = _skip_space(html, i + 1)
+            if i < html.size and (html[i] == 34 or html[i] == 39):
+                quote = html[i]
+                i += 1
+                while i < html.size and html[i] != quote:
+                    i += 1
+        i += i < html.size and html[i] != 62
+    return min(i + 1, html.size)
+
+
+@njit(cache=True, nogil=True)
+def _attributes(html, i, hint, n_hints):  # type: ignore[no-untyped-def]
+    """Reads the attributes of a tag from the end of its name on.
+
+    Returns the position behind the tag, the number of hints, what was found (bits), the hash of its class, and the
+    range of its alttext.
+    """
+    found = 0
+    class_hash = np.uint32(0)
+    alt_start = alt_end = 0
+    while i < html.size:
+        byte = html[i]
+        if byte == 62:
+            return i + 1, n_hints, found, class_hash, alt_start, alt_end
+        if byte <= 32 or byte == 47 or byte == 61:
+            i += 1
+            continue
+        key = np.uint64(0)
+        if _ASKED[byte]:
+            key, i = _tag_name(html, i)
+        else:
+            while i < html.size and not _ENDS_NAME[html[i]]:
+                i += 1
+        if i < html.size and html[i] <= 32:
+            i = _skip_space(html, i)
+        if i >= html.size or html[i] != 61:
+            found |= _HIDDEN if key == _K_HIDDEN else 0
+            continue
+        i += 1
+        if i < html.size and html[i] <= 32:
+            i = _skip_space(html, i)
+        if i < html.size and (html[i] == 34 or html[i] == 39):
+            quote = html[i]
+            start = i + 1
+            end = start
+            near = min(start + 48, html.size)
+            while end < near and html[end] != quote:
+                end += 1
+            if end == near:
+                end = _next(html, near, quote, _QUOTE8 if quote == 34 else _APOSTROPHE8)
+            i = min(end + 1, html.size)
+        else:
+            start = end = i
+            while end < html.size and html[end] > 32 and html[end] != 62:
+                end += 1
+            i = end
+        if key == 0:
+            continue
+        if key == _K_HREF:
+            found |= _HREF
+        elif key == _K_CLASS or key == _K_ID or key == _K_ROLE or key == _K_ITEMPROP:
+            n_hints = _add_hints(html, start, end, hint, n_hints)
+            if key == _K_CLASS:
+                class_hash = _value_hash(html, start, end)
+        elif key == _K_STYLE:
+            found |= _HIDDEN if _hides(html, start, end) else 0
+        elif key == _K_HIDDEN:
+            found |= 0 if _equals(html, start, end, b"until-found") else _HIDDEN
+        elif key == _K_ARIA_HIDDEN:
+            found |= _HIDDEN if _equals(html, start, end, b"true") else 0
+        elif key == _K_TYPE:
+            found |= _TEX if end - start >= 8 and _equals(html, start, start + 8, b"math/tex") else 0
+        elif key == _K_ALTTEXT:
+            alt_start, alt_end = start, end
+    return html.size, n_hints, found, class_hash, alt_start, alt_end
+
+
+@njit(cache=True, nogil=True)
+def _add_hints(html, i, end, hint, n_hints):  # type: ignore[no-untyped-def]
+    """Hash the words of a class or id: runs of letters, cut where camelCase begins anew; single letters left out."""
+    end = min(end, i + 512)
+    while i < end:
+        value = np.uint32(2166136261)
+        n_letters = 0
+        was_lower = False
+        while i < end:
+            byte = html[i]
+            upper = 65 <= byte <= 90
+            if not (upper or 97 <= byte <= 122 or byte >= 128) or (upper and was_lower):
+                break
+            was_lower = not upper
+            value = (value ^ np.uint32(byte + 32 if upper else byte)) * np.uint32(16777619)
+            n_letters += 1
+            i += 1
+        if n_letters > 1 and n_hints < hint.size:
+            hint[n_hints] = value
+            n_hints += 1
+        if n_letters == 0:
+            i += 1
+    return n_hints
+
+
+@njit(cache=True, nogil=True)
+def _value_hash(html, start, end):  # type: ignore[no-untyped-def]
+    value = np.uint32(2166136261)
+    for i in range(start, min(end, start + 512)):
+        value = (value ^ np.uint32(html[i])) * np.uint32(16777619)
+    return value
+
+
+@njit(cache=True, nogil=True)
+def _equals(html, start, end, word):  # type: ignore[no-untyped-def]
+    if end - start != len(word):
+        return False
+    for k in range(len(word)):
+        byte = html[start + k]
+        if (byte + 32 if 65 <= byte <= 90 else byte) != word[k]:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _hides(html, start, end):  # type: ignore[no-untyped-def]
+    """Whether a style attribute says display:none."""
+    for i in range(start, min(end, start + 2048) - 11):
+        if (html[i] | 32) == 100 and _equals(html, i, i + 7, b"display"):
+            j = _skip_space(html, i + 7)
+            if j < end and html[j] == 58:
+                j = _skip_space(html, j + 1)
+                return j + 4 <= end and _equals(html, j, j + 4, b"none")
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _comment_end(html, i):  # type: ignore[no-untyped-def]
+    """Behind the comment, doctype, or processing instruction at i."""
+    n = html.size
+    if i + 3 < n and html[i + 1] == 33 and html[i + 2] == 45 and html[i + 3] == 45:
+        j = i + 4
+        while j < n:
+            j = _next(html, j, 62, _GT8)
+            if j < n and html[j - 1] == 45 and html[j - 2] == 45:  # "<!-->" and "<!--->" are whole comments
+                return j + 1
+            j += 1
+        return n
+    if i + 8 < n and html[i + 2] == 91 and _equals(html, i + 3, i + 9, b"cdata["):
+        return i + 9  # its content is read as text
+    j = i + 2
+    while j < n and html[j] != 62:
+        j += 1
+    return min(j + 1, n)
+
+
+@njit(cache=True, nogil=True)
+def _raw_end(html, i, key):  # type: ignore[no-untyped-def]
+    """Where the end tag of a raw element begins; the size if nowhere."""
+    while True:
+        i = _next(html, i, 60, _LT8)
+        if i + 2 >= html.size:
+            return html.size
+        if html[i + 1] == 47 and _tag_name(html, i + 2)[0] == key:
+            return i
+        i += 1
+
+
+# Formulas
+
+
+@njit(cache=True, nogil=True)
+def _formula(html, i, start, end):  # type: ignore[no-untyped-def]
+    """For the <math> whose opening tag ends at i: the range of its TeX (empty if it has none), and the end of it all."""
+    limit = min(html.size, i + 65_536)
+    j = i
+    while j < limit:
+        if html[j] == 60:
+            if html[j + 1 : j + 2].size and html[j + 1] == 47 and _equals(html, j + 2, min(j + 6, html.size), b"math"):
+                return start, end, _tag_end(html, j + 2)
+            if end == start and _equals(html, j + 1, min(j + 11, html.size), b"annotation"):
+                j = _tag_end(html, j + 1)
+                start = end = j
+                while end < limit and html[end] != 60:
+                    end += 1
+                j = end
+                continue
+        j += 1
+    return start, end, i
+
+
+@njit(cache=True, nogil=True)
+def _emit_formula(html, i, j, text, k, start, pending):  # type: ignore[no-untyped-def]
+    if j <= i or k + (j - i) + 8 > text.size:
+        return k, pending
+    if pending and k > start:
+        text[k] = 10 if pending == 2 else 32
+        k += 1
+    text[k] = 36
+    k, _ = _emit(html, i, j, text, k + 1, k + 1, 0, False)
+    text[k] = 36
+    return k + 1, 0
+
+
+# Text
+
+
+@njit(cache=True, nogil=True)
+def _emit(html, i, j, text, k, start, pending, pre):  # type: ignore[no-untyped-def]
+    """Appends html[i:j] to the text at k; ``pending`` is 1 for a space and 2 for a line break not yet written."""
+    while i < j:
+        byte = html[i]
+        point = np.uint32(0)  # a character to write instead of the bytes, if not 0
+        second = np.uint32(0)
+        size = 1
+        if byte <= 32:
+            if not pre:
+                pending = max(pending, 1)
+                i += 1
+                continue
+            if byte == 13:
+                i += 1
+                continue
+        elif byte == 38:
+            point, second, size = _entity(html, i, j)
+        elif byte == 0xC2 and i + 1 < j and (html[i + 1] == 0xA0 or html[i + 1] == 0xAD):
+            point, size = np.uint32(html[i + 1]), 2
+        elif byte == 0xE2 and i + 2 < j and html[i + 1] == 0x80 and html[i + 2] == 0x8B:
+            point, size = np.uint32(0x200B), 3
+        elif byte == 0xE3 and i + 2 < j and html[i + 1] == 0x80 and html[i + 2] == 0x80:
+            point, size = np.uint32(0x3000), 3
+        elif byte == 0xEF and i + 2 < j and html[i + 1] == 0xBB and html[i + 2] == 0xBF:
+            point, size = np.uint32(0xFEFF), 3
+        i += size
+        if point:
+            if point == 0xAD or point == 0x200B or point == 0xFEFF:  # invisible: soft hyphen, places to break
+                continue
+            if point == 0xA0 or point == 0x3000 or point == 32 or (9 <= point <= 13 and not pre):
+                if pre:
+                    text[k] = 32
+                    k += 1
+                else:
+                    pending = max(pending, 1)
+                continue
+        if k + 16 > text.size:
+            return k, pending
+        if pending:
+            if k > start:
+                text[k] = 10 if pending == 2 else 32
+                k += 1
+            pending = 0
+        if point:
+            k = _put(text, k, point)
+            if second:
+                k = _put(text, k, second)
+            continue
+        text[k] = byte
+        k += 1
+        stop = min(j, i + text.size - 16 - k)
+        while i < stop and _PLAIN[html[i]]:
+            text[k] = html[i]
+            k += 1
+            i += 1
+    return k, pending
+
+
+@njit(cache=True, nogil=True)
+def _put(text, k, point):  # type: ignore[no-untyped-def]
+    """Writes a code point as UTF-8; surrogates and what is beyond Unicode as U+FFFD."""
+    if point > 0x10FFFF or 0xD800 <= point <= 0xDFFF:
+        point = np.uint32(0xFFFD)
+    if point < 0x80:
+        text[k] = point
+        return k + 1
+    if point < 0x800:
+        text[k] = 0xC0 | point >> np.uint32(6)
+        text[k + 1] = 0x80 | point & np.uint32(63)
+        return k + 2
+    if point < 0x10000:
+        text[k] = 0xE0 | point >> np.uint32(12)
+        text[k + 1] = 0x80 | point >> np.uint32(6) & np.uint32(63)
+        text[k + 2] = 0x80 | point & np.uint32(63)
+        return k + 3
+    text[k] = 0xF0 | point >> np.uint32(18)
+    text[k + 1] = 0x80 | point >> np.uint32(12) & np.uint32(63)
+    text[k + 2] = 0x80 | point >> np.uint32(6) & np.uint32(63)
+    text[k + 3] = 0x80 | point & np.uint32(63)
+    return k + 4
+
+
+@njit(cache=True, nogil=True)
+def _entity(html, i, j):  # type: ignore[no-untyped-def]
+    """The one or two characters of the reference at i, and its size; an ampersand if it is none."""
+    none = np.uint32(0)
+    if i + 2 < j and html[i + 1] == 35:
+        return _numeric(html, i, j)
+    key = np.uint64(0)
+    best, size = -1, 1
+    k = i + 1
+    while k < j and k - i <= _MAX_ENTITY:
+        byte = html[k]
+        if byte == 59:
+            key = (key * _FNV_PRIME) ^ np.uint64(59)
+            found = _find(_ENTITY_KEYS, _ENTITY_VALUES, key)
+            if found >= 0:
+                best, size = found, k + 1 - i
+            break
+        if not (_is_letter(byte) or 48 <= byte <= 57):
+            break
+        key = (key * _FNV_PRIME) ^ np.uint64(byte)
+        k += 1
+        if 2 <= k - i - 1 <= 6:  # the old ones that need no semicolon
+            found = _find(_ENTITY_KEYS, _ENTITY_VALUES, key)
+            if found >= 0:
+                best, size = found, k - i
+    if best < 0:
+        return np.uint32(38), none, 1
+    return _ENTITY_CHARACTERS[best, 0], _ENTITY_CHARACTERS[best, 1], size
+
+
+@njit(cache=True, nogil=True)
+def _numeric(html, i, j):  # type: ignore[no-untyped-def]
+    hexadecimal = html[i + 2] == 120 or html[i + 2] == 88
+    value = np.uint32(0)
+    k = first = i + 2 + hexadecimal
+    while k < j:
+        byte = html[k]
+        if 48 <= byte <= 57:
+            digit = byte - 48
+        elif hexadecimal and 97 <= (byte | 32) <= 102:
+            digit = (byte | 32) - 87
+        else:
+            break
+        value = min(value * np.uint32(16 if hexadecimal else 10) + np.uint32(digit), np.uint32(0x110000))
+        k += 1
+    if k == first:
+        return np.uint32(38), np.uint32(0), 1
+    if k < j and html[k] == 59:
+        k += 1
+    if 0x80 <= value < 0xA0:
+        value = _C1[value - np.uint32(0x80)]
+    elif value == 0:
+        value = np.uint32(0xFFFD)
+    return value, np.uint32(0), k - i
+
+
+@njit(cache=True, nogil=True)
+def _skip_space(html, i):  # type: ignore[no-untyped-def]
+    while i < html.size and html[i] <= 32:
+        i += 1
+    return i
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _is_letter(byte):  # type: ignore[no-untyped-def]
+    return 97 <= (byte | 32) <= 122
