@@ -41,6 +41,17 @@ PAGES = pa.schema(
         pa.field("charset", pa.string(), nullable=False),
         pa.field("html_bytes", pa.int64(), nullable=False),
         pa.field("status", pa.string(), nullable=False),
+        # What an ok page says of itself ("" and false otherwise), as `reading.head` and `reading.optout` read it.
+        pa.field("title", pa.string(), nullable=False),
+        pa.field("html_lang", pa.string(), nullable=False),
+        pa.field("canonical_url", pa.string(), nullable=False),
+        pa.field("published", pa.string(), nullable=False),  # ISO 8601 date
+        pa.field("optout_noai", pa.bool_(), nullable=False),
+        pa.field("optout_noimageai", pa.bool_(), nullable=False),
+        pa.field("optout_noindex", pa.bool_(), nullable=False),
+        pa.field("optout_noarchive", pa.bool_(), nullable=False),
+        pa.field("optout_tdm", pa.bool_(), nullable=False),
+        pa.field("optout_train_ai", pa.bool_(), nullable=False),
         pa.field("text", pa.large_string()),
     ]
 )

@@ -9,14 +9,16 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resiliparse.extract.html2text import extract_plain_text
 
 from textmill.errors import UnknownNameError
 from textmill.pipeline.extraction.budgets import MAX_HTML_BYTES, over_budget
 from textmill.pipeline.reading.charset import decode_html
+from textmill.pipeline.reading.head import NO_HEAD, Head, read_head
 from textmill.pipeline.reading.http import Response, media_type, read_response
+from textmill.pipeline.reading.optout import NO_OPTOUT, OptOut, read_optout
 from textmill.pipeline.reading.warc import Record
 
 MAX_BAD_FRAC = 0.01  # share of U+FFFD in a text that still has status ok
@@ -41,6 +43,8 @@ class Page:
     charset: str  # that the text was decoded with, as Python names it; "" when it came to no decoding
     html_bytes: int  # length of the decoded body
     text: str | None  # null unless the status is "ok"
+    head: Head = NO_HEAD  # unless the status is "ok"
+    optout: OptOut = NO_OPTOUT  # unless the status is "ok"
 
 
 def extract_record(record: Record, engine: str = "resiliparse") -> Page:
@@ -50,9 +54,13 @@ def extract_record(record: Record, engine: str = "resiliparse") -> Page:
     """
     extract = _engine(engine)
     response = _payload(record)
-    status, charset, text = _extract(response, record.url, extract)
-    kept = text if status == "ok" else None
-    return Page(status, response.status, response.content_type, charset, len(response.body), kept)
+    status, charset, markup, text = _extract(response, record.url, extract)
+    found = Page(status, response.status, response.content_type, charset, len(response.body), None)
+    if status != "ok":
+        return found
+    head = read_head(markup, record.url, record.date)
+    optout = read_optout(response.headers, head.directives, head.reservation)
+    return replace(found, text=text, head=head, optout=optout)
 
 
 def html_to_text(
@@ -110,21 +118,23 @@ def _payload(record: Record) -> Response:
     return Response(200, content_type, charset, {}, record.block, "")
 
 
-def _extract(response: Response, url: str, extract: Callable[[str, str | None], str]) -> tuple[str, str, str]:
-    """Status, charset and text."""
+def _extract(response: Response, url: str, extract: Callable[[str, str | None], str]) -> tuple[str, str, bytes, str]:
+    """Status, charset, markup as UTF-8 (b"" for plain text) and text."""
     refused = _refuse(response)
     if refused:
-        return refused, "", ""
+        return refused, "", b"", ""
     charset, text = decode_html(response.body, response.charset)
+    markup = b""
     if text.count("\ufffd") > MAX_BAD_FRAC * len(text):
-        return "bad_charset", charset, ""
+        return "bad_charset", charset, markup, ""
     if response.content_type not in TEXT_TYPES:
-        exceeded = over_budget(text.encode(errors="replace"))
+        markup = text.encode(errors="replace")
+        exceeded = over_budget(markup)
         if exceeded:
-            return exceeded, charset, ""
+            return exceeded, charset, markup, ""
         text = extract(text, url)
     text = _tidy(text)
-    return "ok" if text else "empty", charset, text
+    return "ok" if text else "empty", charset, markup, text
 
 
 def _refuse(response: Response) -> str:

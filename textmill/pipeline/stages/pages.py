@@ -15,6 +15,8 @@ from textmill import schema, storage
 from textmill.errors import UnknownNameError, WorkspaceError
 from textmill.pipeline import extract
 from textmill.pipeline.reading import warc
+from textmill.pipeline.reading.head import NO_HEAD, Head
+from textmill.pipeline.reading.optout import NO_OPTOUT, OptOut
 from textmill.pipeline.sources.inputs import ByteRange, InputFile, Inputs, check_unchanged
 from textmill.pipeline.stage import Result, Stage, Task, one_table
 
@@ -118,12 +120,19 @@ def _page_row(record: warc.Record, page: extract.Page) -> dict[str, Any]:
         "html_bytes": page.html_bytes,
         "status": page.status,
         "text": page.text,
+        **_stated(page.head, page.optout),
     }
 
 
 def _damage_row(damage: warc.Damage) -> dict[str, Any]:
     empty = {"url": "", "host": "", "date": "", "content_type": "", "charset": "", "text": None}
-    return empty | {"http_status": 0, "html_bytes": 0, "status": "bad_record"}
+    return empty | {"http_status": 0, "html_bytes": 0, "status": "bad_record"} | _stated(NO_HEAD, NO_OPTOUT)
+
+
+def _stated(head: Head, optout: OptOut) -> dict[str, Any]:
+    """What a page says of itself, as columns."""
+    columns = {"title": head.title, "html_lang": head.html_lang, "canonical_url": head.canonical_url}
+    return columns | {"published": head.published} | optout._asdict()
 
 
 def host_of(url: str) -> str:
