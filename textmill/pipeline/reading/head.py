@@ -24,7 +24,7 @@ from textmill.pipeline.reading.optout import AGENTS
 HEAD_BYTES = 256 << 10
 MAX_TAGS = 512
 MAX_TAG_BYTES = 8 << 10  # longer ones are ignored
-TIME_BYTES = 64 << 10  # how far into the body a <time> is looked for
+TIME_BYTES = 32 << 10  # how far into the body a <time> is looked for
 MAX_TITLE_CHARS = 500
 MAX_URL_CHARS = 2048
 MAX_LANG_CHARS = 35  # RFC 5646, section 4.4.1
@@ -76,7 +76,7 @@ _DATE_NAMES = (
     "date",
 )
 _ROBOTS = frozenset(("robots", *AGENTS))
-_WANTED = frozenset(("og:title", "og:url", "content-language", "tdm-reservation", *_DATE_NAMES, *_ROBOTS))
+_NAMES = frozenset(("og:title", "og:url", "content-language", "tdm-reservation", *_DATE_NAMES, *_ROBOTS))
 
 _ATTRIBUTE = re.compile(rb"""([^\s=<>"'/]{1,64})\s{0,64}=\s{0,64}("[^"]*"|'[^']*'|[^\s>"']*)""")
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
@@ -119,17 +119,16 @@ def read_head(markup: bytes, url: str, fetched: str = "") -> Head:
 def _meta(tag: bytes) -> Iterator[tuple[str, str]]:
     """The wanted names of a <meta>, with its content."""
     attributes = _attributes(tag)
-    for key in ("name", "property", "itemprop", "http-equiv"):
-        name = attributes.get(key, "").strip().lower()
-        if name in _WANTED and attributes.get("content"):
-            yield name, attributes["content"]
+    content = attributes.get("content", "")
+    names = (attributes.get(key, "").lower() for key in ("name", "property", "itemprop", "http-equiv"))
+    return ((name, content) for name in names if content and name in _NAMES)
 
 
 def _attributes(tag: bytes) -> dict[str, str]:
     """The attributes of a tag that have a value; of equal names the first."""
     found: dict[str, str] = {}
     for name, value in _ATTRIBUTE.findall(tag):
-        found.setdefault(name.decode("utf-8", "replace").lower(), _text(value.strip(b"\"'")))
+        found.setdefault(name.lower().decode("latin-1"), _text(value.strip(b"\"'")))
     return found
 
 
@@ -152,8 +151,6 @@ def _language(text: str) -> str:
 
 
 def _canonical(tag: bytes, url: str) -> str:
-    if b"canonical" not in tag.lower():
-        return ""
     attributes = _attributes(tag)
     if "canonical" not in attributes.get("rel", "").lower().split():
         return ""
@@ -188,7 +185,7 @@ def _published(markup: bytes, body: int, metas: dict[str, str], fetched: str) ->
 def _last_day(fetched: str) -> datetime.date:
     """The day after ``fetched``: it may be tomorrow elsewhere."""
     try:
-        return datetime.date.fromisoformat(fetched[:10]) + datetime.timedelta(days=1)
+        return min(datetime.date.fromisoformat(fetched[:10]) + datetime.timedelta(days=1), LAST_DAY)
     except (ValueError, OverflowError):
         return LAST_DAY
 
@@ -199,11 +196,14 @@ def _dates(markup: bytes, body: int, metas: dict[str, str]) -> Iterator[str]:
     for place in _places(markup, b"datePublished", 0, len(markup)):
         in_json = _JSON_DATE.match(markup, place)
         yield _text(in_json.group(1)) if in_json else _date_of_element(markup, place)
-    for place in _places(markup, b"<time", body, min(body + TIME_BYTES, len(markup))):
-        yield _attributes(_tag_around(markup, place + 1)).get("datetime", "")
+    for place in _places(markup, b"datetime=", body, body + TIME_BYTES):
+        tag = _tag_around(markup, place)
+        if tag.startswith((b"<time", b"<TIME")):
+            yield _attributes(tag).get("datetime", "")
 
 
 def _places(markup: bytes, needle: bytes, start: int, end: int) -> Iterator[int]:
+    """Where ``needle`` occurs within ``markup[start:end]``, the first `MAX_TRIES` times."""
     for _ in range(MAX_TRIES):
         start = markup.find(needle, start, end)
         if start < 0:
@@ -241,31 +241,40 @@ def _day(text: str) -> datetime.date | None:
     return None
 
 
-# The pass
+# Kernels
+
+
+_FNV_BASIS, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
 
 def _key(name: str) -> int:
-    """A tag name of up to 8 letters as a number; `_tag_key` gives the same."""
-    return int.from_bytes(name.encode(), "big")
+    """What `_hash` gives for a name: 64-bit FNV-1a."""
+    key = int(_FNV_BASIS)
+    for byte in name.encode():
+        key = (key ^ byte) * int(_FNV_PRIME) & 0xFFFFFFFFFFFFFFFF
+    return key
 
 
-_META, _LINK, _HTML, _TITLE, _SCRIPT, _STYLE, _BODY = (
-    _key(name) for name in ("meta", "link", "html", "title", "script", "style", "body")
+_META, _LINK, _HTML, _TITLE, _SCRIPT, _STYLE, _TEXTAREA, _BODY = (
+    np.uint64(_key(name)) for name in ("meta", "link", "html", "title", "script", "style", "textarea", "body")
 )
-_TEXTAREA = _key("textarea")
-_LT, _GT, _SLASH, _BANG, _DASH, _EQUALS, _QUOTE, _APOSTROPHE = (ord(c) for c in "<>/!-='\"")
+_VALUES = np.array([_key(name) for name in sorted(_NAMES | {"canonical"})], np.uint64)
+_LT, _GT, _SLASH, _BANG, _DASH, _EQUALS, _QUOTE, _APOSTROPHE = (np.uint8(ord(c)) for c in "<>/!-='\"")
 
 
-def _find_tags(markup: bytes) -> tuple[list[list[int]], int]:
-    """(key, start, end) of tags, of a title that of its content; and where the body begins."""
-    found = np.empty((MAX_TAGS, 3), np.int64)
-    n_tags, body = _scan(np.frombuffer(markup, np.uint8)[:HEAD_BYTES], found)
-    return found[:n_tags].tolist(), body
+def _find_tags(markup: bytes) -> tuple[list[tuple[int, int, int]], int]:
+    """(kind, start, end) of tags, of a title that of its content; and where the body begins."""
+    kinds, spans = np.empty(MAX_TAGS, np.uint64), np.empty((MAX_TAGS, 2), np.int64)
+    n_tags, body = _scan(np.frombuffer(markup, np.uint8)[:HEAD_BYTES], _VALUES, kinds, spans)
+    return [(kind, *span) for kind, span in zip(kinds[:n_tags].tolist(), spans[:n_tags].tolist(), strict=True)], body
 
 
 @njit(cache=True, nogil=True)
-def _scan(markup, found):  # type: ignore[no-untyped-def]
-    """Fill ``found`` (int64[n, 3]); the number of rows, and where the body begins, of uint8[n]."""
+def _scan(markup, values, kinds, spans):  # type: ignore[no-untyped-def]
+    """Fill ``kinds`` (uint64[n]) and ``spans`` (int64[n, 2]); the number of tags, and where the body begins.
+
+    Of meta and link, only tags with an attribute whose value is among ``values`` (uint64, hashes) are listed.
+    """
     n_tags = position = 0
     while position < markup.size - 1:
         if markup[position] != _LT:
@@ -274,56 +283,69 @@ def _scan(markup, found):  # type: ignore[no-untyped-def]
         if markup[position + 1] == _BANG:
             position = _comment_end(markup, position)
             continue
-        key, name_end = _tag_key(markup, position + 1)
-        if key == _BODY:
-            return n_tags, position
-        if key == 0:
+        if not _is_letter(markup[position + 1]):
             position += 1
             continue
-        end = _tag_end(markup, name_end)
-        start, position = position, end
-        if key in (_SCRIPT, _STYLE, _TEXTAREA, _TITLE):
-            position = _raw_end(markup, end, key)
+        kind, name_end = _hash(markup, position + 1, _SLASH)
+        if kind == _BODY:
+            return n_tags, position
+        start = position
+        wanted, end = _tag_end(markup, name_end, values)
+        position = end
+        if kind in (_SCRIPT, _STYLE, _TEXTAREA, _TITLE):
+            position = _raw_end(markup, end, kind)
             start, end = end, position
-        wanted = key in (_META, _LINK, _HTML, _TITLE)
-        if wanted and end - start <= MAX_TAG_BYTES and n_tags < len(found):
-            found[n_tags] = key, start, end
+        wanted = kind in (_HTML, _TITLE) or (wanted and kind in (_META, _LINK))
+        if wanted and end - start <= MAX_TAG_BYTES and n_tags < len(kinds):
+            kinds[n_tags] = kind
+            spans[n_tags] = start, end
             n_tags += 1
     return n_tags, markup.size
 
 
 @njit(cache=True, nogil=True)
-def _tag_key(markup, start):  # type: ignore[no-untyped-def]
-    """Key and end of the tag name at ``start``; key 0 if it is none, or longer than 8 letters."""
-    key = 0
-    for i in range(start, min(start + 9, markup.size)):
+def _hash(markup, start, stop):  # type: ignore[no-untyped-def]
+    """Hash, case ignored, and end of what reaches from ``start`` to white space, ">" or ``stop``."""
+    key = _FNV_BASIS
+    for i in range(start, markup.size):
         byte = markup[i]
-        letter = byte | 0x20
-        if not 97 <= letter <= 122:
-            ends = byte in (_GT, _SLASH) or _is_space(byte)
-            return (key if ends else 0), i
-        if i == start + 8:
-            break
-        key = (key << 8) | letter
-    return 0, start
+        if byte in (stop, _GT) or _is_space(byte):
+            return key, i
+        key = (key ^ np.uint64(byte + 32 if 65 <= byte <= 90 else byte)) * _FNV_PRIME
+    return key, markup.size
 
 
 @njit(cache=True, nogil=True)
-def _tag_end(markup, position):  # type: ignore[no-untyped-def]
-    """Behind the tag whose name ends at ``position``; the size if it has no end."""
-    after_equals = False
-    while position < markup.size:
-        byte = markup[position]
-        if byte == _GT:
-            return position + 1
-        if after_equals and byte in (_QUOTE, _APOSTROPHE):
-            position += 1
-            while position < markup.size and markup[position] != byte:
-                position += 1
+def _hash_quoted(markup, start):  # type: ignore[no-untyped-def]
+    """Hash, case and white space ignored, and end of what follows the quote at ``start`` up to its like."""
+    key = _FNV_BASIS
+    for i in range(start + 1, markup.size):
+        byte = markup[i]
+        if byte == markup[start]:
+            return key, i + 1
         if not _is_space(byte):
-            after_equals = byte == _EQUALS
+            key = (key ^ np.uint64(byte + 32 if 65 <= byte <= 90 else byte)) * _FNV_PRIME
+    return key, markup.size
+
+
+@njit(cache=True, nogil=True)
+def _tag_end(markup, position, values):  # type: ignore[no-untyped-def]
+    """Of the tag whose name ends at ``position``: whether an attribute's value is among ``values``; what is behind."""
+    wanted = False
+    while position < markup.size and markup[position] != _GT:
+        if markup[position] != _EQUALS:
+            position += 1
+            continue
         position += 1
-    return markup.size
+        while position < markup.size and _is_space(markup[position]):
+            position += 1
+        if position < markup.size and markup[position] in (_QUOTE, _APOSTROPHE):
+            key, position = _hash_quoted(markup, position)
+        else:
+            key, position = _hash(markup, position, _GT)
+        for value in values:
+            wanted |= key == value
+    return wanted, min(position + 1, markup.size)
 
 
 @njit(cache=True, nogil=True)
@@ -338,10 +360,14 @@ def _comment_end(markup, start):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _raw_end(markup, position, key):  # type: ignore[no-untyped-def]
+def _raw_end(markup, position, kind):  # type: ignore[no-untyped-def]
     """Where the end tag of a raw element begins; the size if nowhere."""
     while position < markup.size - 2:
-        if markup[position] == _LT and markup[position + 1] == _SLASH and _tag_key(markup, position + 2)[0] == key:
+        if (
+            markup[position] == _LT
+            and markup[position + 1] == _SLASH
+            and _hash(markup, position + 2, _SLASH)[0] == kind
+        ):
             return position
         position += 1
     return markup.size
@@ -350,3 +376,8 @@ def _raw_end(markup, position, key):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _is_space(byte):  # type: ignore[no-untyped-def]
     return byte == 32 or 9 <= byte <= 13
+
+
+@njit(cache=True, nogil=True)
+def _is_letter(byte):  # type: ignore[no-untyped-def]
+    return 97 <= (byte | 32) <= 122

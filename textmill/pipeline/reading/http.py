@@ -27,6 +27,9 @@ RATIO_FREE_BYTES = 1 << 20  # up to this size any ratio is harmless
 MAX_COMPRESSIONS = 2
 STEP_BYTES = 64 << 10
 
+# Fields that may be given several times (RFC 9110, 5.3).
+LISTS = frozenset(("content-encoding", "transfer-encoding", "x-robots-tag", "tdm-reservation", "content-usage"))
+
 HEADER_END = re.compile(rb"\r?\n\r?\n")
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE)
@@ -43,7 +46,7 @@ class Response:
     status: int  # 0 when the status line has no number
     content_type: str  # media type in lower case, without parameters; "" when missing
     charset: str  # as declared in the header; "" when missing
-    headers: dict[str, str]  # lower-case names; the first of equal names
+    headers: dict[str, str]  # lower-case names; see `read_fields`
     body: bytes
     error: Fault
 
@@ -59,7 +62,7 @@ class _BadEncodingError(Exception):
 def read_fields(lines: bytes) -> dict[str, str]:
     """Header fields of HTTP and WARC: lower-case names, folded lines joined, lines without a colon ignored.
 
-    The first of equal names counts. Values are UTF-8 where they can be, else Latin-1.
+    The first of equal names counts; of `LISTS` all do, one a line. Values are UTF-8 where they can be, else Latin-1.
     """
     unfolded: list[bytes] = []
     for line in lines.split(b"\n"):
@@ -70,8 +73,10 @@ def read_fields(lines: bytes) -> dict[str, str]:
     fields: dict[str, str] = {}
     for line in unfolded:
         name, colon, value = line.partition(b":")
-        if colon:
-            fields.setdefault(_to_text(name).strip().lower(), _to_text(value).strip())
+        if not colon:
+            continue
+        key, content = _to_text(name).strip().lower(), _to_text(value).strip()
+        fields[key] = f"{fields[key]}\n{content}" if key in fields and key in LISTS else fields.get(key, content)
     return fields
 
 
@@ -125,9 +130,9 @@ def _split_head(block: bytes) -> tuple[int, dict[str, str], bytes] | None:
 
 def _codings(headers: dict[str, str]) -> list[str]:
     """What was applied to the body, in order: content codings, then transfer codings."""
-    labels = f"{headers.get('content-encoding', '')},{headers.get('transfer-encoding', '')}".lower().split(",")
+    labels = f"{headers.get('content-encoding', '')},{headers.get('transfer-encoding', '')}".lower()
     known = {"x-gzip": "gzip"}
-    codings = [known.get(label.strip(), label.strip()) for label in labels]
+    codings = [known.get(label.strip(), label.strip()) for label in re.split("[,\n]", labels)]
     return [coding for coding in codings if coding == "chunked" or coding in _DECODERS]
 
 
