@@ -230,7 +230,7 @@ def _parts(data, start, end):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _is_w(letters):  # type: ignore[no-untyped-def]
-    for letter in letters:
+    for letter in letters:  # noqa: SIM110 - no generators in a kernel
         if letter not in (87, 119):
             return False
     return True

@@ -15,7 +15,7 @@ from resiliparse.extract.html2text import extract_plain_text
 
 from textmill.errors import UnknownNameError
 from textmill.pipeline.extraction.budgets import MAX_HTML_BYTES, over_budget
-from textmill.pipeline.reading.charset import decode_html
+from textmill.pipeline.reading.charset import decode_html, unmarked_utf16
 from textmill.pipeline.reading.head import NO_HEAD, Head, read_head
 from textmill.pipeline.reading.http import Response, media_type, read_response
 from textmill.pipeline.reading.optout import NO_OPTOUT, OptOut, read_optout
@@ -153,9 +153,9 @@ def _refuse(response: Response) -> str:
 
 
 def _is_binary(body: bytes) -> bool:
-    """By magic number, or by NULs; UTF-16, which is half NULs, counts as text when it begins with its mark."""
+    """By magic number, or by NULs, which UTF-16 and UTF-32 abound in."""
     head = body[:_SNIFF_BYTES]
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)) or unmarked_utf16(head):
         return False
     return head.startswith(_MAGIC) or head.count(0) > len(head) // 100
 
