@@ -70,7 +70,17 @@ def chunked(body: bytes) -> bytes:
         ("gzip, br", written(BrotliWriter, gzip.compress(BODY))),
         ("identity", BODY),
         ("utf-8", BODY),
+        ("gzip\r\nContent-Encoding: br", written(BrotliWriter, gzip.compress(BODY))),  # two fields
+        ("none", BODY),
         ("", gzip.compress(BODY)),  # unlabelled
+        ("", written(ZstdWriter, BODY)),
+        ("identity", gzip.compress(gzip.compress(BODY))),
+        ("gzip", gzip.compress(gzip.compress(BODY))),  # once more than it says
+        ("br", gzip.compress(BODY)),  # one for another
+        ("deflate", gzip.compress(BODY)),
+        ("gzip", written(ZstdWriter, BODY)),
+        ("gzip", zlib.compress(BODY)),
+        ("gzip", raw_deflate(BODY)),
         ("gzip", BODY),  # mislabelled, or decoded by the crawler
         ("deflate", BODY),
         ("br", BODY),
@@ -102,6 +112,9 @@ def test_a_body_cut_short_is_kept_and_a_corrupt_one_is_not() -> None:
     [
         (b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", b"hello world"),
         (b"5\nhello\n0\n\n", b"hello"),
+        (b"00000000000005\r\nhello\r\n0\r\n\r\n", b"hello"),
+        (b"5 ; a=b\r\nhello\r\n0\r\nTrailer: x\r\n\r\n", b"hello"),
+        (b"5" + b";" * 5000 + b"\r\nhello", b"5" + b";" * 5000 + b"\r\nhello"),
         (b"5\r\nhello\r\n6\r\n wor", b"hello wor"),
         (b"5\r\nhello\r\nzz\r\nx", b"hello"),
         (b"<html>not in chunks", b"<html>not in chunks"),
@@ -330,7 +343,13 @@ def test_hostile_pages(html: str, status: str) -> None:
         (page(b"plain <b> text", "Content-Type: text/plain"), "ok"),
         (page(BODY, "Content-Type: image/png"), "not_html"),
         (page(b"%PDF-1.4 x", "Content-Type: text/html"), "not_html"),
+        (page(b"\r\n%PDF-1.4 x", "Content-Type: text/html"), "not_html"),
         (page(b"PK\x03\x04 x"), "not_html"),
+        (page(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 x", "Content-Type: text/html"), "not_html"),
+        (page(b"wOF2\0\1\0\0\0\0x" + bytes(range(99)), "Content-Type: text/html"), "not_html"),
+        (page(b"RIFF is a file format, ID3 a tag", "Content-Type: text/plain"), "ok"),
+        (page(b"{\\rtf1 x", "Content-Type: text/plain"), "not_html"),
+        (page(written(BrotliWriter, BODY), "Content-Type: text/html"), "not_html"),  # nothing tells that it is brotli
         (page(b"a\0b\0\0c" * 50, "Content-Type: text/html"), "not_html"),
         (page(BODY.decode().encode("utf-16-le"), "Content-Type: text/html"), "ok"),
         (page(BODY.decode().encode("utf-16-be"), "Content-Type: text/html"), "ok"),

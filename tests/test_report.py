@@ -91,6 +91,7 @@ def page(i: int, text: str | None, url: str = "http://a.example/", host: str = "
         "warc_file": "crawl.warc",
         "warc_offset": 160 * i,
         "warc_length": 100,
+        "truncated": "",
         "http_status": 200,
         "content_type": "text/html",
         "charset": "utf-8",

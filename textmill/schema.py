@@ -36,6 +36,7 @@ PAGES = pa.schema(
         pa.field("warc_file", pa.string(), nullable=False),
         pa.field("warc_offset", pa.int64(), nullable=False),
         pa.field("warc_length", pa.int64(), nullable=False),
+        pa.field("truncated", pa.string(), nullable=False),  # why the crawler cut the record short; "" if it did not
         pa.field("http_status", pa.int32(), nullable=False),
         pa.field("content_type", pa.string(), nullable=False),
         pa.field("charset", pa.string(), nullable=False),

@@ -27,10 +27,30 @@ HTML_TYPES = ("text/html", "application/xhtml+xml")
 TEXT_TYPES = ("text/plain",)
 
 _SNIFF_BYTES = 1024
-_MAGIC = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"PK\x03\x04", b"\x1f\x8b", b"RIFF", b"\x7fELF", b"Rar!")
-_UNWANTED = re.compile("[\0-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-_SPACE_BEFORE_LINE_END = re.compile(r"[^\S\n]+(?=\n)")
-_BLANK_LINES = re.compile(r"\n{3,}")
+# First bytes of documents, images and archives that may pass for text; all else that is served as HTML and is none
+# (sound, film, fonts, programs) has controls in its head.
+_MAGIC = (
+    b"%PDF-",
+    b"%!PS",
+    b"{\\rtf",
+    b"\xd0\xcf\x11\xe0",  # Office before 2007
+    b"PK\x03\x04",  # Office since, and any zip file
+    b"\x89PNG",
+    b"\xff\xd8\xff",  # JPEG
+    b"GIF8",
+    b"\x1f\x8b",  # gzip
+    b"\x28\xb5\x2f\xfd",  # zstd
+    b"Rar!",
+    b"7z\xbc\xaf",
+    b"\x7fELF",
+)
+_CONTROLS = bytes([*range(9), *range(14, 27), *range(28, 32)])  # never in text of an ASCII-compatible charset
+_MAX_CONTROL_FRAC = 0.01
+
+# Controls, bidi controls, tags (which hide text), lone surrogates, byte order marks, noncharacters.
+_UNWANTED = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff\U000e0000-\U000e007f]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +173,18 @@ def _refuse(response: Response) -> str:
 
 
 def _is_binary(body: bytes) -> bool:
-    """By magic number, or by NULs, which UTF-16 and UTF-32 abound in."""
+    """By magic number, or by controls, which UTF-16 and UTF-32 abound in."""
     head = body[:_SNIFF_BYTES]
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)) or unmarked_utf16(head):
         return False
-    return head.startswith(_MAGIC) or head.count(0) > len(head) // 100
+    n_controls = len(head) - len(head.translate(None, _CONTROLS))
+    return head.lstrip().startswith(_MAGIC) or n_controls > _MAX_CONTROL_FRAC * len(head)
 
 
 def _tidy(text: str) -> str:
-    """Without control characters, surrogates and bidi controls, trailing spaces and rows of blank lines."""
+    """Without what `_UNWANTED` lists, trailing spaces and rows of blank lines."""
     text = _UNWANTED.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return _BLANK_LINES.sub("\n\n", _SPACE_BEFORE_LINE_END.sub("", text)).strip()
+    text = "\n".join(map(str.rstrip, text.split("\n")))
+    while "\n\n\n" in text:
+        text = text.replace("\n\n\n", "\n\n")
+    return text.strip()

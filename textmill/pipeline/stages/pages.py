@@ -114,6 +114,7 @@ def _page_row(record: warc.Record, page: extract.Page) -> dict[str, Any]:
         "url": record.url,
         "host": host_of(record.url),
         "date": record.date,
+        "truncated": record.truncated,
         "http_status": page.http_status,
         "content_type": page.content_type,
         "charset": page.charset,
@@ -125,7 +126,7 @@ def _page_row(record: warc.Record, page: extract.Page) -> dict[str, Any]:
 
 
 def _damage_row(damage: warc.Damage) -> dict[str, Any]:
-    empty = {"url": "", "host": "", "date": "", "content_type": "", "charset": "", "text": None}
+    empty = {"url": "", "host": "", "date": "", "truncated": "", "content_type": "", "charset": "", "text": None}
     return empty | {"http_status": 0, "html_bytes": 0, "status": "bad_record"} | _stated(NO_HEAD, NO_OPTOUT)
 
 
