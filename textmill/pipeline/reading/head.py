@@ -4,13 +4,22 @@ One numba pass over the markup (UTF-8 bytes; no DOM) finds the tags that matter,
 one, to `HEAD_BYTES`. Comments, and the content of scripts, styles and text areas, hold no tags; a tag ends at the first
 ">" outside of a quoted value. Of several titles, languages or canonical URLs, the first that says something counts.
 
-Everything here is linear in the length of the page, bounded in what it keeps, and raises nothing.
+``published`` is the day of the page's main item as it is written, wherever that was. In this order: ``<meta>`` by the
+names in `_DATE_NAMES`; the first plausible "datePublished" anywhere (JSON-LD or microdata, found by its letters, in
+comments too); the first ``<time datetime>`` near the top of the body. It is right for articles: where a page states
+``article:published_time``, what else it states is the same day in 97 % of 464 pages, and 92 % of 226 without
+"datePublished" too. It is doubtful for lists and start pages, where it is that of the first item. Days before the web,
+or after the page was fetched, are dropped, and so is 3/4/2020, which has two meanings.
+
+Everything here is linear in the length of the page, bounded in what it keeps, and raises nothing. It takes .11 ms a page
+(4,847 pages of 94 KB on average; .15 ms for those of 100 to 250 KB), a third of it for dates: benchmarks/head.py.
 """
 
 from __future__ import annotations
 
 import datetime
 import html
+import itertools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -161,8 +170,9 @@ def _absolute(reference: str, url: str) -> str:
     """An http or https URL, or "" for anything else."""
     if not reference or len(reference) > MAX_URL_CHARS:
         return ""
+    reference = reference.replace(" ", "%20")
     try:
-        absolute = urljoin(url, reference.replace(" ", "%20"))
+        absolute = reference if reference.startswith(("http://", "https://")) else urljoin(url, reference)
         parts = urlsplit(absolute)
         usable = parts.scheme in ("http", "https") and parts.hostname and len(absolute) <= MAX_URL_CHARS
     except ValueError:
@@ -193,23 +203,24 @@ def _last_day(fetched: str) -> datetime.date:
 def _dates(markup: bytes, body: int, metas: dict[str, str]) -> Iterator[str]:
     """What might be the date of publication, the most credible first."""
     yield from (metas[name] for name in _DATE_NAMES if name in metas)
-    for place in _places(markup, b"datePublished", 0, len(markup)):
+    for place in _places(markup, _DATE_PUBLISHED, 0, len(markup)):
         in_json = _JSON_DATE.match(markup, place)
         yield _text(in_json.group(1)) if in_json else _date_of_element(markup, place)
-    for place in _places(markup, b"datetime=", body, body + TIME_BYTES):
+    for place in _places(markup, _DATETIME, body, body + TIME_BYTES):
         tag = _tag_around(markup, place)
         if tag.startswith((b"<time", b"<TIME")):
             yield _attributes(tag).get("datetime", "")
 
 
-def _places(markup: bytes, needle: bytes, start: int, end: int) -> Iterator[int]:
+def _places(markup: bytes, needle: _Needle, start: int, end: int) -> Iterator[int]:
     """Where ``needle`` occurs within ``markup[start:end]``, the first `MAX_TRIES` times."""
+    data = np.frombuffer(markup, np.uint8)
     for _ in range(MAX_TRIES):
-        start = markup.find(needle, start, end)
+        start = _find(data, *needle, start, min(end, len(markup)))
         if start < 0:
             return
         yield start
-        start += len(needle)
+        start += len(needle.letters)
 
 
 def _date_of_element(markup: bytes, place: int) -> str:
@@ -242,6 +253,46 @@ def _day(text: str) -> datetime.date | None:
 
 
 # Kernels
+
+
+class _Needle(NamedTuple):
+    """Letters to find, no two pairs of which are alike, and for every pair its place in them, from 1 on, or 0."""
+
+    letters: np.ndarray  # uint8
+    pairs: np.ndarray  # uint8[65536], by first letter * 256 + second
+
+    @classmethod
+    def of(cls, letters: bytes) -> _Needle:
+        pairs = np.zeros(1 << 16, np.uint8)
+        for place, (first, second) in enumerate(itertools.pairwise(letters), 1):
+            pairs[first << 8 | second] = place
+        return cls(np.frombuffer(letters, np.uint8), pairs)
+
+
+_DATE_PUBLISHED = _Needle.of(b"datePublished")
+_DATETIME = _Needle.of(b"datetime=")
+
+
+@njit(cache=True, nogil=True)
+def _find(data, letters, pairs, start, end):  # type: ignore[no-untyped-def]
+    """``data.find(letters, start, end)``, some four times as fast: of every occurrence it sees exactly one pair."""
+    stride = letters.size - 1
+    for i in range(start + stride - 1, end - 1, stride):
+        place = pairs[np.int64(data[i]) << 8 | np.int64(data[i + 1])]
+        if place == 0:
+            continue
+        first = i - place + 1
+        if first + letters.size <= end and _equal(data, first, letters):
+            return first
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _equal(data, start, letters):  # type: ignore[no-untyped-def]
+    for i in range(letters.size):  # noqa: SIM110 - no generators in a kernel
+        if data[start + i] != letters[i]:
+            return False
+    return True
 
 
 _FNV_BASIS, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
