@@ -96,6 +96,13 @@ def test_content_codings(label: str, packed: bytes, in_chunks: bool) -> None:
     assert found.body == (BODY if packed else b"")
 
 
+@pytest.mark.parametrize("body", [BODY, gzip.compress(BODY), chunked(BODY)])
+def test_a_crawler_renames_what_it_has_undone(body: bytes) -> None:
+    """As Common Crawl does; what it forgot to undo, the bytes tell, but for chunks."""
+    fields = ["X-Crawler-Content-Encoding: gzip", "X-Crawler-Transfer-Encoding: chunked"]
+    assert read_response(response(body, *fields)).body == (body if body == chunked(BODY) else BODY)
+
+
 def test_a_body_cut_short_is_kept_and_a_corrupt_one_is_not() -> None:
     packed = gzip.compress(BODY * 100 + bytes(range(256)) * 100)
     cut = read_response(response(packed[:-50], "Content-Encoding: gzip"))

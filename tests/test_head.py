@@ -6,6 +6,7 @@ import re
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -73,6 +74,7 @@ def test_languages(html: str, language: str) -> None:
         ("<link rel=stylesheet href=/x.css><link rel=canonical href=/y>", "https://a.example/y"),
         ("<link rel=canonical href=''><meta property=og:url content='http://b.example/a b'>", "http://b.example/a%20b"),
         ("<link rel=canonical href='javascript:alert(1)'>", ""),
+        ("<link rel=canonical href='ftp://b.example/'>", ""),
         ("<link rel=canonical href='http://[x'>", ""),
         ("<link rel=canonical href='http:///x'>", ""),
         (f"<link rel=canonical href='/{'x' * 3000}'>", ""),
@@ -180,6 +182,20 @@ PIECES = re.split(
 def test_the_kernel_agrees_with_plain_python(pieces: list[str]) -> None:
     html = "".join(pieces)
     assert head._find_tags(html.encode()) == reference_tags(html)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from(["datetime=", "datetim", "datatetime=", "e=", "d", "xyz", "tedatetime"])).map("".join),
+    st.integers(0, 40),
+    st.integers(0, 40),
+)
+def test_the_search_agrees_with_bytes_find(text: str, start: int, before_end: int) -> None:
+    data = text.encode()
+    end = len(data) - before_end
+    padded = np.frombuffer(data + b"datetime=", np.uint8)[: len(data)]  # what is read past the end would match
+    expected = data.find(b"datetime=", start, max(end, 0))
+    assert head._find(padded, *head._DATETIME, start, end) == expected
 
 
 @settings(deadline=None)

@@ -33,6 +33,7 @@ class Extract(Stage):
     ``html_bytes`` and ``text_bytes``, and for the bytes of the archive ``read_bytes`` and ``damaged_bytes``.
     """
 
+    version = 2  # titles, opt-out signals, truncation; charsets
     table = "pages"
     packages = ("fastwarc", "resiliparse")
 
