@@ -354,6 +354,8 @@ def test_hostile_pages(html: str, status: str) -> None:
         (page(b"PK\x03\x04 x"), "not_html"),
         (page(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 x", "Content-Type: text/html"), "not_html"),
         (page(b"wOF2\0\1\0\0\0\0x" + bytes(range(99)), "Content-Type: text/html"), "not_html"),
+        (page(b"<!-- \1\2\3 -->" + BODY, "Content-Type: text/html"), "ok"),
+        (page(b"<p>" + b"x" * 90 + b"\1\2\3" * 3 + BODY[:99], "Content-Type: text/html"), "ok"),
         (page(b"RIFF is a file format, ID3 a tag", "Content-Type: text/plain"), "ok"),
         (page(b"{\\rtf1 x", "Content-Type: text/plain"), "not_html"),
         (page(written(BrotliWriter, BODY), "Content-Type: text/html"), "not_html"),  # nothing tells that it is brotli

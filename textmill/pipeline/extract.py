@@ -45,7 +45,8 @@ _MAGIC = (
     b"\x7fELF",
 )
 _CONTROLS = bytes([*range(9), *range(14, 27), *range(28, 32)])  # never in text of an ASCII-compatible charset
-_MAX_CONTROL_FRAC = 0.01
+_MAX_NUL_FRAC = 0.01
+_MAX_CONTROL_FRAC = 0.05  # of compressed or random bytes it is a tenth; some old pages have 2 % in their comments
 
 # Controls, bidi controls, tags (which hide text), lone surrogates, byte order marks, noncharacters.
 _UNWANTED = re.compile(
@@ -178,7 +179,8 @@ def _is_binary(body: bytes) -> bool:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)) or unmarked_utf16(head):
         return False
     n_controls = len(head) - len(head.translate(None, _CONTROLS))
-    return head.lstrip().startswith(_MAGIC) or n_controls > _MAX_CONTROL_FRAC * len(head)
+    by_controls = head.count(0) > _MAX_NUL_FRAC * len(head) or n_controls > _MAX_CONTROL_FRAC * len(head)
+    return by_controls or head.lstrip().startswith(_MAGIC)
 
 
 def _tidy(text: str) -> str:
