@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textmill.pipeline.reading.charset import codec_of, decode_html, unmarked_utf16
+from textmill.pipeline.reading.http import read_response
+from textmill.pipeline.reading.warc import Record, read_range
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
