@@ -127,6 +127,25 @@ def test_utf_16_without_a_mark(body: bytes, codec: str) -> None:
     assert unmarked_utf16(body) == codec
 
 
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data, with the true charsets of real pages, is not there")
+def test_real_pages_are_decoded_right() -> None:
+    """A fifth of them; benchmarks/charsets.py takes them all."""
+    crawl = SHARED / "crawl" / "pages.warc.gz"
+    with gzip.open(SHARED / "crawl" / "pages.meta.jsonl.gz", "rt") as lines:
+        truths = {row["payload_sha1"]: row["charset"] for row in map(json.loads, lines)}
+    size = crawl.stat().st_size
+    n = n_right = 0
+    with crawl.open("rb") as stream:
+        for item in read_range(stream, 0, size // 5, size, {"response"}):
+            if isinstance(item, Record):
+                response = read_response(item.block)
+                _, text = decode_html(response.body, response.charset)
+                codec = codec_of(truths[hashlib.sha1(response.body).hexdigest()])
+                n += 1
+                n_right += text == response.body.decode(codec, "replace").removeprefix("\ufeff")
+    assert n_right >= 0.99 * n > 500
+
+
 @given(
     st.binary(max_size=300), st.sampled_from(["", "utf-8", "utf-16", "gbk", "iso-2022-jp", "hz-gb-2312", "x", "big5"])
 )
