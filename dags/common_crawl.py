@@ -8,7 +8,7 @@ duplicates are verified by their true similarity; and the copy that stays is cho
 from __future__ import annotations
 
 from textmill.dedup.minhash import MinHash
-from textmill.filters import gopher
+from textmill.filters import gopher, optout, url
 from textmill.filters import language as languages
 from textmill.filters.base import Rule
 from textmill.filters.pii import EmailMask
@@ -38,6 +38,7 @@ def common_crawl(
     language_score: float = 0.65,
     language_model: str = "",
     engine: str = "resiliparse",
+    deny_list: tuple[str, ...] = (),
     similarity: float = 0.7,
     keep: str = "longest",
     vocab_size: int = 32_768,
@@ -53,6 +54,7 @@ def common_crawl(
     language_score  how sure the language model must be, 0 to 1
     language_model  a fastText model; builtin; or "": from the cache, else downloaded, else builtin
     engine          text extraction: resiliparse, resiliparse-all
+    deny_list       domains and URLs to leave out: files, or folders in UT1's layout
     similarity      Jaccard index of word 5-grams from which two documents are copies
     keep            which copy stays: longest, newest, first
     vocab_size      entries of the tokenizer
@@ -63,8 +65,11 @@ def common_crawl(
     """
     pages = Extract(find_inputs(warcs, shard_mb), engine)
 
-    gate_scores = Score(pages, (languages.find_model(language_model or None),), name="gate_scores")
+    gate_scorers = (optout.OptOut(), url.find_lists(deny_list), languages.find_model(language_model or None))
+    gate_scores = Score(pages, gate_scorers, name="gate_scores")
     wanted = (
+        *optout.RULES,
+        *url.RULES,
         Rule("language", "language", language, language, source="FineWeb: one language a data set"),
         Rule("language_score", "language_score", low=language_score, source="FineWeb: .65"),
     )

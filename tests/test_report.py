@@ -17,6 +17,7 @@ from textmill import schema, storage
 from textmill.errors import UserError
 from textmill.filters.base import PerDocument, Rule
 from textmill.filters.pii import EmailMask
+from textmill.pipeline.reading.optout import NO_OPTOUT
 from textmill.pipeline.report import account_of, print_report, write_html
 from textmill.pipeline.report.account import tally
 from textmill.pipeline.report.histograms import choose_bins
@@ -90,11 +91,17 @@ def page(i: int, text: str | None, url: str = "http://a.example/", host: str = "
         "warc_file": "crawl.warc",
         "warc_offset": 160 * i,
         "warc_length": 100,
+        "truncated": "",
         "http_status": 200,
         "content_type": "text/html",
         "charset": "utf-8",
         "html_bytes": 1000,
         "status": status,
+        "title": "",
+        "html_lang": "",
+        "canonical_url": "",
+        "published": "",
+        **NO_OPTOUT._asdict(),
         "text": text,
     }
 

@@ -36,11 +36,23 @@ PAGES = pa.schema(
         pa.field("warc_file", pa.string(), nullable=False),
         pa.field("warc_offset", pa.int64(), nullable=False),
         pa.field("warc_length", pa.int64(), nullable=False),
+        pa.field("truncated", pa.string(), nullable=False),  # why the crawler cut the record short; "" if it did not
         pa.field("http_status", pa.int32(), nullable=False),
         pa.field("content_type", pa.string(), nullable=False),
         pa.field("charset", pa.string(), nullable=False),
         pa.field("html_bytes", pa.int64(), nullable=False),
         pa.field("status", pa.string(), nullable=False),
+        # What an ok page says of itself ("" and false otherwise), as `reading.head` and `reading.optout` read it.
+        pa.field("title", pa.string(), nullable=False),
+        pa.field("html_lang", pa.string(), nullable=False),
+        pa.field("canonical_url", pa.string(), nullable=False),
+        pa.field("published", pa.string(), nullable=False),  # ISO 8601 date
+        pa.field("optout_noai", pa.bool_(), nullable=False),
+        pa.field("optout_noimageai", pa.bool_(), nullable=False),
+        pa.field("optout_noindex", pa.bool_(), nullable=False),
+        pa.field("optout_noarchive", pa.bool_(), nullable=False),
+        pa.field("optout_tdm", pa.bool_(), nullable=False),
+        pa.field("optout_train_ai", pa.bool_(), nullable=False),
         pa.field("text", pa.large_string()),
     ]
 )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 SCORERS = {
     "GopherQuality": "textmill.filters.gopher",
     "Language": "textmill.filters.language",
+    "OptOut": "textmill.filters.optout",
+    "UrlDenied": "textmill.filters.url",
 }
 
 

@@ -49,6 +49,7 @@ class Scorer(ABC):
     """
 
     version: ClassVar[int] = 1  # raised whenever the same fields and text give other numbers
+    inputs: ClassVar[tuple[str, ...]] = ("text",)  # the columns of the documents that it reads
 
     @property
     @abstractmethod

@@ -42,7 +42,9 @@ def _explain_page(run: FinishedRun, row: dict[str, Any]) -> Iterator[str]:
     yield (
         f"  fetched  {safe(row['date'])}, HTTP {row['http_status']}, {safe(row['content_type']) or 'no content type'}, "
         f"charset {safe(row['charset']) or 'none'}, {row['html_bytes']:,} bytes"
+        + (f", cut short: {safe(row['truncated'])}" if row["truncated"] else "")
     )
+    yield from _explain_head(row)
     yield f"  status   {row['status']}"
     if row["status"] != "ok":
         yield f"  verdict  dropped: {row['status']}"
@@ -57,6 +59,18 @@ def _explain_page(run: FinishedRun, row: dict[str, Any]) -> Iterator[str]:
         dropped = dropped or next((rule.reason for rule in decide.rules if verdicts[rule.reason]), None)
     yield from _explain_copies(run, doc_id)
     yield from _explain_end(run, doc_id, dropped)
+
+
+def _explain_head(row: dict[str, Any]) -> Iterator[str]:
+    """What the page says of itself, as far as it says anything."""
+    if row["title"]:
+        yield f"  title    {safe(row['title'], 200)}"
+    stated = {"language": row["html_lang"], "published": row["published"], "canonical": row["canonical_url"]}
+    wishes = [name.removeprefix("optout_") for name in row if name.startswith("optout_") and row[name]]
+    said = [f"{name} {safe(value, 200)}" for name, value in stated.items() if value]
+    said += [f"opts out: {', '.join(wishes)}"] if wishes else []
+    if said:
+        yield f"  says     {', '.join(said)}"
 
 
 def _explain_scores(stage: Decide, scores: dict[str, Any], verdicts: dict[str, Any]) -> Iterator[str]:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resiliparse.extract.html2text import extract_plain_text
 
 from textmill.errors import UnknownNameError
 from textmill.pipeline.extraction.budgets import MAX_HTML_BYTES, over_budget
-from textmill.pipeline.reading.charset import decode_html
+from textmill.pipeline.reading.charset import decode_html, unmarked_utf16
+from textmill.pipeline.reading.head import NO_HEAD, Head, read_head
 from textmill.pipeline.reading.http import Response, media_type, read_response
+from textmill.pipeline.reading.optout import NO_OPTOUT, OptOut, read_optout
 from textmill.pipeline.reading.warc import Record
 
 MAX_BAD_FRAC = 0.01  # share of U+FFFD in a text that still has status ok
@@ -25,10 +27,31 @@ HTML_TYPES = ("text/html", "application/xhtml+xml")
 TEXT_TYPES = ("text/plain",)
 
 _SNIFF_BYTES = 1024
-_MAGIC = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"PK\x03\x04", b"\x1f\x8b", b"RIFF", b"\x7fELF", b"Rar!")
-_UNWANTED = re.compile("[\0-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-_SPACE_BEFORE_LINE_END = re.compile(r"[^\S\n]+(?=\n)")
-_BLANK_LINES = re.compile(r"\n{3,}")
+# First bytes of documents, images and archives that may pass for text; all else that is served as HTML and is none
+# (sound, film, fonts, programs) has controls in its head.
+_MAGIC = (
+    b"%PDF-",
+    b"%!PS",
+    b"{\\rtf",
+    b"\xd0\xcf\x11\xe0",  # Office before 2007
+    b"PK\x03\x04",  # Office since, and any zip file
+    b"\x89PNG",
+    b"\xff\xd8\xff",  # JPEG
+    b"GIF8",
+    b"\x1f\x8b",  # gzip
+    b"\x28\xb5\x2f\xfd",  # zstd
+    b"Rar!",
+    b"7z\xbc\xaf",
+    b"\x7fELF",
+)
+_CONTROLS = bytes([*range(9), *range(14, 27), *range(28, 32)])  # never in text of an ASCII-compatible charset
+_MAX_NUL_FRAC = 0.01
+_MAX_CONTROL_FRAC = 0.05  # of compressed or random bytes it is a tenth; some old pages have 2 % in their comments
+
+# Controls, bidi controls, tags (which hide text), lone surrogates, byte order marks, noncharacters.
+_UNWANTED = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff\U000e0000-\U000e007f]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +64,8 @@ class Page:
     charset: str  # that the text was decoded with, as Python names it; "" when it came to no decoding
     html_bytes: int  # length of the decoded body
     text: str | None  # null unless the status is "ok"
+    head: Head = NO_HEAD  # unless the status is "ok"
+    optout: OptOut = NO_OPTOUT  # unless the status is "ok"
 
 
 def extract_record(record: Record, engine: str = "resiliparse") -> Page:
@@ -50,9 +75,13 @@ def extract_record(record: Record, engine: str = "resiliparse") -> Page:
     """
     extract = _engine(engine)
     response = _payload(record)
-    status, charset, text = _extract(response, record.url, extract)
-    kept = text if status == "ok" else None
-    return Page(status, response.status, response.content_type, charset, len(response.body), kept)
+    status, charset, markup, text = _extract(response, record.url, extract)
+    found = Page(status, response.status, response.content_type, charset, len(response.body), None)
+    if status != "ok":
+        return found
+    head = read_head(markup, record.url, record.date)
+    optout = read_optout(response.headers, head.directives, head.reservation)
+    return replace(found, text=text, head=head, optout=optout)
 
 
 def html_to_text(
@@ -110,21 +139,23 @@ def _payload(record: Record) -> Response:
     return Response(200, content_type, charset, {}, record.block, "")
 
 
-def _extract(response: Response, url: str, extract: Callable[[str, str | None], str]) -> tuple[str, str, str]:
-    """Status, charset and text."""
+def _extract(response: Response, url: str, extract: Callable[[str, str | None], str]) -> tuple[str, str, bytes, str]:
+    """Status, charset, markup as UTF-8 (b"" for plain text) and text."""
     refused = _refuse(response)
     if refused:
-        return refused, "", ""
+        return refused, "", b"", ""
     charset, text = decode_html(response.body, response.charset)
+    markup = b""
     if text.count("\ufffd") > MAX_BAD_FRAC * len(text):
-        return "bad_charset", charset, ""
+        return "bad_charset", charset, markup, ""
     if response.content_type not in TEXT_TYPES:
-        exceeded = over_budget(text.encode(errors="replace"))
+        markup = text.encode(errors="replace")
+        exceeded = over_budget(markup)
         if exceeded:
-            return exceeded, charset, ""
+            return exceeded, charset, markup, ""
         text = extract(text, url)
     text = _tidy(text)
-    return "ok" if text else "empty", charset, text
+    return "ok" if text else "empty", charset, markup, text
 
 
 def _refuse(response: Response) -> str:
@@ -143,14 +174,19 @@ def _refuse(response: Response) -> str:
 
 
 def _is_binary(body: bytes) -> bool:
-    """By magic number, or by NULs; UTF-16, which is half NULs, counts as text when it begins with its mark."""
+    """By magic number, or by controls, which UTF-16 and UTF-32 abound in."""
     head = body[:_SNIFF_BYTES]
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)) or unmarked_utf16(head):
         return False
-    return head.startswith(_MAGIC) or head.count(0) > len(head) // 100
+    n_controls = len(head) - len(head.translate(None, _CONTROLS))
+    by_controls = head.count(0) > _MAX_NUL_FRAC * len(head) or n_controls > _MAX_CONTROL_FRAC * len(head)
+    return by_controls or head.lstrip().startswith(_MAGIC)
 
 
 def _tidy(text: str) -> str:
-    """Without control characters, surrogates and bidi controls, trailing spaces and rows of blank lines."""
+    """Without what `_UNWANTED` lists, trailing spaces and rows of blank lines."""
     text = _UNWANTED.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return _BLANK_LINES.sub("\n\n", _SPACE_BEFORE_LINE_END.sub("", text)).strip()
+    text = "\n".join(map(str.rstrip, text.split("\n")))
+    while "\n\n\n" in text:
+        text = text.replace("\n\n\n", "\n\n")
+    return text.strip()

@@ -1,9 +1,10 @@
 """One HTTP response as an archive stores it: status, headers, and the body with its encodings undone, within bounds.
 
 Written for what crawls hold (RFC 9112 is the intent, not the limit): bare LF line ends, folded header lines, lines that
-are no fields, no status line at all (HTTP/0.9, taken as 200), bodies whose labels lie. A label that the bytes
-contradict counts as "identity": Common Crawl, for one, stores decoded bodies. A gzip body without its label is known
-by its magic. Of several gzip members, the first counts.
+are no fields, no status line at all (HTTP/0.9, taken as 200), bodies whose labels lie. The bytes know better than the
+label: gzip and zstd have a magic number, and text is not compressed, whatever it is called; Common Crawl, for one,
+stores decoded bodies. Brotli and bare deflate have no magic number: without their label they are taken for binary. Of
+several gzip members, the first counts.
 
 A body cut short by the crawler is kept as far as it goes; a corrupt one is an error. Brotli and zstd report both alike,
 so there, what came before the fault is kept. Memory is bounded by `MAX_BODY_BYTES`, whatever the body expands to.
@@ -27,10 +28,14 @@ RATIO_FREE_BYTES = 1 << 20  # up to this size any ratio is harmless
 MAX_COMPRESSIONS = 2
 STEP_BYTES = 64 << 10
 
+# Fields that may be given several times (RFC 9110, 5.3).
+LISTS = frozenset(("content-encoding", "transfer-encoding", "x-robots-tag", "tdm-reservation", "content-usage"))
+
 HEADER_END = re.compile(rb"\r?\n\r?\n")
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE)
-_CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\n]{0,4096})?\r?\n")
+_CHUNK_SIZE = re.compile(rb"[ \t]*0{0,16}([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\n]{0,4096})?\r?\n")
+_MAGIC = ((b"\x1f\x8b\x08", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # never in text of an ASCII-compatible charset
 
 Fault = Literal["", "bad_header", "bad_encoding", "unsupported_encoding", "too_large"]
@@ -43,7 +48,7 @@ class Response:
     status: int  # 0 when the status line has no number
     content_type: str  # media type in lower case, without parameters; "" when missing
     charset: str  # as declared in the header; "" when missing
-    headers: dict[str, str]  # lower-case names; the first of equal names
+    headers: dict[str, str]  # lower-case names; see `read_fields`
     body: bytes
     error: Fault
 
@@ -59,7 +64,7 @@ class _BadEncodingError(Exception):
 def read_fields(lines: bytes) -> dict[str, str]:
     """Header fields of HTTP and WARC: lower-case names, folded lines joined, lines without a colon ignored.
 
-    The first of equal names counts. Values are UTF-8 where they can be, else Latin-1.
+    The first of equal names counts; of `LISTS` all do, one a line. Values are UTF-8 where they can be, else Latin-1.
     """
     unfolded: list[bytes] = []
     for line in lines.split(b"\n"):
@@ -70,8 +75,10 @@ def read_fields(lines: bytes) -> dict[str, str]:
     fields: dict[str, str] = {}
     for line in unfolded:
         name, colon, value = line.partition(b":")
-        if colon:
-            fields.setdefault(_to_text(name).strip().lower(), _to_text(value).strip())
+        if not colon:
+            continue
+        key, content = _to_text(name).strip().lower(), _to_text(value).strip()
+        fields[key] = f"{fields[key]}\n{content}" if key in fields and key in LISTS else fields.get(key, content)
     return fields
 
 
@@ -125,21 +132,28 @@ def _split_head(block: bytes) -> tuple[int, dict[str, str], bytes] | None:
 
 def _codings(headers: dict[str, str]) -> list[str]:
     """What was applied to the body, in order: content codings, then transfer codings."""
-    labels = f"{headers.get('content-encoding', '')},{headers.get('transfer-encoding', '')}".lower().split(",")
-    known = {"x-gzip": "gzip"}
-    codings = [known.get(label.strip(), label.strip()) for label in labels]
+    labels = f"{headers.get('content-encoding', '')},{headers.get('transfer-encoding', '')}".lower()
+    known = {"x-gzip": "gzip", "x-deflate": "deflate", "x-br": "br", "x-zstd": "zstd"}
+    codings = [known.get(label.strip(), label.strip()) for label in re.split("[,\n]", labels)]
     return [coding for coding in codings if coding == "chunked" or coding in _DECODERS]
 
 
 def _decode(body: bytes, codings: list[str]) -> bytes:
-    """``body`` with ``codings`` undone, the last one first."""
+    """``body`` with ``codings`` undone, the last one first, and then what its magic number tells."""
+    n_compressions = 0
     for coding in reversed(codings):
         body = _unchunk(body) if coding == "chunked" else _decompress(body, coding)
-    if body.startswith(b"\x1f\x8b\x08") and "gzip" not in codings:
-        body = _decompress(body, "gzip")
+        n_compressions += coding != "chunked"
+    while n_compressions < MAX_COMPRESSIONS and (coding := _magic_coding(body)):
+        body = _decompress(body, coding)
+        n_compressions += 1
     if len(body) > MAX_BODY_BYTES:
         raise _TooLargeError
     return body
+
+
+def _magic_coding(body: bytes) -> str:
+    return next((coding for magic, coding in _MAGIC if body.startswith(magic)), "")
 
 
 def _decompress(body: bytes, coding: str) -> bytes:
@@ -150,7 +164,7 @@ def _decompress(body: bytes, coding: str) -> bytes:
     pieces = []
     n_bytes = 0
     try:
-        for piece in _DECODERS[coding](body):
+        for piece in _DECODERS[_magic_coding(body) or coding](body):
             pieces.append(piece)
             n_bytes += len(piece)
             if n_bytes > limit:
@@ -173,13 +187,19 @@ def _inflate(body: bytes, wbits: int) -> Iterator[bytes]:
 
 
 def _inflate_gzip(body: bytes) -> Iterator[bytes]:
-    return _inflate(body, 31)
+    """Gzip, or what is called so and has another wrapper."""
+    return _inflate(body, 31) if body.startswith(b"\x1f\x8b") else _inflate_deflate(body)
 
 
 def _inflate_deflate(body: bytes) -> Iterator[bytes]:
-    """RFC 9110 asks for the zlib wrapper; many servers send bare deflate."""
-    wrapped = body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
-    return _inflate(body, 15 if wrapped else -15)
+    """RFC 9110 asks for the zlib wrapper; many servers send bare deflate, which can begin like a wrapper."""
+    if not (body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0):
+        return _inflate(body, -15)
+    try:
+        zlib.decompressobj(15).decompress(body[:STEP_BYTES], 1)
+    except zlib.error:
+        return _inflate(body, -15)
+    return _inflate(body, 15)
 
 
 def _read_brotli(body: bytes) -> Iterator[bytes]:

@@ -15,6 +15,8 @@ from textmill import schema, storage
 from textmill.errors import UnknownNameError, WorkspaceError
 from textmill.pipeline import extract
 from textmill.pipeline.reading import warc
+from textmill.pipeline.reading.head import NO_HEAD, Head
+from textmill.pipeline.reading.optout import NO_OPTOUT, OptOut
 from textmill.pipeline.sources.inputs import ByteRange, InputFile, Inputs, check_unchanged
 from textmill.pipeline.stage import Result, Stage, Task, one_table
 
@@ -31,6 +33,7 @@ class Extract(Stage):
     ``html_bytes`` and ``text_bytes``, and for the bytes of the archive ``read_bytes`` and ``damaged_bytes``.
     """
 
+    version = 2  # titles, opt-out signals, truncation; charsets
     table = "pages"
     packages = ("fastwarc", "resiliparse")
 
@@ -112,18 +115,26 @@ def _page_row(record: warc.Record, page: extract.Page) -> dict[str, Any]:
         "url": record.url,
         "host": host_of(record.url),
         "date": record.date,
+        "truncated": record.truncated,
         "http_status": page.http_status,
         "content_type": page.content_type,
         "charset": page.charset,
         "html_bytes": page.html_bytes,
         "status": page.status,
         "text": page.text,
+        **_stated(page.head, page.optout),
     }
 
 
 def _damage_row(damage: warc.Damage) -> dict[str, Any]:
-    empty = {"url": "", "host": "", "date": "", "content_type": "", "charset": "", "text": None}
-    return empty | {"http_status": 0, "html_bytes": 0, "status": "bad_record"}
+    empty = {"url": "", "host": "", "date": "", "truncated": "", "content_type": "", "charset": "", "text": None}
+    return empty | {"http_status": 0, "html_bytes": 0, "status": "bad_record"} | _stated(NO_HEAD, NO_OPTOUT)
+
+
+def _stated(head: Head, optout: OptOut) -> dict[str, Any]:
+    """What a page says of itself, as columns."""
+    columns = {"title": head.title, "html_lang": head.html_lang, "canonical_url": head.canonical_url}
+    return columns | {"published": head.published} | optout._asdict()
 
 
 def host_of(url: str) -> str:

@@ -45,7 +45,8 @@ class Score(Stage):
         return self.documents.shards()
 
     def run_shard(self, task: Task) -> Result:
-        source = {task.file(self.documents, task.shard): ["url", "text"]}
+        columns = sorted({name for scorer in self.scorers for name in scorer.inputs})
+        source = {task.file(self.documents, task.shard): columns}
         with storage.TableWriter(task.table(), self.schema) as writer:
             for (table,) in storage.read_aligned(source):
                 documents = Documents(table)
