@@ -1,0 +1,562 @@
+"""Where archives come from: bad servers, an object store, Common Crawl by name. All on loopback; nobody waits."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import itertools
+import json
+import re
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from textmill import cli, storage
+from textmill.errors import EnvironmentFault, InputError, MissingExtraError, UnknownNameError, UserError
+from textmill.pipeline.sources import crawls
+from textmill.pipeline.sources.download import Downloader, Patience, RemoteFile
+from textmill.pipeline.sources.inputs import Inputs, find_inputs, open_archive
+from textmill.pipeline.sources.server import Facts
+from textmill.pipeline.sources.web import Web
+from textmill.simulate.crawl import write_crawl
+
+CRAWL = "CC-MAIN-2026-04"
+BODY = bytes(range(256)) * 16384  # 4 MiB, so that a fetch has many pieces
+
+
+@dataclass
+class Site:
+    """A web server with faults. ``faults`` befall the next requests, one each; afterwards it behaves."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    etag: str | None = '"one"'
+    ranges: bool = True
+    heeds_if_match: bool = True
+    url: str = ""
+
+    def ranges_asked(self) -> list[str]:
+        return [headers["Range"].removeprefix("bytes=") for _, headers in self.requests]
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    site: Site
+
+    def do_GET(self) -> None:
+        site = self.site
+        site.requests.append((self.path, dict(self.headers)))
+        fault = site.faults.pop(0) if site.faults else ""
+        data = site.files.get(self.path.partition("?")[0])
+        if fault[:3].isdigit():
+            status, _, rest = fault.partition(" ")
+            self.answer(int(status), {"Retry-After": rest} if rest.isdigit() or "GMT" in rest else {}, rest.encode())
+        elif fault.startswith("to "):
+            self.answer(302, {"Location": fault.removeprefix("to ")}, b"")
+        elif data is None:
+            self.answer(404, {}, b"not here")
+        elif site.heeds_if_match and self.headers.get("If-Match", site.etag) != site.etag:
+            self.answer(412, {}, b"")
+        else:
+            self.send_file(data, fault)
+
+    def send_file(self, data: bytes, fault: str) -> None:
+        headers = {"ETag": self.site.etag} if self.site.etag else {}
+        first, last = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"]).groups()  # type: ignore[union-attr]
+        start, end = int(first), min(int(last) + 1, len(data))
+        if not self.site.ranges or fault == "whole":
+            return self.answer(200, headers, data, fault)
+        if start >= len(data):
+            return self.answer(416, {"Content-Range": f"bytes */{len(data)}"}, b"")
+        shift = 7 if fault == "other range" else 0
+        headers["Content-Range"] = f"bytes {start + shift}-{end + shift - 1}/{len(data)}"
+        return self.answer(206, headers, data[start:end], fault)
+
+    def answer(self, status: int, headers: dict[str, str], body: bytes, fault: str = "") -> None:
+        length = {"small length": len(body) // 2, "large length": len(body) + 9}.get(fault, len(body))
+        self.send_response(status)
+        for name, value in ({"Content-Length": str(length)} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if fault == "silence":
+            threading.Event().wait(1.5)
+        self.close_connection = bool(fault)
+        if fault in ("reset", "short", "silence"):
+            body = body[: len(body) // 2]
+        try:
+            self.wfile.write(body)
+            if fault == "reset":
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+        except OSError:
+            self.close_connection = True
+
+    def finish(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # what a reset connection gives
+            super().finish()
+
+    def log_message(self, format: str, *arguments: object) -> None: ...
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("no_proxy", "*")
+    made = Site(files={"/a.warc.gz": BODY})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("SiteHandler", (Handler,), {"site": made}))
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    made.url = f"http://127.0.0.1:{server.server_port}"
+    yield made
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Every rest of every downloader, which is none."""
+    taken: list[float] = []
+    monkeypatch.setattr(threading.Event, "wait", _impatient(threading.Event.wait, taken))
+    return taken
+
+
+def _impatient(wait: Callable[..., bool], taken: list[float]) -> Callable[..., bool]:
+    def quick(event: threading.Event, timeout: float | None = None) -> bool:
+        if timeout is None or not _resting():
+            return wait(event, timeout)
+        taken.append(timeout)
+        return event.is_set()
+
+    return quick
+
+
+def _resting() -> bool:
+    caller: Any = sys._getframe(2)
+    return caller.f_code.co_name == "_pause"
+
+
+@dataclass
+class Fetched:
+    data: bytearray
+    rests: list[float]
+
+
+def fetch(site: Site, start: int = 0, end: int = len(BODY), *, patience: Patience | None = None) -> Fetched:
+    """Bytes of the site's archive as a task would fetch them."""
+    got = Fetched(bytearray(end - start), [])
+    downloader = Downloader(patience or Patience(), rest=got.rests.append, web=Web(silence_s=0.5))
+
+    def write(position: int, piece: bytes) -> None:
+        got.data[position - start : position - start + len(piece)] = piece
+
+    downloader.fetch(f"{site.url}/a.warc.gz", start, end, Facts(len(BODY), '"one"', True), write)
+    return got
+
+
+# A web server that misbehaves
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        ["503 SlowDown"],
+        ["429", "403", "500", "502", "504"],
+        ["403 <Error><Code>SlowDown</Code></Error>"],
+        ["reset", "reset"],
+        ["short", "short", "short"],
+        ["small length", "large length"],
+        ["other range", "silence"],
+        ["whole"],
+    ],
+)
+def test_a_fetch_gets_every_byte_whatever_the_server_does(site: Site, faults: list[str]) -> None:
+    site.faults = list(faults)
+    start, end = 1_000_003, 3_000_001
+    assert fetch(site, start, end).data == BODY[start:end]
+    assert not site.faults
+
+
+def test_a_broken_fetch_goes_on_at_the_byte_that_it_reached(site: Site) -> None:
+    site.faults = ["short", "short"]
+    assert fetch(site).data == BODY
+    half, quarter = len(BODY) // 2, len(BODY) // 4
+    assert site.ranges_asked() == [f"{start}-{len(BODY) - 1}" for start in (0, half, half + quarter)]
+
+
+def test_rests_grow_at_random_and_the_server_may_ask_for_more(site: Site) -> None:
+    site.faults = ["503"] * 4 + ["503 20", "503 99999", "429 Wed, 21 Oct 2015 07:28:00 GMT", "429 soon"]
+    rests = fetch(site).rests
+    full = [1, 2, 4, 8, 16, 32, 60, 60]
+    asked = [0, 0, 0, 0, 20, 300, 0, 0]
+    assert all(a + f / 2 <= rest <= a + f for rest, a, f in zip(rests, asked, full, strict=True))
+    assert len(set(rests)) == len(rests)
+
+
+def test_patience_ends_in_one_line_and_progress_renews_it(site: Site) -> None:
+    site.faults = ["503"] * 3
+    with pytest.raises(EnvironmentFault, match=r"/a\.warc\.gz: HTTP 503, 3 times in a row; run the same command again"):
+        fetch(site, patience=Patience(tries=3))
+    site.faults = ["503", "short", "503", "short", "503"]  # the shorts bring 2 MiB and 1 MiB
+    assert fetch(site, patience=Patience(tries=3)).data == BODY
+
+
+@pytest.mark.parametrize("heeds_if_match", [True, False])
+def test_a_file_that_changed_is_an_error_and_no_mixture(site: Site, heeds_if_match: bool) -> None:
+    site.etag, site.heeds_if_match = '"two"', heeds_if_match
+    with pytest.raises(InputError, match="changed since the run was planned"):
+        fetch(site)
+    assert site.requests[0][1]["If-Match"] == '"one"'
+
+
+def test_a_file_that_shrank_or_is_gone_is_an_error(site: Site) -> None:
+    site.heeds_if_match = False
+    site.files["/a.warc.gz"] = BODY[:1000]
+    with pytest.raises(InputError, match="changed since the run was planned"):
+        fetch(site, 2000, 3000)
+    del site.files["/a.warc.gz"]
+    with pytest.raises(InputError, match="no longer there"):
+        fetch(site)
+
+
+def test_a_refusal_is_not_tried_again(site: Site) -> None:
+    for fault in ("403 <Code>AccessDenied</Code>", "401", "400 <Code>ExpiredToken</Code>"):
+        site.faults, site.requests = [fault], []
+        with pytest.raises(InputError, match=f"the server refuses it .HTTP {fault[:3]}"):
+            fetch(site)
+        assert len(site.requests) == 1
+
+
+def test_redirects_stay_on_the_site(site: Site) -> None:
+    site.files["/b.warc.gz"] = BODY
+    site.faults = ["to /b.warc.gz"]
+    assert fetch(site).data == BODY
+    for target in ("http://169.254.169.254/latest", "file:///etc/passwd", "http://localhost/a", "ftp://127.0.0.1/a"):
+        site.faults = [f"to {target}?token=hush"]
+        with pytest.raises(InputError, match="sends us elsewhere") as caught:
+            fetch(site)
+        assert "hush" not in str(caught.value)
+    site.faults = ["to /a.warc.gz"] * 9
+    with pytest.raises(InputError, match="more than 5 redirects"):
+        fetch(site)
+
+
+# Planning, and reading as a worker does
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("crawl")
+    write_crawl(folder, n_pages=80, n_files=3)
+    return folder
+
+
+def served(site: Site, archives: Path) -> list[str]:
+    site.files = {f"/{path.name}": path.read_bytes() for path in archives.glob("*.warc.gz")}
+    return [f"{site.url}{name}" for name in sorted(site.files)]
+
+
+def contents(inputs: Inputs, scratch: Path) -> list[bytes]:
+    """What a reader gets that reads each range, and 1,000 bytes on either side."""
+    read = []
+    for byte_range in inputs.ranges():
+        with open_archive(inputs.files[byte_range.file_number], byte_range, scratch) as stream:
+            stream.seek(max(0, byte_range.start - 1000))
+            wanted = byte_range.end + 1000 - stream.tell()
+            pieces = []
+            while wanted > 0 and (piece := stream.read(wanted)):
+                pieces.append(piece)
+                wanted -= len(piece)
+            read.append(b"".join(pieces))
+    return read
+
+
+def test_planning_takes_one_small_request_a_file(site: Site, archives: Path) -> None:
+    uris = served(site, archives)
+    inputs = find_inputs(tuple(uris), 0.02)
+    assert [(f.uri, f.n_bytes, f.version, f.splittable) for f in inputs.files] == [
+        (uri, len(site.files[uri.removeprefix(site.url)]), '"one"', True) for uri in uris
+    ]
+    assert site.ranges_asked() == ["0-1023"] * 3
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_worker_reads_what_a_local_reader_reads(site: Site, archives: Path, tmp_path: Path, ranges: bool) -> None:
+    local = find_inputs((str(archives),), 0.02)
+    site.ranges = ranges
+    remote = find_inputs(tuple(served(site, archives)), 0.02)
+    if ranges:
+        assert remote.ranges() == local.ranges() and len(local.ranges()) > 3
+    else:  # then a file is one task: who starts in the middle would be sent all that precedes
+        assert len(remote.ranges()) == 3
+    local = Inputs(local.files, local.shard_bytes if ranges else 1 << 30)
+    assert contents(remote, tmp_path) == contents(local, tmp_path)
+
+
+def test_a_plain_archive_far_away_is_one_task(site: Site, tmp_path: Path) -> None:
+    record = b"WARC/1.0\r\nWARC-Type: response\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000) + b"\r\n\r\n"
+    (tmp_path / "a.warc").write_bytes(record * 9)
+    site.files = {"/a.warc": record * 9}
+    assert len(find_inputs((str(tmp_path / "a.warc"),), 0.1).ranges()) == 10
+    assert len(find_inputs((f"{site.url}/a.warc",), 0.1).ranges()) == 1
+
+
+def test_what_is_read_twice_is_fetched_once(site: Site, tmp_path: Path) -> None:
+    facts = Facts(len(BODY), '"one"', True)
+    with RemoteFile(Downloader(), f"{site.url}/a.warc.gz", facts, tmp_path / "copy") as file:
+        file.fetch(2_000_000, 2_100_000)
+        for start, end in [(2_000_000, 2_100_000), (0, 1000), (500, 2000), (1_999_000, 2_200_000), (len(BODY) - 5, 0)]:
+            file.seek(start)
+            data = b""
+            while len(data) < end - start and (piece := file.read(end - start - len(data))):
+                data += piece
+            assert data == BODY[start:end]
+        assert file.seek(-3, 2) == len(BODY) - 3 and file.read() == BODY[-3:] and file.read(10) == b""
+    asked = sorted(tuple(map(int, text.split("-"))) for text in site.ranges_asked())
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(asked)), asked
+
+
+def test_weak_and_missing_etags_are_compared_too(site: Site, archives: Path, tmp_path: Path) -> None:
+    for etag, other in [('W/"one"', 'W/"two"'), (None, '"new"')]:
+        site.etag = etag
+        (uri, *_) = served(site, archives)
+        inputs = find_inputs((uri,), 1.0)
+        contents(inputs, tmp_path)
+        assert "If-Match" not in site.requests[-1][1]
+        site.etag = other
+        with pytest.raises(InputError, match="changed since the run was planned"):
+            contents(inputs, tmp_path)
+
+
+def test_planning_names_the_first_bad_file(site: Site, archives: Path) -> None:
+    uris = served(site, archives)
+    site.files |= {"/0.warc.gz": b"", "/1.warc.gz": b"<html>not an archive</html>" * 99}
+    for name, expected in [("0", "0.warc.gz: the file is empty"), ("1", "not a web archive"), ("2", "no such file")]:
+        with pytest.raises(InputError, match=expected):
+            find_inputs((*uris, f"{site.url}/{name}.warc.gz"), 1.0)
+    with pytest.raises(InputError, match="no globs"):
+        find_inputs((f"{site.url}/*.warc.gz",), 1.0)
+
+
+def closed_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def one_line(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert cli.main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("textmill: ") and shown.err.count("\n") == 1, shown.err
+    return shown.err
+
+
+def test_offline_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, rests: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    base = f"http://127.0.0.1:{closed_port()}"
+    run = ("run", "common_crawl", "--out", str(tmp_path / "w"), "--set")
+    for command in [
+        (*run, f"warcs={base}/a.warc.gz,{base}/b.warc.gz"),
+        (*run, f"crawl={CRAWL}", "--set", f"crawl_base={base}"),
+        ("crawls", "--base", base),
+    ]:
+        line = one_line(capsys, *command)
+        assert "127.0.0.1: cannot be reached (connection refused); is this machine online?" in line
+    assert "its name is not known" in one_line(capsys, "crawls", "--base", "http://nowhere.invalid")
+    assert rests and max(rests) <= 1.0
+
+
+# What may be opened, and what may be said
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "ssh://host/a.warc.gz",
+        "ftp://host/a.warc.gz",
+        "simplecache::https://host/a",
+        "reference://x",
+        "github://a:b@c/d",
+        "https://user:hush@host/a.warc.gz",
+        "s3://key:hush@bucket/a.warc.gz",
+        "https://host/a.warc.gz?X-Amz-Signature=hush",
+        "https://host/a.warc.gz?sig=hush",
+        "https://host/a.warc.gz?access_token=hush",
+    ],
+)
+def test_strange_protocols_and_credentials_are_refused_unspoken(uri: str) -> None:
+    for refused in (lambda: find_inputs((uri,), 1.0), lambda: crawls.archives(uri, CRAWL, "warc", 1)):
+        with pytest.raises(InputError) as caught:
+            refused()
+        assert "hush" not in str(caught.value)
+
+
+def test_redacted() -> None:
+    text = "see https://me:pw@a.example/x?key=1#f and s3://k:s@b/c, http://b.example/?q=2 or /tmp/a?b"
+    assert storage.redact(text) == "see https://a.example/x?...#f and s3://b/c, http://b.example/?... or /tmp/a?b"
+
+
+def test_a_query_is_part_of_a_name_and_not_shown(site: Site, archives: Path) -> None:
+    (uri, *_) = served(site, archives)
+    assert find_inputs((f"{uri}?version=3",), 1.0).files[0].uri == f"{uri}?version=3"
+    with pytest.raises(InputError) as caught:
+        find_inputs((f"{site.url}/none.warc.gz?version=3",), 1.0)
+    assert "none.warc.gz?...: no such file" in str(caught.value)
+
+
+@pytest.mark.parametrize(("uri", "package"), [("s3://b/a.warc.gz", "s3fs"), ("gs://b/a.warc.gz", "gcsfs")])
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, uri: str, package: str) -> None:
+    import fsspec.core
+
+    def missing(*_: object, **__: object) -> None:
+        raise ImportError(f"install {package}")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
+    with pytest.raises(MissingExtraError, match=rf"'{package}' is not installed; install it with: pip install"):
+        find_inputs((uri,), 1.0)
+
+
+# Common Crawl by name
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Common Crawl in a folder: two crawls, one with five archives."""
+    root = tmp_path_factory.mktemp("mirror")
+    archives = root / "crawl-data" / CRAWL / "segments" / "1.1" / "warc"
+    write_crawl(archives, n_pages=120, n_files=5)
+    (archives / "truth.parquet").unlink(missing_ok=True)
+    paths = [str(path.relative_to(root)) for path in sorted(archives.glob("*.warc.gz"))]
+    (root / "crawl-data" / CRAWL / "warc.paths.gz").write_bytes(gzip.compress("\n".join(paths).encode()))
+    older = root / "crawl-data" / "CC-MAIN-2025-51"
+    older.mkdir()
+    (older / "warc.paths.gz").write_bytes(gzip.compress(b""))
+    return root
+
+
+def serve_mirror(site: Site, mirror: Path) -> None:
+    site.files = {f"/{path.relative_to(mirror)}": path.read_bytes() for path in mirror.rglob("*") if path.is_file()}
+    links = "".join(f'<tr><td><a href="/crawl-data/{name}/index.html">{name}</a>' for name in _crawl_names(mirror))
+    site.files["/crawl-data/index.html"] = f"<html><table>{links}</table></html>".encode()
+
+
+def _crawl_names(mirror: Path) -> list[str]:
+    return sorted(path.name for path in (mirror / "crawl-data").iterdir())
+
+
+def test_a_larger_sample_holds_the_smaller_and_never_changes(mirror: Path) -> None:
+    samples = [crawls.archives(str(mirror), CRAWL, "warc", n) for n in (1, 2, 3, 4, 5)]
+    assert [len(sample) for sample in samples] == [1, 2, 3, 4, 5]
+    assert all(set(small) < set(large) for small, large in itertools.pairwise(samples))
+    assert samples[-1] == crawls.archives(str(mirror), CRAWL, "warc", 0)
+    names = [f"crawl-data/X/segments/1/warc/{i:05d}.warc.gz" for i in range(100)]
+    assert [name[-13:-8] for name in sorted(names, key=crawls._rank)[:4]] == ["00058", "00059", "00079", "00080"]
+    with pytest.raises(InputError, match="files=6, but it has only 5 warc archives"):
+        crawls.archives(str(mirror), CRAWL, "warc", 6)
+
+
+def test_exactly_one_of_warcs_and_crawl() -> None:
+    for warcs, crawl, what in [((), "", "no input"), (("a",), CRAWL, "both given")]:
+        with pytest.raises(UserError, match=f"{what}: give either --set warcs=.* or --set crawl="):
+            crawls.choose(warcs, crawl, 1, "warc", "base")
+
+
+def test_an_unknown_crawl_or_kind_gives_the_nearest(site: Site, mirror: Path) -> None:
+    serve_mirror(site, mirror)
+    for base in (str(mirror), site.url):
+        with pytest.raises(UnknownNameError, match=f"'CC-MAIN-2026-05'; did you mean '{CRAWL}'"):
+            crawls.archives(base, "CC-MAIN-2026-05", "warc", 1)
+        with pytest.raises(InputError, match="it has no wet archives"):
+            crawls.archives(base, CRAWL, "wet", 1)
+    with pytest.raises(UnknownNameError, match=r"'wrc'; did you mean 'warc'"):
+        crawls.archives(str(mirror), CRAWL, "wrc", 1)
+    with pytest.raises(InputError, match="not the name of a crawl"):
+        crawls.archives(str(mirror), "../../etc", "warc", 1)
+
+
+@pytest.mark.parametrize("path", ["../../etc/passwd", "/etc/passwd", "http://169.254.169.254/x", "a/../../b", "a?b"])
+def test_a_list_of_archives_cannot_point_elsewhere(site: Site, path: str) -> None:
+    site.files = {f"/crawl-data/{CRAWL}/warc.paths.gz": gzip.compress(f"a/b.warc.gz\n{path}\n".encode())}
+    with pytest.raises(InputError, match="is not a path below the base"):
+        crawls.archives(site.url, CRAWL, "warc", 1)
+
+
+@pytest.mark.parametrize("data", [b"", b"no gzip", gzip.compress(b"crawl-data/x\n")[:-5], gzip.compress(b"")])
+def test_a_damaged_list_is_an_error(site: Site, data: bytes) -> None:
+    site.files = {f"/crawl-data/{CRAWL}/warc.paths.gz": data}
+    with pytest.raises(InputError, match=r"lists no archives|not a list of archives"):
+        crawls.archives(site.url, CRAWL, "warc", 1)
+
+
+S3_LISTING = "<ListBucketResult>{}</ListBucketResult>"
+S3_ENTRY = "<CommonPrefixes><Prefix>crawl-data/{}/</Prefix></CommonPrefixes>"
+
+
+def test_crawls_are_listed_in_each_of_the_known_ways(
+    site: Site, mirror: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [CRAWL, "CC-MAIN-2025-51"]
+    serve_mirror(site, mirror)
+    html = site.files["/crawl-data/index.html"]
+    info = json.dumps([{"id": name, "name": "x", "cdx-api": f"https://index/{name}-index"} for name in names]).encode()
+    xml = S3_LISTING.format("".join(map(S3_ENTRY.format, names))).encode()
+    for path, data in [("/crawl-data/index.html", html), ("/collinfo.json", info), ("/", xml)]:
+        site.files = {path: data}
+        assert crawls.offered(site.url) == names
+    assert cli.main(["crawls", "--base", str(mirror), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"base": str(mirror), "crawls": names}
+    assert cli.main(["crawls", "--base", site.url]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index(names[0]) < shown.index(names[1])
+    assert "lists no crawls" in one_line(capsys, "crawls", "--base", str(mirror / "crawl-data"))
+
+
+def pages(root: Path) -> pa.Table:
+    files = sorted(root.glob("pages-*/*.parquet"))
+    return pa.concat_tables([pq.read_table(file) for file in files])
+
+
+def run_to_pages(out: str, *settings: str) -> int:
+    options = [
+        part for setting in ("language_model=builtin", "shard_mb=0.02", *settings) for part in ("--set", setting)
+    ]
+    return cli.main(["run", "common_crawl", "--serial", "--to", "pages", "--out", out, *options])
+
+
+def test_a_crawl_by_name_gives_the_pages_of_the_same_local_files(
+    site: Site, mirror: Path, tmp_path: Path, rests: list[float]
+) -> None:
+    serve_mirror(site, mirror)
+    sample = crawls.archives(str(mirror), CRAWL, "warc", 3)
+    assert run_to_pages(str(tmp_path / "local"), f"warcs={','.join(sample)}") == 0
+    site.faults = ["503", "429 7", "", "reset", "", "short", "", "", "403", "reset", "short", "", "whole", "503"]
+    assert run_to_pages(str(tmp_path / "w"), f"crawl={CRAWL}", "files=3", f"crawl_base={site.url}") == 0
+    assert not site.faults and len(rests) == 8
+    local, remote = pages(tmp_path / "local"), pages(tmp_path / "w")
+    assert remote.drop_columns("warc_file").equals(local.drop_columns("warc_file")) and len(local) > 50
+    assert set(remote["warc_file"].to_pylist()) == {uri.replace(str(mirror), site.url) for uri in sample}
+
+
+def test_a_busy_server_stops_the_run_and_the_next_goes_on(
+    site: Site, mirror: Path, tmp_path: Path, rests: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve_mirror(site, mirror)
+    settings = (f"crawl={CRAWL}", "files=2", f"crawl_base={site.url}")
+    site.faults = [""] * 10 + ["503"] * 10
+    assert run_to_pages(str(tmp_path / "w"), *settings) == 2
+    assert "HTTP 503, 10 times in a row; run the same command again later" in capsys.readouterr().err
+    finished = sorted(tmp_path.glob("w/pages-*/*.parquet"))
+    assert finished and not list(tmp_path.glob("w/.scratch/*"))
+    assert run_to_pages(str(tmp_path / "w"), *settings) == 0
+    assert set(finished) < set(tmp_path.glob("w/pages-*/*.parquet"))
