@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from textmill import schema, storage, terminal
-from textmill.errors import EnvironmentFault, InputError
+from textmill.errors import InputError
 from textmill.pipeline.reading import warc
 from textmill.pipeline.sources import store
 from textmill.pipeline.sources.download import MARGIN_BYTES, PLANNING, Downloader, RemoteFile
-from textmill.pipeline.sources.server import Facts, TryAgain, changed
+from textmill.pipeline.sources.server import Facts, changed
 
 MIN_SHARD_MB = 0.01  # smaller ranges hold no whole record, and make more tasks than work
 N_LOOKING = 8  # requests at a time while planning; Common Crawl throttles whoever sends many
@@ -116,10 +116,7 @@ def _expand(pattern: str) -> list[str]:
 
 
 def _expand_store(pattern: str) -> list[str]:
-    try:
-        found = store.listed(pattern)
-    except TryAgain as error:
-        raise EnvironmentFault(f"{pattern}: cannot be listed ({error.reason}); is this machine online?") from error
+    found = store.listed(pattern)
     archives = [uri for uri in found if uri.endswith(ARCHIVE_ENDINGS)]
     if not found:
         raise InputError(f"{pattern}: {'matches no file' if glob.has_magic(pattern) else 'no such file'}")

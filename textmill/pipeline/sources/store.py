@@ -48,7 +48,7 @@ class Store:
 def listed(pattern: str) -> list[str]:
     """The files that ``pattern`` (a file, a glob, a folder) names in an object store, as URIs; perhaps none."""
     fs, path = storage.filesystem(pattern)
-    with _translated(pattern):
+    with reached(pattern):
         if fs.isdir(path):
             found = [entry["name"] for entry in fs.ls(path, detail=True) if entry["type"] == "file"]
         else:
@@ -59,7 +59,7 @@ def listed(pattern: str) -> list[str]:
 def folders(folder: str) -> list[str]:
     """The names of the folders in ``folder``; none if it is not there. Errors: `InputError`, `EnvironmentFault`."""
     fs, path = storage.filesystem(folder)
-    with _translated(folder):
+    with reached(folder):
         entries = fs.ls(path, detail=True) if fs.isdir(path) else []
         return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory"]
 
@@ -71,6 +71,16 @@ def _facts(uri: str) -> Facts:
         raise FileNotFoundError(uri)
     version = next((info[name] for name in ("ETag", "etag", "LastModified", "created") if info.get(name)), "")
     return Facts(int(info["size"]), str(version), True)
+
+
+@contextlib.contextmanager
+def reached(uri: str) -> Iterator[None]:
+    """For what somebody waits for, with no further tries: whatever is wrong with the store is an `EnvironmentFault`."""
+    try:
+        with _translated(uri):
+            yield
+    except TryAgain as error:
+        raise EnvironmentFault(f"{uri}: cannot be reached ({error.reason}); is this machine online?") from error
 
 
 @contextlib.contextmanager
