@@ -23,11 +23,12 @@ import pytest
 
 from textmill import cli, storage
 from textmill.errors import EnvironmentFault, InputError, MissingExtraError, UnknownNameError, UserError
-from textmill.pipeline.sources import crawls
+from textmill.pipeline.sources import crawls, store
 from textmill.pipeline.sources.download import Downloader, Patience, RemoteFile
 from textmill.pipeline.sources.inputs import Inputs, find_inputs, open_archive
 from textmill.pipeline.sources.server import Facts
 from textmill.pipeline.sources.web import Web
+from textmill.pipeline.stages.model import _on_this_machine
 from textmill.simulate.crawl import write_crawl
 
 CRAWL = "CC-MAIN-2026-04"
@@ -560,3 +561,212 @@ def test_a_busy_server_stops_the_run_and_the_next_goes_on(
     assert finished and not list(tmp_path.glob("w/.scratch/*"))
     assert run_to_pages(str(tmp_path / "w"), *settings) == 0
     assert set(finished) < set(tmp_path.glob("w/pages-*/*.parquet"))
+
+
+# An object store
+
+
+class FaultyStore:
+    """moto's S3, as a WSGI application. ``faults`` befall the next reads of a part of an object, one each."""
+
+    def __init__(self, app: Any) -> None:
+        self.app, self.faults = app, list[str]()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        fault = self.faults.pop(0) if self.faults and "HTTP_RANGE" in environ else ""
+        if fault == "503":
+            body = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+            start_response("503 Slow Down", [("Content-Length", str(len(body))), ("Content-Type", "application/xml")])
+            return [body]
+        body = b"".join(self.app(environ, start_response))
+        return [body[: len(body) // 2]] if fault == "short" else [body]
+
+
+@dataclass
+class Bucket:
+    fs: Any
+    app: FaultyStore
+
+    def put(self, key: str, data: bytes) -> str:
+        self.fs.pipe_file(f"bucket/{key}", data)
+        return f"s3://bucket/{key}"
+
+    def tree(self, folder: str) -> dict[str, bytes]:
+        return {
+            key.removeprefix(f"bucket/{folder}/"): self.fs.cat_file(key) for key in self.fs.find(f"bucket/{folder}")
+        }
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[Bucket]:
+    """A bucket of a local S3, found as people's own is: through the environment."""
+    werkzeug_app = pytest.importorskip("moto.moto_server.werkzeug_app")
+    s3fs = pytest.importorskip("s3fs")
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    quiet = type("Quiet", (WSGIRequestHandler,), {"log": lambda *_: None})
+    app = FaultyStore(werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app))
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=quiet)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+            "AWS_ACCESS_KEY_ID": "canary-key",
+            "AWS_SECRET_ACCESS_KEY": "canary-secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_MAX_ATTEMPTS": "1",
+            "no_proxy": "*",
+        }.items():
+            patch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        fs = s3fs.S3FileSystem(use_listings_cache=False)
+        fs.mkdir("bucket")
+        yield Bucket(fs, app)
+        s3fs.S3FileSystem.clear_instance_cache()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def stored(bucket: Bucket, archives: Path) -> list[str]:
+    bucket.put("crawl/notes.txt", b"no archive")
+    return [bucket.put(f"crawl/{path.name}", path.read_bytes()) for path in sorted(archives.glob("*.warc.gz"))]
+
+
+def test_files_globs_and_folders_of_a_bucket(stored: list[str], bucket: Bucket) -> None:
+    for patterns in [tuple(stored), ("s3://bucket/crawl/*.warc.gz",), ("s3://bucket/crawl",), ("s3://bucket/c*l/*z",)]:
+        assert [file.uri for file in find_inputs(patterns, 1.0).files] == stored
+    odd = bucket.put("odd/a[1]*.warc.gz", bucket.fs.cat_file(stored[0]))
+    assert find_inputs((odd,), 1.0).files[0].uri == odd
+    bucket.put("none/notes.txt", b"no archive")
+    for pattern, expected in [
+        ("s3://bucket/none", "a folder without archives"),
+        ("s3://bucket/crawl/*.arc", "matches no file"),
+        ("s3://bucket/nothing.warc.gz", "no such file"),
+        ("s3://nobody/crawl", "no such file"),
+    ]:
+        with pytest.raises(InputError, match=re.escape(pattern) + f": {expected}"):
+            find_inputs((pattern,), 1.0)
+
+
+def test_an_object_is_read_as_a_local_file_is(
+    stored: list[str], bucket: Bucket, archives: Path, tmp_path: Path, rests: list[float]
+) -> None:
+    local, remote = find_inputs((str(archives),), 0.02), find_inputs(tuple(stored), 0.02)
+    assert remote.ranges() == local.ranges()
+    bucket.app.faults = ["503", "short", "503", "503", "", "short"]
+    assert contents(remote, tmp_path) == contents(local, tmp_path)
+    assert not bucket.app.faults
+
+
+def test_a_store_that_stays_busy_is_an_environment_fault(
+    stored: list[str], bucket: Bucket, tmp_path: Path, rests: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)  # its own, which rest
+    inputs = find_inputs((stored[0],), 1.0)
+    bucket.app.faults = ["503"] * 1000
+    try:
+        with pytest.raises(EnvironmentFault, match=r"reduce your request rate\.?, 10 times in a row"):
+            contents(inputs, tmp_path)
+    finally:
+        bucket.app.faults = []
+    assert len(rests) == 9
+
+
+def test_an_object_that_changed_is_an_error(
+    bucket: Bucket, stored: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bucket.fs.cat_file(stored[0])
+    uri = bucket.put("changing/a.warc.gz", data)
+    inputs = find_inputs((uri,), 1.0)
+    (byte_range,) = inputs.ranges()
+    bucket.put("changing/a.warc.gz", data[::-1])
+    with pytest.raises(InputError, match="changed since the run was planned"):
+        contents(inputs, tmp_path)
+    bucket.put("changing/a.warc.gz", data)
+    contents(inputs, tmp_path)
+    monkeypatch.setattr(store, "PIECE_BYTES", 1000)
+    pieces = store.Store().chunks(uri, 0, byte_range.end, Facts(len(data), inputs.files[0].version, True))
+    assert next(pieces) == data[:1000]
+    bucket.put("changing/a.warc.gz", data[::-1])
+    with pytest.raises(InputError, match="changed since the run was planned"):
+        next(pieces)
+    bucket.fs.rm_file("bucket/changing/a.warc.gz")
+    with pytest.raises(InputError, match="no longer there"):
+        contents(inputs, tmp_path)
+
+
+def test_a_workspace_in_a_bucket_holds_what_a_local_one_does(
+    bucket: Bucket, mirror: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in sorted(path for path in mirror.rglob("*") if path.is_file()):
+        bucket.put(str(path.relative_to(mirror)), path.read_bytes())
+    settings = (f"crawl={CRAWL}", "files=2", "crawl_base=s3://bucket")
+    assert cli.main(["crawls", "--base", "s3://bucket"]) == 0
+    assert CRAWL in capsys.readouterr().out
+    assert run_to_pages("s3://bucket/work", *settings) == 0
+    assert run_to_pages(str(tmp_path / "w"), *settings) == 0
+    made = bucket.tree("work")
+    local = {str(p.relative_to(tmp_path / "w")): p.read_bytes() for p in (tmp_path / "w").rglob("*") if p.is_file()}
+    lasting = [n for n in local if not n.startswith((".", "runs/")) and not n.endswith(".stats.json")]
+    assert len(lasting) > 10 and all(made[name] == local[name] for name in lasting)
+    assert not any(b"canary" in data for data in (*made.values(), *local.values()))
+    capsys.readouterr()
+    assert run_to_pages("s3://bucket/work", *settings) == 0
+    assert "everything is there already" in capsys.readouterr().out
+    assert cli.main(["show", "s3://bucket/work", "pages", "-n", "1"]) == 0
+    assert "s3://bucket/crawl-data" in capsys.readouterr().out
+    assert "no such bucket; make it first" in one_line(
+        capsys,
+        "run",
+        "common_crawl",
+        "--out",
+        "s3://nobody/w",
+        "--to",
+        "pages",
+        "--set",
+        f"warcs={mirror}/crawl-data/{CRAWL}/segments/1.1/warc",
+        "--set",
+        "language_model=builtin",
+    )
+
+
+def test_training_takes_its_tokens_from_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("tokens/00000.train.bin", b"\1\0\2\0")
+    bucket.put("tokens/00000.manifest.json", b"{}")
+    folder = Path(_on_this_machine("s3://bucket/tokens", tmp_path))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "00000.train.bin": b"\1\0\2\0",
+        "00000.manifest.json": b"{}",
+    }
+    assert _on_this_machine("/work/tokens", tmp_path) == "/work/tokens"
+
+
+def test_a_store_out_of_reach_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rests: list[float]
+) -> None:
+    s3fs = pytest.importorskip("s3fs")
+    monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "canary")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed_port()}")
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert "is this machine online?" in one_line(capsys, "crawls", "--base", "s3://bucket")
+    assert "is this machine online?" in one_line(
+        capsys, "run", "common_crawl", "--out", str(tmp_path), "--set", "warcs=s3://bucket/a.warc.gz"
+    )
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert "no credentials found; set AWS_PROFILE" in one_line(capsys, "crawls", "--base", "s3://bucket")
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_the_web_is_no_workspace(capsys: pytest.CaptureFixture[str], mirror: Path) -> None:
+    archives = mirror / "crawl-data" / CRAWL / "segments" / "1.1" / "warc"
+    run = ("run", "common_crawl", "--set", "language_model=builtin", "--set", f"warcs={archives}", "--to", "pages")
+    assert "no folders to list or to write to" in one_line(capsys, *run, "--out", "https://example.org/work")

@@ -21,6 +21,7 @@ EXAMPLES = """\
 examples:
   textmill demo                                            a synthetic crawl, the whole pipeline, a report; minutes
   textmill run common_crawl --set warcs='crawl/*.warc.gz'  the same on archives of yours
+  textmill run common_crawl --set crawl=CC-MAIN-2026-04    the same on ten archives of Common Crawl
   textmill run common_crawl --set warcs=a.warc.gz --to decisions
   textmill report work                                     what each filter did, as a table
   textmill explain work https://example.org/page           why this page was kept or dropped

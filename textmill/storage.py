@@ -68,6 +68,8 @@ def redact(text: str) -> str:
 def filesystem(uri: str) -> tuple[Any, str]:
     """The fsspec file system of ``uri`` and the path in it. Errors: those of `check_uri`, `EnvironmentFault`."""
     check_uri(uri)
+    if is_web(uri):
+        raise InputError(f"{redact(uri)}: on the web there are archives to read, but no folders to list or to write to")
     options = {} if is_local(uri) else {"use_listings_cache": False}  # other processes write there too
     try:
         fs, path = fsspec.core.url_to_fs(uri, **options)

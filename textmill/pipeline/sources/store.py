@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 from collections.abc import Iterator
+from typing import Any
 
 from textmill import storage
 from textmill.errors import EnvironmentFault, InputError, TextmillError
@@ -20,6 +22,8 @@ from textmill.pipeline.sources.server import Facts, TryAgain, changed
 PIECE_BYTES = 8 << 20  # of one request
 NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "DefaultCredentialsError")
 UNREACHABLE = ("EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError", "ConnectionRefusedError")
+
+logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it prints a traceback of each try
 
 
 class Store:
@@ -49,10 +53,11 @@ def listed(pattern: str) -> list[str]:
     """The files that ``pattern`` (a file, a glob, a folder) names in an object store, as URIs; perhaps none."""
     fs, path = storage.filesystem(pattern)
     with reached(pattern):
-        if fs.isdir(path):
+        kind = _kind(fs, path)
+        if kind == "directory":
             found = [entry["name"] for entry in fs.ls(path, detail=True) if entry["type"] == "file"]
         else:
-            found = [path] if fs.exists(path) else fs.glob(path)
+            found = [path] if kind else fs.glob(path)
         return sorted(fs.unstrip_protocol(name) for name in found)
 
 
@@ -60,8 +65,16 @@ def folders(folder: str) -> list[str]:
     """The names of the folders in ``folder``; none if it is not there. Errors: `InputError`, `EnvironmentFault`."""
     fs, path = storage.filesystem(folder)
     with reached(folder):
-        entries = fs.ls(path, detail=True) if fs.isdir(path) else []
+        entries = fs.ls(path, detail=True) if _kind(fs, path) == "directory" else []
         return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory"]
+
+
+def _kind(fs: Any, path: str) -> str:
+    """ "file", "directory", or "" when nothing is there (``isdir`` and ``exists`` say so too when nobody answers)."""
+    try:
+        return str(fs.info(path)["type"])
+    except FileNotFoundError:
+        return ""
 
 
 def _facts(uri: str) -> Facts:
