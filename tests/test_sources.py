@@ -45,6 +45,7 @@ class Site:
     etag: str | None = '"one"'
     ranges: bool = True
     heeds_if_match: bool = True
+    closing: threading.Event = field(default_factory=threading.Event)
     url: str = ""
 
     def ranges_asked(self) -> list[str]:
@@ -91,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if fault == "silence":
-            threading.Event().wait(1.5)
+            self.site.closing.wait()
         self.close_connection = bool(fault)
         if fault in ("reset", "short", "silence"):
             body = body[: len(body) // 2]
@@ -119,6 +120,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     made.url = f"http://127.0.0.1:{server.server_port}"
     yield made
+    made.closing.set()
     server.shutdown()
     server.server_close()
 
@@ -152,7 +154,9 @@ class Fetched:
     rests: list[float]
 
 
-def fetch(site: Site, start: int = 0, end: int = len(BODY), *, patience: Patience | None = None) -> Fetched:
+def fetch(
+    site: Site, start: int = 0, end: int = len(BODY), *, patience: Patience | None = None, version: str = '"one"'
+) -> Fetched:
     """Bytes of the site's archive as a task would fetch them."""
     got = Fetched(bytearray(end - start), [])
     downloader = Downloader(patience or Patience(), rest=got.rests.append, web=Web(silence_s=0.5))
@@ -160,7 +164,7 @@ def fetch(site: Site, start: int = 0, end: int = len(BODY), *, patience: Patienc
     def write(position: int, piece: bytes) -> None:
         got.data[position - start : position - start + len(piece)] = piece
 
-    downloader.fetch(f"{site.url}/a.warc.gz", start, end, Facts(len(BODY), '"one"', True), write)
+    downloader.fetch(f"{site.url}/a.warc.gz", start, end, Facts(len(BODY), version, True), write)
     return got
 
 
@@ -224,6 +228,11 @@ def test_a_file_that_shrank_or_is_gone_is_an_error(site: Site) -> None:
     site.files["/a.warc.gz"] = BODY[:1000]
     with pytest.raises(InputError, match="changed since the run was planned"):
         fetch(site, 2000, 3000)
+    with pytest.raises(EnvironmentFault, match="the server says that the file has 1000 bytes, and said 4194304"):
+        fetch(site, 0, 500)  # under the same ETag, it must be the server that errs
+    with pytest.raises(InputError, match="changed since the run was planned"):
+        site.etag = None
+        fetch(site, 0, 500, version="")
     del site.files["/a.warc.gz"]
     with pytest.raises(InputError, match="no longer there"):
         fetch(site)
@@ -326,6 +335,17 @@ def test_what_is_read_twice_is_fetched_once(site: Site, tmp_path: Path) -> None:
     assert all(before[1] < after[0] for before, after in itertools.pairwise(asked)), asked
 
 
+def test_a_local_file_that_changed_is_an_error(archives: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "a.warc.gz"
+    copy.write_bytes(next(archives.glob("*.warc.gz")).read_bytes())
+    inputs = find_inputs((str(copy),), 1.0)
+    contents(inputs, tmp_path)
+    with copy.open("ab") as stream:
+        stream.write(b"more")
+    with pytest.raises(InputError, match="changed since the run was planned"):
+        contents(inputs, tmp_path)
+
+
 def test_weak_and_missing_etags_are_compared_too(site: Site, archives: Path, tmp_path: Path) -> None:
     for etag, other in [('W/"one"', 'W/"two"'), (None, '"new"')]:
         site.etag = etag
@@ -384,6 +404,7 @@ def test_offline_is_one_line(
 @pytest.mark.parametrize(
     "uri",
     [
+        "s3://bucket/a.warc.gz::file:///etc/passwd",
         "ssh://host/a.warc.gz",
         "ftp://host/a.warc.gz",
         "simplecache::https://host/a",
@@ -696,6 +717,27 @@ def test_an_object_that_changed_is_an_error(
         contents(inputs, tmp_path)
 
 
+def test_a_store_without_if_match_is_looked_at_before_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    fs, path = storage.filesystem("memory://changing/a.warc.gz")
+    monkeypatch.setattr(store, "PIECE_BYTES", 1000)
+    fs.pipe_file(path, bytes(5000))
+    facts, _ = store.Store().look("memory://changing/a.warc.gz", 10)
+    pieces = store.Store().chunks("memory://changing/a.warc.gz", 0, 5000, facts)
+    assert next(pieces) == bytes(1000)
+    fs.pipe_file(path, bytes(5000))
+    for late in (pieces, store.Store().chunks("memory://changing/a.warc.gz", 0, 1000, facts)):
+        with pytest.raises(InputError, match="changed since the run was planned"):
+            list(late)
+
+
+def test_what_another_process_wrote_is_seen(bucket: Bucket) -> None:
+    bucket.put("shared/1", b"1")
+    fs, path = storage.filesystem("s3://bucket/shared")
+    assert fs.ls(path, detail=False) == ["bucket/shared/1"] and not storage.exists("s3://bucket/shared/2")
+    bucket.fs.call_s3("put_object", Bucket="bucket", Key="shared/2", Body=b"2")  # says nothing to any cache
+    assert len(fs.ls(path, detail=False)) == 2 and storage.exists("s3://bucket/shared/2")
+
+
 def test_a_workspace_in_a_bucket_holds_what_a_local_one_does(
     bucket: Bucket, mirror: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -743,7 +785,11 @@ def test_training_takes_its_tokens_from_a_bucket(bucket: Bucket, tmp_path: Path)
 
 
 def test_a_store_out_of_reach_is_one_line(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rests: list[float]
+    capsys: pytest.CaptureFixture[str],
+    mirror: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rests: list[float],
 ) -> None:
     s3fs = pytest.importorskip("s3fs")
     monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
@@ -753,9 +799,10 @@ def test_a_store_out_of_reach_is_one_line(
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed_port()}")
     s3fs.S3FileSystem.clear_instance_cache()
     assert "is this machine online?" in one_line(capsys, "crawls", "--base", "s3://bucket")
-    assert "is this machine online?" in one_line(
-        capsys, "run", "common_crawl", "--out", str(tmp_path), "--set", "warcs=s3://bucket/a.warc.gz"
-    )
+    run = ("run", "common_crawl", "--set", "language_model=builtin")
+    there, here = "s3://bucket/w", str(tmp_path / "w")
+    for out, warcs in [(here, there), (there, f"{mirror}/crawl-data/{CRAWL}/segments/1.1/warc")]:
+        assert "is this machine online?" in one_line(capsys, *run, "--out", out, "--set", f"warcs={warcs}")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
