@@ -246,6 +246,14 @@ def test_a_refusal_is_not_tried_again(site: Site) -> None:
         assert len(site.requests) == 1
 
 
+def test_proxies_of_the_environment_are_used(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.setenv("http_proxy", site.url.replace("//", "//me:hush@"))
+    site.files = {"http://archive.example/a": BODY}
+    assert Web().look("http://archive.example/a", 10) == (Facts(len(BODY), '"one"', True), BODY[:10])
+    assert site.requests[0][1]["proxy-authorization"] == "Basic bWU6aHVzaA=="
+
+
 def test_redirects_stay_on_the_site(site: Site) -> None:
     site.files["/b.warc.gz"] = BODY
     site.faults = ["to /b.warc.gz"]
@@ -463,7 +471,8 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "crawl-data" / CRAWL / "warc.paths.gz").write_bytes(gzip.compress("\n".join(paths).encode()))
     older = root / "crawl-data" / "CC-MAIN-2025-51"
     older.mkdir()
-    (older / "warc.paths.gz").write_bytes(gzip.compress(b""))
+    (older / "warc.paths.gz").write_bytes(gzip.compress(b"crawl-data/x/only.warc.gz\n"))
+    (older / "wet.paths.gz").write_bytes(gzip.compress(b"crawl-data/x/only.warc.wet.gz\n"))
     return root
 
 
@@ -486,6 +495,14 @@ def test_a_larger_sample_holds_the_smaller_and_never_changes(mirror: Path) -> No
     assert [name[-13:-8] for name in sorted(names, key=crawls._rank)[:4]] == ["00058", "00059", "00079", "00080"]
     with pytest.raises(InputError, match="files=6, but it has only 5 warc archives"):
         crawls.archives(str(mirror), CRAWL, "warc", 6)
+
+
+def test_several_crawls_and_both_kinds(mirror: Path) -> None:
+    root = str(mirror)
+    both = crawls.choose((), f"CC-MAIN-2025-51,{CRAWL}", 1, "warc", root)
+    assert both == (f"{root}/crawl-data/x/only.warc.gz", *crawls.archives(root, CRAWL, "warc", 1))
+    wet = crawls.choose((), "CC-MAIN-2025-51", 0, "wet", root)
+    assert wet == (f"{root}/crawl-data/x/only.warc.wet.gz",)
 
 
 def test_exactly_one_of_warcs_and_crawl() -> None:

@@ -117,12 +117,15 @@ def _expand(pattern: str) -> list[str]:
 
 def _expand_store(pattern: str) -> list[str]:
     found = store.listed(pattern)
-    archives = [uri for uri in found if uri.endswith(ARCHIVE_ENDINGS)]
     if not found:
-        raise InputError(f"{pattern}: {'matches no file' if glob.has_magic(pattern) else 'no such file'}")
-    if found != [pattern] and not archives and not glob.has_magic(pattern):
+        what = "matches no file" if glob.has_magic(pattern) else "no such file, and no folder with archives"
+        raise InputError(f"{pattern}: {what}")
+    if found == [pattern] or glob.has_magic(pattern):
+        return found
+    archives = [uri for uri in found if uri.endswith(ARCHIVE_ENDINGS)]
+    if not archives:
         raise InputError(f"{pattern}: a folder without archives ({', '.join(ARCHIVE_ENDINGS)})")
-    return found if found == [pattern] or glob.has_magic(pattern) else archives
+    return archives
 
 
 def _expand_local(pattern: str) -> list[str]:

@@ -54,11 +54,10 @@ def listed(pattern: str) -> list[str]:
     fs, path = storage.filesystem(pattern)
     with reached(pattern):
         kind = _kind(fs, path)
-        if kind == "directory":
-            found = [entry["name"] for entry in fs.ls(path, detail=True) if entry["type"] == "file"]
-        else:
-            found = [path] if kind else fs.glob(path)
-        return sorted(fs.unstrip_protocol(name) for name in found)
+        if kind == "file":
+            return [pattern]
+        entries = fs.ls(path, detail=True) if kind else fs.glob(path, detail=True).values()
+        return sorted(fs.unstrip_protocol(entry["name"]) for entry in entries if entry["type"] == "file")
 
 
 def folders(folder: str) -> list[str]:
