@@ -320,12 +320,15 @@ def test_a_worker_reads_what_a_local_reader_reads(site: Site, archives: Path, tm
     assert contents(remote, tmp_path) == contents(local, tmp_path)
 
 
-def test_a_plain_archive_far_away_is_one_task(site: Site, tmp_path: Path) -> None:
+def test_a_far_archive_that_is_no_row_of_members_is_one_task(site: Site, tmp_path: Path) -> None:
     record = b"WARC/1.0\r\nWARC-Type: response\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000) + b"\r\n\r\n"
     (tmp_path / "a.warc").write_bytes(record * 9)
     site.files = {"/a.warc": record * 9}
     assert len(find_inputs((str(tmp_path / "a.warc"),), 0.1).ranges()) == 10
     assert len(find_inputs((f"{site.url}/a.warc",), 0.1).ranges()) == 1
+    site.files = {"/one.warc.gz": gzip.compress(record * 12, 0), "/each.warc.gz": gzip.compress(record, 0) * 9}
+    assert len(find_inputs((f"{site.url}/one.warc.gz",), 0.1).ranges()) == 1
+    assert len(find_inputs((f"{site.url}/each.warc.gz",), 0.1).ranges()) == 10
 
 
 def test_what_is_read_twice_is_fetched_once(site: Site, tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ lists anything. A large archive is cut into byte ranges by size alone, so that o
 that a record belongs to is the one that its first byte lies in.
 
 Of a remote archive, planning reads the first KB, which brings its size and version too, several archives at a time. It
-can be cut into ranges when it is gzip and the server sends parts of files; the ranges of a plain file all begin reading
-at its first byte, and that is too dear over a network. A worker fetches its range to local scratch and reads it there.
+can be cut into ranges when the server sends parts of files and it is gzip, in more than one member: the ranges of other
+files are found by reading the rest of the file, which is too dear over a network. A worker fetches its range to local
+scratch and reads it there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import glob
 import io
 import itertools
 import os
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,7 +33,7 @@ from textmill.pipeline.sources.server import Facts, changed
 
 MIN_SHARD_MB = 0.01  # smaller ranges hold no whole record, and make more tasks than work
 N_LOOKING = 8  # requests at a time while planning; Common Crawl throttles whoever sends many
-FIRST_BYTES, FIRST_BYTES_OF_DAMAGED = 1 << 10, 1 << 20
+FIRST_BYTES, MORE_BYTES = 1 << 10, 1 << 20
 ARCHIVE_ENDINGS = (".warc", ".warc.gz", ".warc.zst", ".warc.lz4", ".wet", ".wet.gz")
 
 
@@ -167,8 +169,8 @@ def _freeze_one(uri: str, downloader: Downloader) -> InputFile:
             raise InputError("the file is empty")
         if facts.n_bytes > schema.MAX_FILE_BYTES:
             raise InputError(f"{facts.n_bytes} bytes; files above {schema.MAX_FILE_BYTES} bytes have no document ids")
-        if warc.kind(io.BytesIO(head)) == "unknown":  # perhaps only its beginning is damaged
-            facts, head = _look(uri, downloader, FIRST_BYTES_OF_DAMAGED)
+        if warc.kind(io.BytesIO(head)) == "unknown" or not _ends_a_member(head):
+            facts, head = _look(uri, downloader, MORE_BYTES)  # a damaged beginning, or a long first record
         stream = io.BytesIO(head)
         next(warc.read_range(stream, 0, 0, facts.n_bytes, ()), None)  # says what is wrong with a file that is none
         kind = warc.kind(stream)
@@ -178,8 +180,20 @@ def _freeze_one(uri: str, downloader: Downloader) -> InputFile:
         raise InputError(f"{shown}: no permission to read it") from error
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(shown) else f"{shown}: {error}") from error
-    splittable = warc.splittable(kind) and facts.ranges and (kind != "plain" or storage.is_local(uri))
+    splittable = warc.splittable(kind) and (storage.is_local(uri) or (facts.ranges and _ends_a_member(head)))
     return InputFile(uri, facts.n_bytes, facts.version, splittable)
+
+
+def _ends_a_member(head: bytes) -> bool:
+    """Whether a whole gzip member stands at the beginning of a file."""
+    inflater = zlib.decompressobj(31)
+    try:
+        while head and not inflater.eof:
+            inflater.decompress(head, MORE_BYTES)  # by pieces: it may inflate to a thousand times its size
+            head = inflater.unconsumed_tail
+    except zlib.error:
+        return False
+    return inflater.eof
 
 
 def _look(uri: str, downloader: Downloader, n_bytes: int) -> tuple[Facts, bytes]:
