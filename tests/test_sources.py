@@ -24,7 +24,7 @@ import pytest
 from textmill import cli, storage
 from textmill.errors import EnvironmentFault, InputError, MissingExtraError, UnknownNameError, UserError
 from textmill.pipeline.sources import crawls, store
-from textmill.pipeline.sources.download import Downloader, Patience, RemoteFile
+from textmill.pipeline.sources.download import PLANNING, Downloader, Patience, RemoteFile
 from textmill.pipeline.sources.inputs import Inputs, find_inputs, open_archive
 from textmill.pipeline.sources.server import Facts
 from textmill.pipeline.sources.web import Web
@@ -252,6 +252,9 @@ def test_proxies_of_the_environment_are_used(site: Site, monkeypatch: pytest.Mon
     site.files = {"http://archive.example/a": BODY}
     assert Web().look("http://archive.example/a", 10) == (Facts(len(BODY), '"one"', True), BODY[:10])
     assert site.requests[0][1]["proxy-authorization"] == "Basic bWU6aHVzaA=="
+    monkeypatch.setenv("http_proxy", f"http://me:hush@127.0.0.1:{closed_port()}")
+    with pytest.raises(EnvironmentFault, match=r"archive\.example: cannot be reached .the proxy does not answer"):
+        Downloader(PLANNING, rest=lambda _: None).look("http://archive.example/a", 10)
 
 
 def test_redirects_stay_on_the_site(site: Site) -> None:

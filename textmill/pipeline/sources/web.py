@@ -5,7 +5,8 @@ checked against what the file was when the run was planned (not every server hee
 
 Redirects are followed on the same host and to its subdomains (archive.org sends people to ia800100.us.archive.org),
 five at most, and never from https to http. Any other target is an error that names it: a server on the web does not
-get to choose which machine of ours is asked next. Proxies are those of the environment (``https_proxy``, ``no_proxy``).
+get to choose which machine of ours is asked next. (Where the names of a site lead is not looked at: that is for its
+owner to say, of the name that was given too.) Proxies are those of the environment (``https_proxy``, ``no_proxy``).
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from collections.abc import Iterator
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError, SSLError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
 
 from textmill import __version__, storage
 from textmill.errors import EnvironmentFault, InputError
@@ -28,7 +36,7 @@ from textmill.pipeline.sources.server import Facts, TryAgain, changed
 CHUNK_BYTES = 256 << 10
 CONNECT_S, SILENCE_S = 10.0, 60.0
 MAX_REDIRECTS = 5
-ACCEPTED = (200, 206, 412, 416)
+ACCEPTED = (200, 206, 416)
 GONE = (404, 410)
 BUSY = (403, 408, 425, 429, 500, 502, 503, 504)  # data.commoncrawl.org throttles with 403, 429 and 503
 SLOW_DOWN = ("SlowDown", "RequestLimitExceeded", "RequestThrottled", "InternalError", "ServiceUnavailable")
@@ -77,7 +85,7 @@ class Web:
             answer = self._follow(uri, headers)
             _refuse(answer, uri)
             yield answer
-        except (NewConnectionError, ConnectTimeoutError) as error:
+        except (NewConnectionError, ConnectTimeoutError, ProxyError) as error:
             raise TryAgain(_why_unreachable(error), unreachable=True) from error
         except SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -146,6 +154,8 @@ def _refuse(answer: Answer, uri: str) -> None:
     """Raise what the status of an answer calls for, unless it is one that a caller can use."""
     if answer.status in ACCEPTED:
         return
+    if answer.status == 412:
+        raise changed(uri)
     if answer.status in GONE:
         raise FileNotFoundError(uri)
     code = _S3_CODE.search(answer.read(4096, decode_content=False) or b"")
@@ -170,7 +180,7 @@ def _retry_after(text: str) -> float:
 
 def _check(answer: Answer, uri: str, start: int, facts: Facts) -> int:
     """Where in the file the body of ``answer`` begins: an answer that is about the file that was planned with."""
-    if answer.status in (412, 416) or _strong(_version(answer)) != _strong(facts.version):
+    if answer.status == 416 or _strong(_version(answer)) != _strong(facts.version):
         raise changed(uri)
     begins, total = _place(answer)
     if total not in (None, facts.n_bytes):
@@ -216,5 +226,7 @@ def _take(answer: Answer, n_bytes: int) -> bytes:
 def _why_unreachable(error: HTTPError) -> str:
     if isinstance(error, NameResolutionError):
         return "its name is not known"
+    if isinstance(error, ProxyError):
+        return "the proxy does not answer"
     reason = getattr(error.__cause__, "strerror", None) if isinstance(error, NewConnectionError) else None
     return reason.lower() if reason else "connecting took too long"
