@@ -372,12 +372,14 @@ def test_weak_and_missing_etags_are_compared_too(site: Site, archives: Path, tmp
             contents(inputs, tmp_path)
 
 
-def test_planning_names_the_first_bad_file(site: Site, archives: Path) -> None:
+def test_planning_names_the_bad_file_and_of_several_the_first(site: Site, archives: Path) -> None:
     uris = served(site, archives)
     site.files |= {"/0.warc.gz": b"", "/1.warc.gz": b"<html>not an archive</html>" * 99}
-    for name, expected in [("0", "0.warc.gz: the file is empty"), ("1", "not a web archive"), ("2", "no such file")]:
+    for name, expected in [("0", "0.warc.gz: the file is empty"), ("1", "1.warc.gz: not a web archive")]:
         with pytest.raises(InputError, match=expected):
-            find_inputs((*uris, f"{site.url}/{name}.warc.gz"), 1.0)
+            find_inputs((f"{site.url}/{name}.warc.gz",), 1.0)
+    with pytest.raises(InputError, match=r"/2\.warc\.gz: no such file"):
+        find_inputs((*uris, *(f"{site.url}/{n}.warc.gz" for n in (4, 3, 2))), 1.0)
     with pytest.raises(InputError, match="no globs"):
         find_inputs((f"{site.url}/*.warc.gz",), 1.0)
 
