@@ -12,6 +12,7 @@ from textmill.filters import gopher, optout, url
 from textmill.filters import language as languages
 from textmill.filters.base import Rule
 from textmill.filters.pii import EmailMask
+from textmill.pipeline.sources import crawls
 from textmill.pipeline.sources.inputs import find_inputs
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import (
@@ -33,7 +34,11 @@ from textmill.train.config import preset
 
 
 def common_crawl(
-    warcs: tuple[str, ...],
+    warcs: tuple[str, ...] = (),
+    crawl: str = "",
+    files: int = 10,
+    kind: str = "warc",
+    crawl_base: str = crawls.COMMON_CRAWL,
     language: str = "en",
     language_score: float = 0.65,
     language_model: str = "",
@@ -50,6 +55,10 @@ def common_crawl(
     """FineWeb's order of work.
 
     warcs           archives: files, globs, folders, URLs (comma-separated, or given again)
+    crawl           instead of warcs: crawls of Common Crawl by name, comma-separated (`textmill crawls` lists them)
+    files           how many archives of each crawl, drawn by a fixed rule; 0 for all (some 90,000, or 90 TB)
+    kind            which archives of a crawl: warc, or wet (text as Common Crawl extracts it)
+    crawl_base      where crawls lie: https://data.commoncrawl.org, s3://commoncrawl, or a mirror
     language        the language to keep, as ISO 639-1
     language_score  how sure the language model must be, 0 to 1
     language_model  a fastText model; builtin; or "": from the cache, else downloaded, else builtin
@@ -63,7 +72,7 @@ def common_crawl(
     steps           optimizer steps
     shard_mb        megabytes of archive a task reads; larger ones suit large crawls
     """
-    pages = Extract(find_inputs(warcs, shard_mb), engine)
+    pages = Extract(find_inputs(crawls.choose(warcs, crawl, files, kind, crawl_base), shard_mb), engine)
 
     gate_scorers = (optout.OptOut(), url.find_lists(deny_list), languages.find_model(language_model or None))
     gate_scores = Score(pages, gate_scorers, name="gate_scores")

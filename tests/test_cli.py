@@ -66,7 +66,7 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
         (("warcs=none.warc.gz",), "none.warc.gz: no such file"),
         (("warcs=*.warc.gz",), "*.warc.gz: matches no file"),
         (("warcs=",), "no input"),
-        ((), "common_crawl needs a value for: warcs"),
+        ((), "give either --set warcs=FILE,GLOB,FOLDER,URL or --set crawl=CC-MAIN-2026-04"),
         (("warc=a",), "unknown parameter 'warc'; did you mean 'warcs'?"),
         (("warcs",), "write it as NAME=VALUE"),
         (("warcs=a", "vocab_size=many"), "'many' is not a value of type int"),

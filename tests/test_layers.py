@@ -19,6 +19,7 @@ HEAVY_OWNERS = {
     "fastwarc": {"textmill.pipeline.reading.warc", "textmill.pipeline.reading.http"},
     "bokeh": {"textmill.pipeline.report.page"},
     "warcio": {"textmill.simulate"},
+    "urllib3": {"textmill.pipeline.sources.web"},
 }
 
 

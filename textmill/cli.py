@@ -21,6 +21,7 @@ EXAMPLES = """\
 examples:
   textmill demo                                            a synthetic crawl, the whole pipeline, a report; minutes
   textmill run common_crawl --set warcs='crawl/*.warc.gz'  the same on archives of yours
+  textmill run common_crawl --set crawl=CC-MAIN-2026-04    the same on ten archives of Common Crawl
   textmill run common_crawl --set warcs=a.warc.gz --to decisions
   textmill report work                                     what each filter did, as a table
   textmill explain work https://example.org/page           why this page was kept or dropped
@@ -28,10 +29,21 @@ examples:
 RUN_EXAMPLES = """\
 examples:
   textmill run common_crawl --set warcs=crawl/ --set language=de --out work
+  textmill run common_crawl --set crawl=CC-MAIN-2026-04 --set files=10          ten archives of Common Crawl
+  textmill run common_crawl --set crawl=CC-MAIN-2026-04 --set kind=wet --set crawl_base=s3://commoncrawl
+  textmill run common_crawl --set 'warcs=s3://bucket/crawl/*.warc.gz' --out s3://bucket/work
+  textmill run common_crawl --set warcs=https://example.org/a.warc.gz --to pages
   textmill run common_crawl --set warcs=a.warc.gz --set gopher_words.low=30     another bound: only decisions rerun
   textmill run common_crawl --set warcs=a.warc.gz --to corpus --workers 8
   textmill run my_dag.py:variant --set warcs=a.warc.gz --scheduler tcp://10.0.0.1:8786
   textmill run common_crawl --help-dag                                          the parameters of a DAG
+"""
+CRAWLS_EXAMPLES = """\
+examples:
+  textmill crawls                                the crawls of Common Crawl, the newest first
+  textmill crawls --base s3://commoncrawl        the same from its bucket (needs credentials of AWS)
+  textmill crawls --base /data/mirror --json     a mirror in a folder, as JSON
+  textmill run common_crawl --set crawl=NAME --set files=10 --set crawl_base=BASE
 """
 SHOW_EXAMPLES = """\
 examples:
@@ -96,6 +108,13 @@ def _parser() -> argparse.ArgumentParser:
         _add_run_options(command)
     run.set_defaults(command=_run)
     plan.set_defaults(command=_plan)
+
+    crawls = commands.add_parser(
+        "crawls", help="the crawls that Common Crawl, or a mirror, offers", epilog=CRAWLS_EXAMPLES, formatter_class=raw
+    )
+    crawls.add_argument("--base", metavar="URL", help="where crawls lie (default: https://data.commoncrawl.org)")
+    crawls.add_argument("--json", action="store_true", help="print them as JSON")
+    crawls.set_defaults(command=_crawls)
 
     report = commands.add_parser("report", help="what each stage and each rule did")
     report.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
@@ -214,6 +233,19 @@ def _plan(options: argparse.Namespace) -> None:
         does = "nothing: there already" if not n_missing else f"run {n_missing} of {n_shards}"
         rows.append([stage.name, type(stage).__name__, n_shards, does, stage.folder])
     console().print(table(f"plan for {workspace.root}", ["stage", "class", "tasks", "would", "folder"], rows))
+
+
+def _crawls(options: argparse.Namespace) -> None:
+    from textmill.pipeline.sources import crawls
+    from textmill.storage import redact, to_json
+    from textmill.terminal import console, table
+
+    base = options.base or crawls.COMMON_CRAWL
+    names = crawls.offered(base)
+    if options.json:
+        sys.stdout.write(to_json({"base": redact(base), "crawls": names}))
+    else:
+        console().print(table(f"crawls at {redact(base)}", ["crawl"], ([name] for name in names)))
 
 
 def _demo(options: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -23,12 +24,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from textmill.errors import EnvironmentFault, InputError, InvariantError
+from textmill.errors import EnvironmentFault, InputError, InvariantError, MissingExtraError
 
 FORMAT = 1
 MANIFEST_ENDING = ".manifest.json"
@@ -36,16 +38,52 @@ MANIFEST_ENDING = ".manifest.json"
 PROTOCOLS = ("file", "local", "s3", "gs", "abfs", "http", "https", "memory")
 
 
-def filesystem(uri: str) -> tuple[Any, str]:
-    """The fsspec file system of ``uri`` and the path in it. Errors: `InputError` for a protocol not allowed."""
+EXTRAS = {"s3": ("s3fs", "s3"), "gs": ("gcsfs", "gcs")}  # protocol -> the package that speaks it, our extra with it
+_USERINFO = re.compile(r"(?<=://)[^/\s]*@")
+_QUERY = re.compile(r"(\w://[^\s?#]*)\?[^\s#]*")
+_SECRET = re.compile(r"secret|token|password|passwd|signature|credential|api-?_?key|^sig$|^key$", re.IGNORECASE)
+
+
+def check_uri(uri: str) -> None:
+    """Errors: `InputError` for a protocol that is not allowed, and for credentials: a URI is written into files."""
     protocol = uri.partition("://")[0] if "://" in uri else "file"
     if protocol not in PROTOCOLS or "::" in uri:
-        raise InputError(f"{uri}: protocol not allowed; use a local path or one of {', '.join(PROTOCOLS[2:7])}")
+        raise InputError(f"{redact(uri)}: protocol not allowed; use a local path or one of {', '.join(PROTOCOLS[2:7])}")
+    if is_local(uri):
+        return
+    if _USERINFO.search(uri):
+        raise InputError(f"{redact(uri)}: a name or password in it; what is read by name is written down by name")
+    query = parse_qsl(urlsplit(uri).query) if is_web(uri) else []
+    if secret := next((name for name, _ in query if _SECRET.search(name)), None):
+        raise InputError(
+            f"{redact(uri)}: {secret!r} in it is a secret, and the URL would be written down; fetch it first"
+        )
+
+
+def redact(text: str) -> str:
+    """``text`` with the user names, passwords and queries of all URLs in it left out: fit to be shown."""
+    return _QUERY.sub(r"\1?...", _USERINFO.sub("", text))
+
+
+def filesystem(uri: str) -> tuple[Any, str]:
+    """The fsspec file system of ``uri`` and the path in it. Errors: those of `check_uri`, `EnvironmentFault`."""
+    check_uri(uri)
+    if is_web(uri):
+        raise InputError(f"{redact(uri)}: on the web there are archives to read, but no folders to list or to write to")
+    options = {} if is_local(uri) else {"use_listings_cache": False}  # other processes write there too
     try:
-        fs, path = fsspec.core.url_to_fs(uri)
+        fs, path = fsspec.core.url_to_fs(uri, **options)
     except ImportError as error:
-        raise EnvironmentFault(f"{uri}: {error}") from error
+        protocol = uri.partition("://")[0]
+        if protocol in EXTRAS:
+            raise MissingExtraError(*EXTRAS[protocol]) from error
+        raise EnvironmentFault(f"{redact(uri)}: {error}") from error
     return fs, path
+
+
+def is_web(uri: str) -> bool:
+    """True for ``http://`` and ``https://``."""
+    return uri.startswith(("http://", "https://"))
 
 
 def is_local(uri: str) -> bool:

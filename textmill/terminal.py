@@ -6,11 +6,13 @@ comes from data passes through `safe` before it is printed.
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -31,6 +33,16 @@ def safe(value: object, max_chars: int = 200) -> str:
 def console() -> Console:
     """Standard output, as wide as the terminal (100 columns where it is none)."""
     return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 100)
+
+
+@contextlib.contextmanager
+def counter(what: str, total: int) -> Iterator[Callable[[float], None]]:
+    """A bar on standard error while many things are done; yields what to call with how many more are."""
+    on = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=on, transient=True, disable=total < 2 or not on.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda n: bar.advance(task, n)
 
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]], *, max_chars: int = 60) -> Table:

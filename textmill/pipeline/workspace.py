@@ -19,6 +19,7 @@ from pathlib import Path
 
 from textmill import storage
 from textmill.errors import InputError, UnknownNameError, WorkspaceError
+from textmill.pipeline.sources import store
 from textmill.pipeline.stage import Stage, from_description, to_description
 
 MARKER = "textmill-workspace.json"
@@ -53,10 +54,14 @@ class Workspace:
 
     def create(self) -> None:
         """Make it a workspace. Errors: `WorkspaceError` for a folder of something else, or without permission."""
+        first_contact = contextlib.nullcontext() if storage.is_local(self.root) else store.reached(self.root)
         try:
-            if not storage.exists(self.path(MARKER)):
-                self._refuse_other_content()
-                storage.write_json({"format": storage.FORMAT}, self.path(MARKER))
+            with first_contact:
+                if not storage.exists(self.path(MARKER)):
+                    self._refuse_other_content()
+                    storage.write_json({"format": storage.FORMAT}, self.path(MARKER))
+        except FileNotFoundError as error:
+            raise WorkspaceError(f"{self.root}: no such bucket; make it first") from error
         except PermissionError as error:
             raise WorkspaceError(f"{self.root}: no permission to write there; choose another --out") from error
         except (NotADirectoryError, FileExistsError) as error:

@@ -59,7 +59,7 @@ class Model:
             arrays[f"{name}.values"] = table.values[known].astype(np.float16)
         for name, trees in {"first": self.first, "second": self.second}.items():
             arrays |= {f"{name}.{f.name}": value for f, value in zip(fields(trees), astuple(trees), strict=True)}
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, file: Path) -> Model:

@@ -26,28 +26,15 @@ GOOD_LINK_FRAC: Final = 0.35
 SHORT_WORDS: Final = 12  # texts up to this length are looked up as a whole
 _MAX_UP: Final = 48  # ancestors looked at
 
-# Columns of the table of blocks' own measures
-_COLUMNS = [
-    "words",
-    "chars",
-    "digits",
-    "commas",
-    "ends",
-    "capitals",
-    "first",
-    "last",
-    "known",
-    "title",
-    "text_hash",
-    "start_hash",
-]
+# Columns of the table of blocks' own measures: number of words, characters, digits, commas, sentence ends, words with a
+# capital; kind of the first and the last character; words that the title has too; share of the title that they cover
 _WORDS, _CHARS, _DIGITS, _COMMAS, _ENDS, _CAPITALS, _FIRST, _LAST, _KNOWN, _TITLE = range(10)
 
-_LANDMARKS = ["article", "main", "nav", "header", "footer", "aside", "section", "form", "figure", "table", "li", "td"]
+_LANDMARKS = "article main nav header footer aside section form figure table li td".split()
 _LEVELS = range(1, 6)
 STRUCTURE: Final = (
-    "words chars link_frac commas_per_word ends_per_word digits_frac capitals_frac chars_per_word breaks last title_frac "
-    "title_cover tag block_tag heading lists tables depth "
+    "words chars link_frac commas_per_word ends_per_word digits_frac capitals_frac chars_per_word breaks last "
+    "title_frac title_cover tag block_tag heading lists tables depth "
     + " ".join(f"to_{name}" for name in _LANDMARKS)
     + " "
     + " ".join(f"up{k}_{what}" for k in _LEVELS for what in ("good_share", "good_frac", "link_frac", "words"))
@@ -58,24 +45,10 @@ STRUCTURE: Final = (
     "same_words same_link_frac same_share parent_blocks "
     "page_blocks page_words page_good page_good_frac page_link_frac page_p_frac"
 ).split()
-LEXICON: Final = [
-    "hint_own",
-    "hint_up1",
-    "hint_up2",
-    "hint_up3",
-    "hint_up4",
-    "hint_sum",
-    "hint_min",
-    "hint_max",
-    "word_mean",
-    "word_sum",
-    "word_min",
-    "word_prev",
-    "word_next",
-    "text_odds",
-    "start_odds",
-    "text_next",
-]
+LEXICON: Final = (
+    "hint_own hint_up1 hint_up2 hint_up3 hint_up4 hint_sum hint_min hint_max "
+    "word_mean word_sum word_min word_prev word_next text_odds start_odds text_next"
+).split()
 FEATURES: Final = (*STRUCTURE, *LEXICON)
 CONTEXT: Final = (
     "p p_prev1 p_prev2 p_next1 p_next2 p_near5 "
@@ -138,7 +111,9 @@ def measure(markup: Markup, html: bytes) -> Blocks:
         word_start, word,
     )  # fmt: skip
     size = (markup.block_end - markup.block_start).astype(np.float32)
-    return Blocks(own, markup.block_link / size, size, hashes[0], hashes[1], word_start, word[:n_words])
+    return Blocks(
+        own, markup.block_link.astype(np.float32) / size, size, hashes[0], hashes[1], word_start, word[:n_words]
+    )
 
 
 def matrix(n_blocks: int) -> NDArray[np.float32]:
@@ -180,8 +155,9 @@ def _groups() -> NDArray[np.int32]:
     groups = np.zeros(len(TAGS), np.int32)
     kinds = (
         "p", "h1", "h2", "h3 h4 h5 h6", "li", "td", "th", "dt dd", "pre code listing", "blockquote",
-        "figcaption caption legend", "div center", "article main section", "a", "span font", "b strong i em u", "time small",
-        "label form fieldset", "nav menu", "header hgroup", "footer aside", "address cite", "body html", "summary details",
+        "figcaption caption legend", "div center", "article main section", "a", "span font", "b strong i em u",
+        "time small", "label form fieldset", "nav menu", "header hgroup", "footer aside", "address cite", "body html",
+        "summary details",
     )  # fmt: skip
     for number, names in enumerate(kinds, 1):
         groups[_numbers(names)] = number
@@ -197,8 +173,9 @@ _LANDMARK[_numbers("figcaption")] = _LANDMARK[tag("figure")]
 _IS_BLOCK: Final = np.zeros(len(TAGS), np.bool_)
 _IS_BLOCK[
     _numbers(
-        "html body div p ul ol li dl dt dd table thead tbody tfoot tr td th caption h1 h2 h3 h4 h5 h6 article main section "
-        "aside header footer nav form fieldset figure figcaption blockquote pre address details summary center menu dialog"
+        "html body div p ul ol li dl dt dd table thead tbody tfoot tr td th caption h1 h2 h3 h4 h5 h6 article main "
+        "section aside header footer nav form fieldset figure figcaption blockquote pre address details summary center "
+        "menu dialog"
     )
 ] = True
 _H1, _H6, _P = tag("h1"), tag("h6"), tag("p")
@@ -594,8 +571,8 @@ def _same_shape(element, parent, shape):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _look_up(
-    element, parent, tags, first_hint, hint, word_start, word, text_hash, start_hash, h_keys, h_values, w_keys, w_values,
-    t_keys, t_values, out,
+    element, parent, tags, first_hint, hint, word_start, word, text_hash, start_hash, h_keys, h_values, w_keys,
+    w_values, t_keys, t_values, out,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     n = element.size
     odds = np.full(parent.size, np.nan, np.float32)  # of an element's own words; computed when first asked for

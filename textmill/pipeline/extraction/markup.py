@@ -29,117 +29,14 @@ MAX_ELEMENTS: Final = 400_000  # what follows is left out; 24 bytes an element
 MAX_HINTS: Final = 1_000_000
 
 # Tags by number: the place in this list. 0 is any other.
-TAGS: Final = [
-    "-",
-    "html",
-    "head",
-    "body",
-    "title",
-    "div",
-    "p",
-    "span",
-    "a",
-    "ul",
-    "ol",
-    "li",
-    "dl",
-    "dt",
-    "dd",
-    "table",
-    "thead",
-    "tbody",
-    "tfoot",
-    "tr",
-    "td",
-    "th",
-    "caption",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "article",
-    "main",
-    "section",
-    "aside",
-    "header",
-    "footer",
-    "nav",
-    "form",
-    "fieldset",
-    "legend",
-    "figure",
-    "figcaption",
-    "blockquote",
-    "pre",
-    "code",
-    "br",
-    "hr",
-    "img",
-    "script",
-    "style",
-    "noscript",
-    "template",
-    "svg",
-    "math",
-    "select",
-    "option",
-    "textarea",
-    "button",
-    "input",
-    "label",
-    "iframe",
-    "object",
-    "canvas",
-    "video",
-    "audio",
-    "address",
-    "details",
-    "summary",
-    "center",
-    "time",
-    "b",
-    "strong",
-    "i",
-    "em",
-    "sup",
-    "sub",
-    "small",
-    "u",
-    "font",
-    "menu",
-    "dialog",
-    "noembed",
-    "noframes",
-    "xmp",
-    "map",
-    "datalist",
-    "frameset",
-    "listing",
-    "applet",
-    "meta",
-    "link",
-    "base",
-    "area",
-    "col",
-    "embed",
-    "param",
-    "source",
-    "track",
-    "wbr",
-    "cite",
-    "rt",
-    "rp",
-    "s",
-    "strike",
-    "picture",
-    "hgroup",
-    "search",
-    "nobr",
-    "tt",
-    "big",
-]
+TAGS: Final = (
+    "- html head body title div p span a ul ol li dl dt dd table thead tbody tfoot tr td th caption h1 h2 h3 h4 h5 "
+    "h6 article main section aside header footer nav form fieldset legend figure figcaption blockquote pre code br "
+    "hr img script style noscript template svg math select option textarea button input label iframe object canvas "
+    "video audio address details summary center time b strong i em sup sub small u font menu dialog noembed "
+    "noframes xmp map datalist frameset listing applet meta link base area col embed param source track wbr cite rt "
+    "rp s strike picture hgroup search nobr tt big"
+).split()
 
 
 def tag(name: str) -> int:
@@ -176,37 +73,18 @@ def _properties() -> NDArray[np.int64]:
 
 _FLAGS: Final = _properties()
 (
-    _P, _LI, _DT, _DD, _DL, _TR, _TD, _TH, _TABLE, _THEAD, _TBODY, _TFOOT, _UL, _OL, _MENU, _A, _BR, _PRE, _LISTING, _H1, _H6,
-    _TITLE, _SCRIPT, _MATH, _HTML, _BODY, _MAIN, _ARTICLE,
+    _P, _LI, _DT, _DD, _DL, _TR, _TD, _TH, _TABLE, _THEAD, _TBODY, _TFOOT, _UL, _OL, _MENU, _A, _BR, _PRE, _LISTING, _H1,
+    _H6, _TITLE, _SCRIPT, _MATH, _HTML, _BODY, _MAIN, _ARTICLE,
 ) = (
     tag(name)
-    for name in ["p", "li", "dt", "dd", "dl", "tr", "td", "th", "table", "thead", "tbody", "tfoot", "ul", "ol", "menu", "a", "br", "pre", "listing", "h1", "h6", "title", "script", "math", "html", "body", "main", "article"]
+    for name in (
+        "p li dt dd dl tr td th table thead tbody tfoot ul ol menu a br pre listing h1 h6 title script math html "
+        "body main article"
+    ).split()
 )  # fmt: skip
 
 _CLOSES_OTHERS: Final = np.zeros(len(TAGS), np.bool_)  # tags that may close an open one of their kind
-_CLOSES_OTHERS[
-    [
-        tag(name)
-        for name in [
-            "li",
-            "dt",
-            "dd",
-            "td",
-            "th",
-            "tr",
-            "tbody",
-            "thead",
-            "tfoot",
-            "h1",
-            "h2",
-            "h3",
-            "h4",
-            "h5",
-            "h6",
-            "a",
-        ]
-    ]
-] = True
+_CLOSES_OTHERS[[tag(name) for name in "li dt dd td th tr tbody thead tfoot h1 h2 h3 h4 h5 h6 a".split()]] = True
 _FNV_PRIME: Final = np.uint64(0x100000001B3)
 _KEY_SLOTS: Final = 512
 
@@ -239,8 +117,7 @@ _C1: Final = np.array(  # what numeric references to C1 controls mean (WHATWG HT
     [ord(bytes([code]).decode("cp1252", "ignore") or chr(code)) for code in range(0x80, 0xA0)], np.uint32
 )
 _K_CLASS, _K_ID, _K_ROLE, _K_ITEMPROP, _K_HIDDEN, _K_STYLE, _K_ARIA_HIDDEN, _K_HREF, _K_TYPE, _K_ALTTEXT = (
-    np.uint64(_key(name))
-    for name in ["class", "id", "role", "itemprop", "hidden", "style", "aria-hidden", "href", "type", "alttext"]
+    np.uint64(_key(name)) for name in "class id role itemprop hidden style aria-hidden href type alttext".split()
 )
 _LT8, _GT8, _QUOTE8, _APOSTROPHE8 = (np.uint64(int.from_bytes(bytes([c]) * 8)) for c in b"<>\"'")
 _HIDDEN, _HREF, _TEX = 1, 2, 4  # what _attributes finds
@@ -288,9 +165,14 @@ def read_markup(html: bytes) -> Markup:
     n_bytes, n_blocks, n_elements, title_start, title_end, end = _read(
         page, text, blocks, elements, first_hint, tags, shape, hint
     )
+    element, start, stop, link, breaks = blocks[:, :n_blocks]
     return Markup(
-        text[:n_bytes],
-        *blocks[:, :n_blocks],
+        text=text[:n_bytes],
+        block_element=element,
+        block_start=start,
+        block_end=stop,
+        block_link=link,
+        block_breaks=breaks,
         parent=elements[0, :n_elements],
         tag=tags[:n_elements],
         shape=shape[:n_elements],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from textmill import storage
 from textmill.pipeline.stage import Result, Stage, Task
@@ -42,7 +43,7 @@ class Train(Stage):
         from textmill.train.generate import sample_text
         from textmill.train.loop import train
 
-        shards = storage.join(task.workspace, self.tokens.folder)
+        shards = _on_this_machine(storage.join(task.workspace, self.tokens.folder), task.scratch)
         out = task.unfinished(self)
         result = train(
             self.model,
@@ -58,3 +59,12 @@ class Train(Stage):
         (out / "summary.json").write_text(storage.to_json(summary), encoding="utf-8")
         counts = {"n_steps": result.last.step, "n_tokens": result.last.tokens, "n_parameters": result.n_parameters}
         return Result({name: out / name for name in FILES}, dict.fromkeys(FILES, 1), counts)
+
+
+def _on_this_machine(folder: str, scratch: Path) -> str:
+    """``folder``, or a copy of it: token shards are mapped into memory."""
+    if storage.is_local(folder):
+        return folder
+    fs, path = storage.filesystem(folder)
+    fs.get(path, str(scratch / "tokens"), recursive=True)
+    return str(scratch / "tokens")

@@ -17,7 +17,7 @@ from textmill.pipeline import extract
 from textmill.pipeline.reading import warc
 from textmill.pipeline.reading.head import NO_HEAD, Head
 from textmill.pipeline.reading.optout import NO_OPTOUT, OptOut
-from textmill.pipeline.sources.inputs import ByteRange, InputFile, Inputs, check_unchanged
+from textmill.pipeline.sources.inputs import ByteRange, InputFile, Inputs, open_archive
 from textmill.pipeline.stage import Result, Stage, Task, one_table
 
 CANDIDATES = frozenset({"response", "conversion"})  # record types that hold a page or its text
@@ -65,10 +65,9 @@ class Extract(Stage):
     def run_shard(self, task: Task) -> Result:
         byte_range = self.source.ranges()[int(task.shard)]
         file = self.source.files[byte_range.file_number]
-        check_unchanged(file)
         counts: Counter[str] = Counter(rows_in=0, rows_out=0)
         with (
-            storage.open_read(file.uri) as stream,
+            open_archive(file, byte_range, task.scratch) as stream,
             storage.TableWriter(task.table(), schema.PAGES) as writer,
         ):
             events = warc.read_range(stream, byte_range.start, byte_range.end, file.n_bytes, CANDIDATES)

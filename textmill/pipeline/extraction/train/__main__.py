@@ -23,7 +23,7 @@ examples:
   python -m textmill.pipeline.extraction.train --data crawl/ --taught taught.jsonl
   python -m textmill.pipeline.extraction.train --data crawl/ --taught taught.jsonl --cross-validate texts.jsonl.gz
 
-needs: pip install 'textmill[extraction]'. About five minutes for the teachers (once), three for the model, ten to cross-validate.
+needs: pip install 'textmill[extraction]'. Five minutes for the teachers (once), two for the model, ten to cross-validate.
 """
 
 
@@ -33,14 +33,10 @@ def main() -> int:
         description="Make the model of the extraction engine from pages with known main content.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder with pages.warc.gz and the three files beside it"
-    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with pages.warc.gz and the files beside it")
     parser.add_argument("--taught", type=Path, required=True, help="file that keeps what the teachers say")
     parser.add_argument("--out", type=Path, default=MODEL, help="the model (default: the one of the package)")
-    parser.add_argument(
-        "--cross-validate", type=Path, metavar="TEXTS", help="score unseen sources; write the texts here"
-    )
+    parser.add_argument("--cross-validate", type=Path, metavar="TEXTS", help="score unseen sources; write texts here")
     options = parser.parse_args()
     try:
         _run(options)
@@ -59,9 +55,7 @@ def _run(options: argparse.Namespace) -> None:
         with gzip.open(options.cross_validate, "wt", encoding="utf-8") as lines:
             for record_id, text in texts.items():
                 lines.write(json.dumps({"record_id": record_id, "text": text}) + "\n")
-        shown = Table(
-            "source", "pages", "F1", "precision", "recall", title="Sources and sites that the model never saw"
-        )
+        shown = Table("source", "pages", "F1", "precision", "recall", title="Sources and sites never seen")
         for name, n, *scores in table(pages, texts):
             shown.add_row(name, f"{n:,}", *(f"{score:.3f}" for score in scores))
         console.print(shown)

@@ -36,8 +36,9 @@ SAMPLED = 0.3  # of the blocks up to SMALL words that are no main content
 SMALL = 8
 
 FOREST = {
-    "objective": "cross_entropy", "min_data_in_leaf": 60, "max_bin": 63, "feature_fraction": 0.5, "bagging_fraction": 0.7,
-    "bagging_freq": 1, "lambda_l2": 5, "num_threads": 1, "seed": 1, "deterministic": True, "force_col_wise": True,
+    "objective": "cross_entropy", "min_data_in_leaf": 60, "max_bin": 63, "feature_fraction": 0.5,
+    "bagging_fraction": 0.7, "bagging_freq": 1, "lambda_l2": 5, "num_threads": 1, "seed": 1, "deterministic": True,
+    "force_col_wise": True,
     "verbose": -1, "max_depth": DEPTH,
 }  # fmt: skip
 FIRST: Mapping[str, Any] = {"num_leaves": 24, "learning_rate": 0.15, "num_iterations": 60}

@@ -53,7 +53,7 @@ def read_examples(folder: Path, taught_file: Path) -> list[Example]:
     meta = {row["record_id"]: row for row in _rows(folder / "pages.meta.jsonl.gz")}
     truth = {row["record_id"]: row["text"] for row in _rows(folder / "pages.truth.jsonl.gz")}
     segments = {row["record_id"]: row for row in _rows(folder / "pages.segments.jsonl.gz")}
-    pages = {record_id: page for record_id, page in _read_pages(folder / "pages.warc.gz", meta)}
+    pages = dict(_read_pages(folder / "pages.warc.gz", meta))
     taught = _ask_teachers({i: html for i, (_, html) in pages.items() if i not in truth}, taught_file)
     return [
         Example(
