@@ -16,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textmill.errors import InputError
-from textmill.pipeline.reading import warc
+from textmill.pipeline.reading import members, warc
+from textmill.pipeline.reading.source import BLOCK_BYTES
 from textmill.pipeline.reading.warc import Damage, Item, Record, Skipped, kind, read_range, splittable
 
+FEED = members.FEED_BYTES
 KINDS = {"response", "resource", "conversion"}
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
 
@@ -121,7 +123,7 @@ FORMS = {
 def test_every_form_gives_the_same_records(form: str) -> None:
     archive = FORMS[form]
     assert kind(io.BytesIO(archive)) == form
-    assert splittable(kind(io.BytesIO(archive))) == (form in ("gzip", "plain"))
+    assert splittable(kind(io.BytesIO(archive)))
     for cuts in ([], [100, 300]):
         items = read(archive, *cuts)
         assert blocks(items) == FIVE_BLOCKS
@@ -137,7 +139,6 @@ def test_zstd_frames_of_several_records_and_corrupt_ones() -> None:
     assert blocks(items)[:4] == FIVE_BLOCKS[:4]
     assert damage(items)
     assert_accounted(broken, items)
-    assert damage(read(zstd(b"<html>"))) == [Damage(0, 0, len(zstd(b"<html>")), "no record found")]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -155,8 +156,10 @@ def test_fastwarc_agrees_on_sound_archives(packed: bool) -> None:
         (gzip.compress(b"<html>Access denied</html>"), "not a web archive"),
         (gzip.compress(gzip.compress(FIVE[0])), "not a web archive"),
         (bytes(5000), "not a web archive"),
-        (b"filedesc://x.arc 0.0.0.0 2008 text/plain 9\n", "warcio recompress"),
-        (gzip.compress(b"filedesc://x.arc 0.0.0.0 2008 text/plain 9\n"), "warcio recompress"),
+        (zstd(b"<html>Access denied</html>"), "not a web archive"),
+        (lz4(b"<html>Access denied</html>"), "not a web archive"),
+        (gzip.compress(b""), "not a web archive"),
+        (noise(20_000), "not a web archive"),
     ],
 )
 def test_what_is_no_archive_is_refused(archive: bytes, message: str) -> None:
@@ -279,7 +282,7 @@ def test_what_stands_between_members(middle: bytes, types: list[str]) -> None:
     assert_accounted(archive, items)
 
 
-@pytest.mark.parametrize("n_bytes", range(warc.FEED_BYTES - 70, warc.FEED_BYTES + 2))
+@pytest.mark.parametrize("n_bytes", range(FEED - 70, FEED + 2))
 def test_reading_goes_on_wherever_damage_ends(n_bytes: int) -> None:
     assert blocks(read(FIVE_MEMBERS[0] + b"x" * n_bytes + FIVE_MEMBERS[1])) == FIVE_BLOCKS[:2]
     assert blocks(read(FIVE[0] + b"x" * n_bytes + b"\n" + FIVE[1])) == FIVE_BLOCKS[:2]
@@ -327,13 +330,14 @@ def test_records_beyond_the_numbers_of_a_member_are_damage() -> None:
     assert blocks(items)[-1] == FIVE_BLOCKS[1]
 
 
-def test_a_member_that_inflates_too_far(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warc, "MAX_RECORD_BYTES", 1 << 20)
-    bomb = warc_record(0, bytes(3 << 20))
-    items = read(FIVE_MEMBERS[0] + gzip.compress(bomb) + FIVE_MEMBERS[1])
-    assert blocks(items) == FIVE_BLOCKS[:2]
-    assert [item.reason for item in damage(items)] == ["inflates to more than 1 MiB"]
-    assert [item.reason for item in damage(read(FIVE[0] + bomb + FIVE[1]))] == ["longer than 1 MiB"]
+    long = warc_record(0, noise(3 << 20))
+    for archive in (FIVE_MEMBERS[0] + gzip.compress(long) + FIVE_MEMBERS[1], FIVE[0] + long + FIVE[1]):
+        items = read(archive)
+        assert blocks(items) == FIVE_BLOCKS[:2]
+        assert [item.reason for item in damage(items)] == ["longer than 1 MiB"]
+        assert_accounted(archive, items)
 
 
 @pytest.mark.parametrize("block_bytes", [(1 << 16) + d for d in (-2, -1, 0, 1, 2)])
@@ -347,7 +351,7 @@ def test_memory_is_a_block_not_the_file() -> None:
     class Stingy(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             assert size is not None
-            assert 0 <= size <= warc.BLOCK_BYTES
+            assert 0 <= size <= BLOCK_BYTES
             return super().read(size)
 
     archive = b"".join(gzip.compress(warc_record(n, noise(1 << 19, n)), 1) for n in range(6))
