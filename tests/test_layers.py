@@ -16,7 +16,10 @@ HEAVY_OWNERS = {
     "dask": {"textmill.pipeline.executors"},
     "distributed": {"textmill.pipeline.executors"},
     "fasttext": {"textmill.filters.language"},
-    "fastwarc": {"textmill.pipeline.reading.warc", "textmill.pipeline.reading.http"},
+    "fastwarc": {"textmill.pipeline.reading.http"},
+    "backports": {"textmill.pipeline.reading.members"},
+    "isal": {"textmill.pipeline.reading.members"},
+    "lz4": {"textmill.pipeline.reading.members"},
     "bokeh": {"textmill.pipeline.report.page"},
     "warcio": {"textmill.simulate"},
 }

@@ -41,6 +41,7 @@ PAGES = pa.schema(
         pa.field("charset", pa.string(), nullable=False),
         pa.field("html_bytes", pa.int64(), nullable=False),
         pa.field("status", pa.string(), nullable=False),
+        pa.field("fault", pa.string(), nullable=False),  # of a bad_record: what is wrong with that stretch; else ""
         pa.field("text", pa.large_string()),
     ]
 )

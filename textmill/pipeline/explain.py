@@ -43,7 +43,7 @@ def _explain_page(run: FinishedRun, row: dict[str, Any]) -> Iterator[str]:
         f"  fetched  {safe(row['date'])}, HTTP {row['http_status']}, {safe(row['content_type']) or 'no content type'}, "
         f"charset {safe(row['charset']) or 'none'}, {row['html_bytes']:,} bytes"
     )
-    yield f"  status   {row['status']}"
+    yield f"  status   {row['status']}" + (f": {safe(row['fault'])}" if row.get("fault") else "")
     if row["status"] != "ok":
         yield f"  verdict  dropped: {row['status']}"
         return
