@@ -56,8 +56,8 @@ MAX_WINDOW_BITS = 27
 MAX_DICTIONARY_BYTES = 16 << 20
 
 _GZIP_MAGIC = re.compile(rb"\x1f\x8b\x08")
-_ZSTD_MAGIC = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
-_LZ4_MAGIC = re.compile(rb"\x04\x22\x4d\x18|[\x50-\x5f]\x2a\x4d\x18")
+_ZSTD_MAGIC = re.compile(rb"\x28\xb5\x2f\xfd")
+_LZ4_MAGIC = re.compile(rb"\x04\x22\x4d\x18")
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 _DICTIONARY_MAGIC = b"\x5d\x2a\x4d\x18"
 _INFLATE_ERRORS: Any = (igzip_lib.IsalError, zstd.ZstdError, RuntimeError)  # the last one is LZ4's
@@ -77,7 +77,7 @@ class Inflater(Protocol):
 
 @dataclass(frozen=True)
 class Container:
-    """A form of compression: where its members may begin, how one is unpacked, and where its headers say it ends."""
+    """A form of compression: how a member begins, how one is unpacked, and where its headers say it ends."""
 
     kind: Kind
     magic: re.Pattern[bytes]
@@ -212,7 +212,8 @@ def _frame(container: Container, source: Source, start: int, begins: Begins) -> 
     assert container.frame_end is not None
     end = container.frame_end(source, start)
     if end is not None and end <= source.size:
-        if end == source.size or container.magic.match(source.read(end, 4)):
+        next_magic = source.read(end, 4)
+        if end == source.size or container.magic.match(next_magic) or _SKIPPABLE.match(next_magic):
             return end, True
         with _unpack(container, source, start, end, None, keep=False) as member:  # is garbage next, or a length wrong?
             if not member.fault:

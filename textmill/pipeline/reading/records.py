@@ -25,7 +25,7 @@ _WARC_SEPARATOR = re.compile(rb"\r?\n\r?\n")
 _SCHEMES = rb"(?:filedesc|https?|ftp|dns|whois|news|nntp|gopher):"
 _SCHEME = re.compile(_SCHEMES)
 _SCHEME_AFTER_LINE = re.compile(rb"\n" + _SCHEMES)
-_ARC_SEPARATOR = re.compile(rb"\r?\n")
+_ARC_SEPARATOR = re.compile(rb"\r?\n|\r")
 _ARC_DATE = re.compile("[0-9]{8,18}")
 _NOT_LINE_END = re.compile(rb"[^\r\n]")
 _LENGTH = re.compile("[0-9]{1,15}")
@@ -50,6 +50,7 @@ class Dialect:
     begins: re.Pattern[bytes]
     begins_after_line: re.Pattern[bytes]  # matches at most 64 bytes
     separator: re.Pattern[bytes]
+    n_separator: int  # its bytes as the standard has it
     header: Callable[[bytes], tuple[int, dict[str, str]] | None]
 
 
@@ -105,11 +106,21 @@ def _span(dialect: Dialect, source: Source, start: int) -> Span:
     block_end = block_start + int(length)
     if block_end > size:
         return no_record(start, size, "truncated")
-    end = next(source.find(_NOT_LINE_END, block_end), size)
-    is_end = end == size or dialect.separator.match(source.read(block_end, 4)) is not None
-    if not is_end and not dialect.begins.match(source.read(end, 64)):
+    end = _end(dialect, source, block_end)
+    if end is None:
         return no_record(start, size, "wrong length")
     return Span(start, end, fields, block_start, block_end, "")
+
+
+def _end(dialect: Dialect, source: Source, block_end: int) -> int | None:
+    """Where a record ends whose block ends at ``block_end``; None if no record may end there."""
+    end = next(source.find(_NOT_LINE_END, block_end), source.size)
+    if end == source.size or dialect.separator.match(source.read(block_end, dialect.n_separator)):
+        return end
+    for place in (end, block_end + dialect.n_separator):  # no separator, or a damaged one
+        if dialect.begins.match(source.read(place, 64)):
+            return place
+    return None
 
 
 def _gap(dialect: Dialect, source: Source, start: int, fault: str) -> Span:
@@ -150,5 +161,5 @@ def _iso(date: str) -> str:
     return f"{d[:4]}-{d[4:6]}-{d[6:8]}T{d[8:10]}:{d[10:12]}:{d[12:14]}Z"
 
 
-WARC = Dialect(_VERSION, _VERSION_AFTER_LINE, _WARC_SEPARATOR, _warc_header)
-ARC = Dialect(_SCHEME, _SCHEME_AFTER_LINE, _ARC_SEPARATOR, _arc_header)
+WARC = Dialect(_VERSION, _VERSION_AFTER_LINE, _WARC_SEPARATOR, 4, _warc_header)
+ARC = Dialect(_SCHEME, _SCHEME_AFTER_LINE, _ARC_SEPARATOR, 1, _arc_header)

@@ -18,6 +18,7 @@ unpacks to, up to 32 MiB (more goes to a temporary file), one record of at most 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 import itertools
@@ -168,18 +169,19 @@ def _form(source: Source) -> _Form | None:
     for dialect in (WARC, ARC):
         if is_record_start(dialect, head):
             return _Form(dialect, None)
-    found: list[tuple[int, _Form]] = []
-    for container in containers(source):
-        if any(other.magic.match(unpacked_start(container, source, 0)) for other in containers(source)):
+    forms = list(itertools.product(containers(source), (WARC, ARC)))
+    for container, dialect in forms:
+        start = unpacked_start(container, source, 0)
+        if is_record_start(dialect, start):
+            return _Form(dialect, container)
+        if any(other.magic.match(start) for other, _ in forms):
             return None  # compressed twice
-        for dialect in (WARC, ARC):
-            place = next_member(container, source, 0, _begins(dialect), BLOCK_BYTES)
-            if place < source.size:
-                found.append((place, _Form(dialect, container)))
-    if found:
-        return min(found, key=lambda item: item[0])[1]
-    plain = (dialect for dialect in (WARC, ARC) if begins_in(dialect, head))
-    return next((_Form(dialect, None) for dialect in plain), None)
+    # The start is damaged, or holds something else.
+    places = [next_member(container, source, 0, _begins(dialect), BLOCK_BYTES) for container, dialect in forms]
+    if min(places) < source.size:
+        container, dialect = forms[places.index(min(places))]
+        return _Form(dialect, container)
+    return next((_Form(dialect, None) for dialect in (WARC, ARC) if begins_in(dialect, head)), None)
 
 
 def _begins(dialect: Dialect) -> Begins:
@@ -203,6 +205,8 @@ def _read_member(dialect: Dialect, source: Source, member: Member, kinds: Collec
         if SLOT_BYTES * (index + 2) > length and (index or length < SLOT_BYTES):
             yield Damage(offset, index, length, "more records than bytes to number them by")
             return
+        if span.fault == "truncated":  # but the member is whole
+            span = dataclasses.replace(span, fault="longer than its member")
         yield _item(member.content, span, kinds, offset, index, length)
     if member.fault:
         yield _lost(source, no_record(offset, member.end, member.fault), offset, index + 1, length)
