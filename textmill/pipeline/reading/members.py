@@ -121,6 +121,11 @@ def read_members(
     return _read_frames(container, source, start, end, begins, scratch)
 
 
+def is_packed(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` says that it is compressed."""
+    return any(magic.match(head) for magic in (_GZIP_MAGIC, _ZSTD_MAGIC, _LZ4_MAGIC, _SKIPPABLE))
+
+
 def unpacked_start(container: Container, source: Source, position: int) -> bytes:
     """The first bytes of the member at ``position``; none when it is no member."""
     inflater = container.inflater()

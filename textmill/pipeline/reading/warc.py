@@ -34,6 +34,7 @@ from textmill.pipeline.reading.members import (
     Container,
     Member,
     containers,
+    is_packed,
     next_member,
     read_members,
     unpacked_start,
@@ -174,14 +175,15 @@ def _form(source: Source) -> _Form | None:
         start = unpacked_start(container, source, 0)
         if is_record_start(dialect, start):
             return _Form(dialect, container)
-        if any(other.magic.match(start) for other, _ in forms):
+        if is_packed(start):
             return None  # compressed twice
     # The start is damaged, or holds something else.
     places = [next_member(container, source, 0, _begins(dialect), BLOCK_BYTES) for container, dialect in forms]
     if min(places) < source.size:
         container, dialect = forms[places.index(min(places))]
         return _Form(dialect, container)
-    return next((_Form(dialect, None) for dialect in (WARC, ARC) if begins_in(dialect, head)), None)
+    plain = [] if is_packed(head) else [dialect for dialect in (WARC, ARC) if begins_in(dialect, head)]
+    return _Form(plain[0], None) if plain else None
 
 
 def _begins(dialect: Dialect) -> Begins:
@@ -194,15 +196,15 @@ def _begins(dialect: Dialect) -> Begins:
 def _read_member(dialect: Dialect, source: Source, member: Member, kinds: Collection[str]) -> Iterator[Item]:
     """The records of a member. Numbering stops where it would run into the ids of the next member."""
     offset, length = member.start, member.end - member.start
-    if not member.content.size and not member.fault:
-        yield Skipped(offset, 0, length, "empty")
+    if not member.fault and (not member.content.size or length < SLOT_BYTES):
+        yield Skipped(offset, 0, length, "padding" if member.content.size else "empty")
         return
     spans = walk(dialect, member.content, 0, member.content.size)
     if member.fault:  # what is left of it may be cut short, and has no checksum
         spans = _all_but_last(itertools.takewhile(lambda span: not span.fault, spans))
     index = -1
     for index, span in enumerate(spans):
-        if SLOT_BYTES * (index + 2) > length and (index or length < SLOT_BYTES):
+        if index and SLOT_BYTES * (index + 2) > length:
             yield Damage(offset, index, length, "more records than bytes to number them by")
             return
         if span.fault == "truncated":  # but the member is whole
