@@ -345,13 +345,16 @@ def test_records_beyond_the_numbers_of_a_member_are_damage() -> None:
 
 
 def test_a_record_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its beginning is delivered; it is no damage."""
     monkeypatch.setattr(warc, "MAX_RECORD_BYTES", 1 << 20)
-    long = warc_record(0, noise(3 << 20))
-    for archive in (FIVE_MEMBERS[0] + gzip.compress(long) + FIVE_MEMBERS[1], FIVE[0] + long + FIVE[1]):
+    long = noise((1 << 20) + 1)
+    record = warc_record(0, long)
+    for archive in (FIVE_MEMBERS[0] + gzip.compress(record) + FIVE_MEMBERS[1], FIVE[0] + record + FIVE[1]):
         items = read(archive)
-        assert blocks(items) == FIVE_BLOCKS[:2]
-        assert [item.reason for item in damage(items)] == ["longer than 1 MiB"]
+        assert blocks(items) == [FIVE_BLOCKS[0], long[: warc.CUT_BYTES], FIVE_BLOCKS[1]]
+        assert [item.is_cut for item in items if isinstance(item, Record)] == [False, True, False]
         assert_accounted(archive, items)
+    assert not read(warc_record(0, long[:-1]))[0].is_cut
 
 
 @pytest.mark.parametrize("block_bytes", [(1 << 16) + d for d in (-2, -1, 0, 1, 2)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resiliparse.extract.html2text import extract_plain_text
 
@@ -50,6 +50,8 @@ def extract_record(record: Record, engine: str = "resiliparse") -> Page:
     """
     extract = _engine(engine)
     response = _payload(record)
+    if record.is_cut:
+        response = replace(response, body=b"", error="bad_header" if response.error == "bad_header" else "too_large")
     status, charset, text = _extract(response, record.url, extract)
     kept = text if status == "ok" else None
     return Page(status, response.status, response.content_type, charset, len(response.body), kept)
