@@ -339,6 +339,13 @@ def test_more_lost_files_than_good_ones_are_an_error_at_once(sound: Path, capsys
     assert not pages_of("w")
 
 
+def test_a_run_that_finds_no_record_is_an_error(sound: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("part.warc").write_bytes(FIVE[0][:-20])
+    assert run(Path("part.warc")) == 2
+    assert "part.warc: not one whole record; fetch it again" in capsys.readouterr().err
+    assert not list(Path("w").glob("pages-*/_SUCCESS"))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -346,6 +353,7 @@ def test_more_lost_files_than_good_ones_are_an_error_at_once(sound: Path, capsys
         (FIVE[0][:-20], r"bad\.warc: truncated at byte 0"),
         (b"", r"bad\.warc: the file is empty at byte 0"),
         (b"<html>", r"bad\.warc: not a web archive at byte 0"),
+        (b"WARC/1.0\r\n", r"bad\.warc: not one whole record at byte 0"),  # too short to be a damaged stretch
         (FIVE[0] + b"garbage of some length" + FIVE[1], r"bad\.warc: not a record at byte 2\d\d"),
     ],
 )
