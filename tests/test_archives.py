@@ -353,7 +353,8 @@ def test_a_run_that_finds_no_record_is_an_error(sound: Path, capsys: pytest.Capt
         (FIVE[0][:-20], r"bad\.warc: truncated at byte 0"),
         (b"", r"bad\.warc: the file is empty at byte 0"),
         (b"<html>", r"bad\.warc: not a web archive at byte 0"),
-        (b"WARC/1.0\r\n", r"bad\.warc: not one whole record at byte 0"),  # too short to be a damaged stretch
+        (b"WARC/1.0\r\n", r"bad\.warc: truncated at byte 0"),
+        (FIVE_MEMBERS[0] + FIVE_MEMBERS[1][:3], r"bad\.warc: truncated at byte \d{3} \(3 bytes"),
         (FIVE[0] + b"garbage of some length" + FIVE[1], r"bad\.warc: not a record at byte 2\d\d"),
     ],
 )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from textmill.pipeline.reading.http import HEADER_END, read_fields
 from textmill.pipeline.reading.source import Source
+from textmill.schema import SLOT_BYTES
 
 MAX_HEADER_BYTES = 64 << 10
 
@@ -93,8 +94,8 @@ def _span(dialect: Dialect, source: Source, start: int) -> Span:
     """The record that begins at ``start``; with a fault unless its length leads to where a record may end."""
     size = source.size
     head = source.read(start, MAX_HEADER_BYTES)
-    if not dialect.begins.match(head):
-        return no_record(start, size, "not a record")
+    if not dialect.begins.match(head):  # a few bytes may be what is left of one
+        return no_record(start, size, "not a record" if len(head) >= SLOT_BYTES else "truncated")
     header = dialect.header(head)
     if header is None:
         return no_record(start, size, "truncated" if start + len(head) == size else "header too long")
