@@ -17,6 +17,7 @@ from backports.zstd import CompressionParameter, ZstdCompressor, ZstdDict, train
 from fastwarc.warc import ArchiveIterator as FastWarc
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lz4 import frame as lz4_frame
 from test_warc import (
     FIVE,
     FIVE_BLOCKS,
@@ -91,6 +92,66 @@ def test_a_window_that_is_too_large_costs_its_frame() -> None:
     items = read(zstd(FIVE[0]) + wide + zstd(FIVE[2]))
     assert blocks(items) == [FIVE_BLOCKS[0], FIVE_BLOCKS[2]]
     assert [item.reason for item in damage(items)] == ["window too large"]
+
+
+texts = st.builds(
+    lambda seed, n_noise, n_zeros, n_words: noise(n_noise, seed) + bytes(n_zeros) + b"some words " * n_words,
+    st.integers(0, 9),
+    *[st.sampled_from([0, 1, 300, 70_000, 140_000])] * 2,
+    st.sampled_from([0, 1, 9000]),
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(texts, st.booleans(), st.booleans(), st.booleans(), st.sampled_from([10, 17, 20]), st.sampled_from([-5, 1, 19]))
+def test_where_zstandard_frames_end(
+    text: bytes, checksum: bool, size: bool, dictionary: bool, window: int, level: int
+) -> None:
+    options = {
+        CompressionParameter.checksum_flag: checksum,
+        CompressionParameter.content_size_flag: size,
+        CompressionParameter.window_log: window,
+        CompressionParameter.compression_level: level,
+    }
+    packer = ZstdCompressor(options=options, zstd_dict=DICTIONARY if dictionary else None)
+    if size:
+        packer.set_pledged_input_size(len(text))
+    frame = packer.compress(text) + packer.flush()
+    assert members._zstd_end(Source.of(b"???" + frame + b"more"), 3) == 3 + len(frame)
+
+
+@settings(deadline=None, max_examples=150)
+@given(texts, st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.sampled_from([4, 5, 6, 7]))
+def test_where_lz4_frames_end(
+    text: bytes, checksum: bool, checksums: bool, size: bool, linked: bool, block: int
+) -> None:
+    how = {"content_checksum": checksum, "block_checksum": checksums, "store_size": size, "block_linked": linked}
+    frame = lz4_frame.compress(text, block_size=block, **how)
+    assert members._lz4_end(Source.of(b"???" + frame + b"more"), 3) == 3 + len(frame)
+
+
+def zlib_member(archive: bytes) -> tuple[bytes, int] | None:
+    """Content and end of the member that ``archive`` begins with, as zlib reads it; None if it is not intact."""
+    inflater = zlib.decompressobj(31)
+    try:
+        content = inflater.decompress(archive)
+    except zlib.error:
+        return None
+    return (content, len(archive) - len(inflater.unused_data)) if inflater.eof else None
+
+
+@settings(deadline=None, max_examples=500)
+@given(texts, st.sampled_from([0, 1, 9]), st.binary(max_size=30), st.lists(st.integers(10, 1 << 20), max_size=2))
+def test_isal_reads_what_zlib_reads(text: bytes, level: int, after: bytes, flips: list[int]) -> None:
+    """Headers are left whole: of reserved flags they think differently."""
+    archive = bytearray(gzip.compress(text, level, mtime=0) + after)
+    for place in flips:
+        archive[10 + place % (len(archive) - 10)] ^= 1 << place % 8
+    source = Source.of(bytes(archive))
+    gzip_container = next(members.containers(source))
+    with members._unpack(gzip_container, source, 0, source.size, None) as member:
+        found = None if member.fault else (member.content.read(0, member.content.size), member.end)
+    assert found == zlib_member(bytes(archive))
 
 
 def raw_zstd(content: bytes, pretended: int | None = None) -> bytes:

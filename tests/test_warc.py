@@ -9,7 +9,6 @@ import itertools
 import random
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from backports.zstd import CompressionParameter, ZstdDict, compress
@@ -25,7 +24,6 @@ from textmill.pipeline.reading.warc import Damage, Item, Record, Skipped, kind, 
 
 FEED = members.FEED_BYTES
 KINDS = {"response", "resource", "conversion"}
-SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
 
 
 def warc_record(number: int, block: bytes, kind: str = "response", length: int | None = None) -> bytes:
@@ -381,17 +379,3 @@ def test_a_false_gzip_header_within_a_page_is_not_a_member() -> None:
     archive = gzip.compress(warc_record(0, block)) + FIVE_MEMBERS[0]
     for cut in range(0, len(archive), 9973):
         assert blocks(read(archive, cut)) == [block, FIVE_BLOCKS[0]]
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the archives of other crawlers are not here")
-@pytest.mark.parametrize("folder", ["malformed/warc", "malformed/derived", "archives", "archives/repaired"])
-def test_archives_found_in_the_wild(folder: str) -> None:
-    rng = random.Random(0)
-    for path in sorted((SHARED / folder).glob("*.*")):
-        archive = path.read_bytes()
-        try:
-            items = read(archive)
-        except InputError:
-            continue
-        assert_accounted(archive, items)
-        assert read(archive, *(rng.randrange(len(archive)) for _ in range(2))) == items, path.name
