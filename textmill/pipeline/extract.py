@@ -75,6 +75,8 @@ def extract_record(record: Record, engine: str = "resiliparse") -> Page:
     """
     extract = _engine(engine)
     response = _payload(record)
+    if record.is_cut:
+        response = replace(response, body=b"", error="bad_header" if response.error == "bad_header" else "too_large")
     status, charset, markup, text = _extract(response, record.url, extract)
     found = Page(status, response.status, response.content_type, charset, len(response.body), None)
     if status != "ok":

@@ -73,8 +73,8 @@ def _properties() -> NDArray[np.int64]:
 
 _FLAGS: Final = _properties()
 (
-    _P, _LI, _DT, _DD, _DL, _TR, _TD, _TH, _TABLE, _THEAD, _TBODY, _TFOOT, _UL, _OL, _MENU, _A, _BR, _PRE, _LISTING, _H1,
-    _H6, _TITLE, _SCRIPT, _MATH, _HTML, _BODY, _MAIN, _ARTICLE,
+    _P, _LI, _DT, _DD, _DL, _TR, _TD, _TH, _TABLE, _THEAD, _TBODY, _TFOOT, _UL, _OL, _MENU, _A, _BR, _PRE, _LISTING,
+    _H1, _H6, _TITLE, _SCRIPT, _MATH, _HTML, _BODY, _MAIN, _ARTICLE,
 ) = (
     tag(name)
     for name in (
@@ -631,7 +631,7 @@ def _raw_end(html, i, key):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _formula(html, i, start, end):  # type: ignore[no-untyped-def]
-    """For the <math> whose opening tag ends at i: the range of its TeX (empty if it has none), and the end of it all."""
+    """For the <math> whose opening tag ends at i: the range of its TeX, empty if it has none, and its end."""
     limit = min(html.size, i + 65_536)
     j = i
     while j < limit:

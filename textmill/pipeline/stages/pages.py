@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import glob
+import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,15 +13,15 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from textmill import schema, storage
-from textmill.errors import UnknownNameError, WorkspaceError
+from textmill.errors import InputError, InvariantError, UnknownNameError, WorkspaceError
 from textmill.pipeline import extract
 from textmill.pipeline.reading import warc
 from textmill.pipeline.reading.head import NO_HEAD, Head
 from textmill.pipeline.reading.optout import NO_OPTOUT, OptOut
-from textmill.pipeline.sources.inputs import ByteRange, InputFile, Inputs, open_archive
+from textmill.pipeline.sources.inputs import ByteRange, InputFile, Inputs, open_archive, refuse_if_lost
 from textmill.pipeline.stage import Result, Stage, Task, one_table
 
-CANDIDATES = frozenset({"response", "conversion"})  # record types that hold a page or its text
+CANDIDATES = ("response", "conversion", "resource")  # record types that can hold a page or its text
 GROUP_ROWS = 2048  # rows of a row group: the unit in which everything downstream works
 GROUP_TEXT_BYTES = 16 << 20
 
@@ -29,21 +30,30 @@ GROUP_TEXT_BYTES = 16 << 20
 class Extract(Stage):
     """Reads the records of every input file and extracts their text.
 
+    A damaged stretch of an archive is a row, too, and so is a file that is no archive.
+
     Counts, beside the rows: ``status_<status>``, ``other_<record type>`` for records that are no candidates,
-    ``html_bytes`` and ``text_bytes``, and for the bytes of the archive ``read_bytes`` and ``damaged_bytes``.
+    ``html_bytes`` and ``text_bytes``, ``n_records`` of all types; ``faults_<reason>``, how many stretches were damaged,
+    and for the bytes of the archives ``read_bytes``, ``damaged_bytes`` and, of these, ``fault_bytes_<reason>``. A
+    member from which some record could be read counts as read.
     """
 
-    version = 2  # titles, opt-out signals, truncation; charsets
+    version = 2  # titles, opt-out signals, faults; charsets, ARC, members of any size
+
     table = "pages"
-    packages = ("fastwarc", "resiliparse")
+    packages = ("backports.zstd", "fastwarc", "isal", "lz4", "resiliparse")
 
     source: Inputs
     engine: str = "resiliparse"
+    records: tuple[str, ...] = ("response", "conversion")  # what to take from the archives: some of CANDIDATES
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.engine not in extract.ENGINES:
             raise UnknownNameError("extraction engine", self.engine, extract.ENGINES)
+        for name in self.records:
+            if name not in CANDIDATES:
+                raise UnknownNameError("record type", name, CANDIDATES)
 
     def preflight(self, workspace: str) -> None:
         """Errors: `WorkspaceError` if an input is not what it was when earlier pages of this workspace were made.
@@ -70,33 +80,93 @@ class Extract(Stage):
             open_archive(file, byte_range, task.scratch) as stream,
             storage.TableWriter(task.table(), schema.PAGES) as writer,
         ):
-            events = warc.read_range(stream, byte_range.start, byte_range.end, file.n_bytes, CANDIDATES)
+            if file.fault:
+                events: Iterator[warc.Item] = iter([warc.Damage(0, 0, file.n_bytes, file.fault)])
+            else:
+                start, end = byte_range.start, byte_range.end
+                events = warc.read_range(stream, start, end, file.n_bytes, self.records, task.scratch)
             for group in _groups(self._rows(events, byte_range, counts)):
                 writer.write(pa.Table.from_pylist(group, schema.PAGES))
         counts["rows_out"] = writer.rows
         return one_table(writer, counts)
 
+    def audit(self, folder: str, counts: Mapping[str, Mapping[str, int]], strict: bool) -> None:
+        """Errors: `InvariantError` unless every byte of every file was read or is damaged; `InputError` if too many
+        files are lost, or, if ``strict``, anything is."""
+        for number, of_file in enumerate(self._by_file(counts)):
+            file = self.source.files[number]
+            n_bytes = of_file["read_bytes"] + of_file["damaged_bytes"]
+            if n_bytes != file.n_bytes:
+                raise InvariantError(f"{file.uri}: {file.n_bytes} bytes, of which {n_bytes} are accounted for")
+        refuse_if_lost(self.lost_files(counts), len(self.source.files))
+        if strict:
+            for shard in self.shards():
+                _refuse_damage(storage.join(folder, f"{shard}.parquet"), counts[shard])
+
+    def lost_files(self, counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str]]:
+        """The files in which no record was found, and why, given the counts of all shards."""
+        return [
+            (file.uri, file.fault or "not one whole record")
+            for file, of_file in zip(self.source.files, self._by_file(counts), strict=True)
+            if not of_file["n_records"]
+        ]
+
+    def _by_file(self, counts: Mapping[str, Mapping[str, int]]) -> list[Counter[str]]:
+        totals: list[Counter[str]] = [Counter() for _ in self.source.files]
+        for shard, byte_range in zip(self.shards(), self.source.ranges(), strict=True):
+            totals[byte_range.file_number].update(counts[shard])
+        return totals
+
     def _rows(
         self, events: Iterator[warc.Item], byte_range: ByteRange, counts: Counter[str]
     ) -> Iterator[dict[str, Any]]:
         """One row a candidate record or damaged stretch; everything else is only counted."""
-        uri = self.source.files[byte_range.file_number].uri
-        for event in events:
-            if isinstance(event, warc.Skipped):
-                counts[f"other_{event.type}"] += 1
-                continue
-            counts["rows_in"] += 1
-            if isinstance(event, warc.Damage):
-                counts["damaged_bytes"] += event.length
-                row = _damage_row(event)
-            else:
-                row = _page_row(event, extract.extract_record(event, self.engine))
-            row["doc_id"] = schema.doc_id(byte_range.file_number, event.offset, event.index)
-            row |= {"warc_file": uri, "warc_offset": event.offset, "warc_length": event.length}
-            counts[f"status_{row['status']}"] += 1
-            counts["html_bytes"] += row["html_bytes"]
-            counts["text_bytes"] += len((row["text"] or "").encode())
-            yield row
+        for _, of_member in itertools.groupby(events, key=lambda event: event.offset):
+            fault, is_read, length = "", False, 0
+            for event in of_member:
+                length = event.length
+                if isinstance(event, warc.Damage):
+                    fault = fault or event.reason
+                    counts[f"faults_{_counter(event.reason)}"] += 1
+                else:
+                    is_read = True
+                    counts["n_records"] += event.type not in warc.NO_RECORD_TYPES
+                if isinstance(event, warc.Skipped):
+                    counts[f"other_{event.type}"] += 1
+                else:
+                    yield self._row(event, byte_range.file_number, counts)
+            counts["read_bytes" if is_read else "damaged_bytes"] += length
+            if not is_read:
+                counts[f"fault_bytes_{_counter(fault)}"] += length
+
+    def _row(self, event: warc.Record | warc.Damage, file_number: int, counts: Counter[str]) -> dict[str, Any]:
+        if isinstance(event, warc.Damage):
+            row = _damage_row(event)
+        else:
+            row = _page_row(event, extract.extract_record(event, self.engine))
+        row["doc_id"] = schema.doc_id(file_number, event.offset, event.index)
+        uri = self.source.files[file_number].uri
+        row |= {"warc_file": uri, "warc_offset": event.offset, "warc_length": event.length}
+        counts["rows_in"] += 1
+        counts[f"status_{row['status']}"] += 1
+        counts["html_bytes"] += row["html_bytes"]
+        counts["text_bytes"] += len((row["text"] or "").encode())
+        return row
+
+
+def _counter(reason: str) -> str:
+    return reason.replace(" ", "_")
+
+
+def _refuse_damage(table: str, counts: Mapping[str, int]) -> None:
+    """Errors: `InputError` for the first damaged stretch of a shard."""
+    if not counts.get("status_bad_record"):
+        return
+    columns = ["status", "fault", "warc_file", "warc_offset", "warc_length"]
+    row = next(row for row in storage.read_table(table, columns).to_pylist() if row["status"] == "bad_record")
+    raise InputError(
+        f"{row['warc_file']}: {row['fault']} at byte {row['warc_offset']} ({row['warc_length']} bytes; --strict)"
+    )
 
 
 def _earlier_inputs(workspace: str, name: str) -> Iterator[tuple[str, InputFile]]:
@@ -120,14 +190,24 @@ def _page_row(record: warc.Record, page: extract.Page) -> dict[str, Any]:
         "charset": page.charset,
         "html_bytes": page.html_bytes,
         "status": page.status,
+        "fault": "",
         "text": page.text,
         **_stated(page.head, page.optout),
     }
 
 
 def _damage_row(damage: warc.Damage) -> dict[str, Any]:
-    empty = {"url": "", "host": "", "date": "", "truncated": "", "content_type": "", "charset": "", "text": None}
-    return empty | {"http_status": 0, "html_bytes": 0, "status": "bad_record"} | _stated(NO_HEAD, NO_OPTOUT)
+    empty: dict[str, Any] = {
+        "url": "",
+        "host": "",
+        "date": "",
+        "truncated": "",
+        "content_type": "",
+        "charset": "",
+        "text": None,
+    }
+    empty |= {"http_status": 0, "html_bytes": 0, "status": "bad_record", "fault": damage.reason}
+    return empty | _stated(NO_HEAD, NO_OPTOUT)
 
 
 def _stated(head: Head, optout: OptOut) -> dict[str, Any]:
