@@ -24,8 +24,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from textmill.pipeline.extraction.budgets import MAX_TAGS
+
 MAX_DEPTH: Final = 256
-MAX_ELEMENTS: Final = 400_000  # what follows is left out; 24 bytes an element
+MAX_ELEMENTS: Final = 2 * MAX_TAGS  # what follows is left out; 60 bytes an element
 MAX_HINTS: Final = 1_000_000
 
 # Tags by number: the place in this list. 0 is any other.
@@ -42,6 +44,14 @@ TAGS: Final = (
 def tag(name: str) -> int:
     """The number of a tag. Errors: ValueError for a tag without one."""
     return TAGS.index(name)
+
+
+def hint_hash(word: str) -> int:
+    """The hash that `Markup.hint` holds for a word of a class or id: FNV-1a, 32 bits."""
+    value = 2166136261
+    for byte in word.encode():
+        value = (value ^ byte) * 16777619 & 0xFFFFFFFF
+    return value
 
 
 _BLOCK, _VOID, _RAW, _SKIP, _SCOPE, _CLOSES_P = (1 << bit for bit in range(6))

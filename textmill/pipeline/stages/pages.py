@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from textmill import schema, storage
-from textmill.errors import InputError, InvariantError, UnknownNameError, WorkspaceError
+from textmill.errors import EnvironmentFault, InputError, InvariantError, UnknownNameError, WorkspaceError
 from textmill.pipeline import extract
 from textmill.pipeline.reading import warc
 from textmill.pipeline.reading.head import NO_HEAD, Head
@@ -44,13 +44,17 @@ class Extract(Stage):
     packages = ("backports.zstd", "fastwarc", "isal", "lz4", "resiliparse")
 
     source: Inputs
-    engine: str = "resiliparse"
+    engine: str = "textmill"
+    comments: bool = False  # whether readers' comments are part of the text
+    engine_version: str = ""  # of the model or package that the engine rests on; filled in
     records: tuple[str, ...] = ("response", "conversion")  # what to take from the archives: some of CANDIDATES
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.engine not in extract.ENGINES:
-            raise UnknownNameError("extraction engine", self.engine, extract.ENGINES)
+        version = extract.find_engine(self.engine).version()
+        if self.engine_version not in ("", version):
+            raise EnvironmentFault(f"engine {self.engine!r}: version {version} here, {self.engine_version} in the plan")
+        object.__setattr__(self, "engine_version", version)
         for name in self.records:
             if name not in CANDIDATES:
                 raise UnknownNameError("record type", name, CANDIDATES)
@@ -143,7 +147,7 @@ class Extract(Stage):
         if isinstance(event, warc.Damage):
             row = _damage_row(event)
         else:
-            row = _page_row(event, extract.extract_record(event, self.engine))
+            row = _page_row(event, extract.extract_record(event, self.engine, comments=self.comments))
         row["doc_id"] = schema.doc_id(file_number, event.offset, event.index)
         uri = self.source.files[file_number].uri
         row |= {"warc_file": uri, "warc_offset": event.offset, "warc_length": event.length}
