@@ -106,7 +106,8 @@ def html_to_text(
     """
     chosen = find_engine(engine)
     decoded, text = decode_html(html, charset or "")
-    return _tidy(chosen.extract(_in_utf8(html, decoded, text), url or "", comments))
+    found = chosen.extract(_in_utf8(html, decoded, text), url or "", comments)
+    return found if chosen.is_tidy else _tidy(found)
 
 
 # Engines
@@ -118,6 +119,7 @@ class Engine:
 
     extract: Callable[[bytes, str, bool], str]  # page in UTF-8, its URL, whether comments are wanted -> untidy text
     builds_tree: bool  # at a cost that grows faster than the page
+    is_tidy: bool  # the text needs no `_tidy`
     version: Callable[[], str]  # what its text depends on, beside textmill's own code
 
 
@@ -172,10 +174,10 @@ def _version_of(package: str) -> Callable[[], str]:
 
 
 ENGINES: Mapping[str, Engine] = {
-    "textmill": Engine(_textmill, builds_tree=False, version=model_version),
-    "resiliparse": Engine(_resiliparse, builds_tree=True, version=_version_of("resiliparse")),
-    "resiliparse-all": Engine(_resiliparse_all, builds_tree=True, version=_version_of("resiliparse")),
-    "trafilatura": Engine(_trafilatura, builds_tree=True, version=_version_of("trafilatura")),
+    "textmill": Engine(_textmill, builds_tree=False, is_tidy=True, version=model_version),
+    "resiliparse": Engine(_resiliparse, builds_tree=True, is_tidy=False, version=_version_of("resiliparse")),
+    "resiliparse-all": Engine(_resiliparse_all, builds_tree=True, is_tidy=False, version=_version_of("resiliparse")),
+    "trafilatura": Engine(_trafilatura, builds_tree=True, is_tidy=False, version=_version_of("trafilatura")),
 }
 
 
@@ -212,7 +214,7 @@ def _extract(response: Response, url: str, engine: Engine, comments: bool) -> tu
         if exceeded:
             return exceeded, charset, markup, ""
         text = engine.extract(markup, url, comments)
-    text = _tidy(text)
+    text = text if markup and engine.is_tidy else _tidy(text)
     return "ok" if text else "empty", charset, markup, text
 
 

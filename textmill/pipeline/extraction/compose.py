@@ -32,6 +32,8 @@ _COMMENT_HINTS: Final = np.array(
     ],
     np.uint32,
 )
+_MAYBE_COMMENT: Final = np.zeros(256, np.bool_)  # by their last byte
+_MAYBE_COMMENT[_COMMENT_HINTS & 255] = True
 _LI, _TD, _TH, _TR, _TABLE, _UL, _OL = (tag(name) for name in ["li", "td", "th", "tr", "table", "ul", "ol"])
 _DT, _DD = tag("dt"), tag("dd")
 
@@ -60,13 +62,23 @@ def in_comments(markup: Markup, kept_words: NDArray[np.float32]) -> NDArray[np.b
     An element with `MOST` of the words kept ("has-comments" of a whole page; the posts of a forum) is none of comments.
     """
     inside = np.zeros(len(kept_words), np.bool_)
-    before = np.concatenate([[0], np.cumsum(kept_words)])
-    named = np.flatnonzero(np.isin(markup.hint, _COMMENT_HINTS))
-    for e in np.unique(np.searchsorted(markup.first_hint, named, side="right") - 1):
-        start, end = markup.first_block[e], markup.end_block[e]
-        if before[end] - before[start] < MOST * before[-1]:
-            inside[start:end] = True
+    _in_comments(markup.first_hint, markup.hint, markup.first_block, markup.end_block, kept_words, inside)
     return inside
+
+
+@njit(cache=True, nogil=True)
+def _in_comments(first_hint, hint, first_block, end_block, kept_words, inside):  # type: ignore[no-untyped-def]
+    total = kept_words.sum()
+    for e in range(first_block.size):
+        if first_block[e] == end_block[e]:
+            continue
+        named = False
+        for k in range(first_hint[e], first_hint[e + 1]):
+            if _MAYBE_COMMENT[hint[k] & np.uint32(255)]:
+                for known in _COMMENT_HINTS:
+                    named |= hint[k] == known
+        if named and kept_words[first_block[e] : end_block[e]].sum() < MOST * total:
+            inside[first_block[e] : end_block[e]] = True
 
 
 @njit(cache=True, nogil=True)
@@ -132,8 +144,7 @@ def _compose(text, element, starts, ends, parent, tags, first_block, end_block, 
                 k += 1
             out[k], out[k + 1] = 45, 32
             k += 2
-        for i in range(starts[b], ends[b]):
-            out[k] = text[i]
-            k += 1
+        out[k : k + ends[b] - starts[b]] = text[starts[b] : ends[b]]
+        k += ends[b] - starts[b]
         item, cell, row, table, was_term = item_, cell_, row_, table_, term
     return k

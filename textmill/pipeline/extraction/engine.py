@@ -27,7 +27,7 @@ from textmill.pipeline.extraction.markup import Markup, read_markup
 from textmill.pipeline.extraction.trees import Trees
 
 COMMENT_WORDS = 5  # shorter blocks among the comments are names, dates and buttons
-SURE = 0.02  # what the first forest gives no more than this is not looked at again: half of all blocks
+SURE = 0.05  # what the first forest gives no more than this is not looked at again: half of all blocks
 MODEL = Path(__file__).with_name("model.npz")
 
 
@@ -55,9 +55,8 @@ class Model:
         parts = {"hints": self.lexicon.hints, "words": self.lexicon.words, "texts": self.lexicon.texts}
         arrays: dict[str, NDArray] = {"features": np.array(features.ALL)}
         for name, table in parts.items():
-            known = table.keys != 0
-            arrays[f"{name}.keys"] = table.keys[known]
-            arrays[f"{name}.values"] = table.values[known].astype(np.float16)
+            keys, values = table.entries()
+            arrays |= {f"{name}.keys": keys, f"{name}.values": values.astype(np.float16)}
         for name, trees in {"first": self.first, "second": self.second}.items():
             arrays |= {f"{name}.{f.name}": value for f, value in zip(fields(trees), astuple(trees), strict=True)}
         np.savez_compressed(file, allow_pickle=False, **arrays)

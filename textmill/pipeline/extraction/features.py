@@ -61,19 +61,30 @@ N_FIRST: Final = len(FEATURES)  # columns that the first estimate uses
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A hash table from 32-bit hashes to log-odds: open addressing, linear probing, 0 where nothing is known."""
+    """A hash table from 32-bit hashes to log-odds of at most 7 either way: open addressing, linear probing.
 
-    keys: NDArray[np.uint32]  # [a power of two]; 0: empty
-    values: NDArray[np.float32]
+    A slot holds the key in its upper half and the odds below, in steps of 1/4096, so that a look-up costs one visit to
+    the memory. What is not in the table has the odds 0.
+    """
+
+    slots: NDArray[np.uint64]  # [a power of two]; 0: empty
 
     @classmethod
     def build(cls, keys: NDArray[np.uint32], values: NDArray[np.float32]) -> Table:
+        """A table at most half full. A key of 0 is left out."""
         n_slots = 16
         while n_slots < 2 * len(keys):
             n_slots *= 2
-        table = cls(np.zeros(n_slots, np.uint32), np.zeros(n_slots, np.float32))
-        _fill(table.keys, table.values, keys.astype(np.uint32), values.astype(np.float32))
+        table = cls(np.zeros(n_slots, np.uint64))
+        steps = np.round(values.astype(np.float64) / _STEP).astype(np.int64) + 32768
+        _fill(table.slots, keys.astype(np.uint64) << np.uint64(32) | steps.astype(np.uint64))
         return table
+
+    def entries(self) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+        """Keys and values."""
+        used = self.slots[self.slots != 0]
+        steps = (used & np.uint64(0xFFFF)).astype(np.int64) - 32768
+        return (used >> np.uint64(32)).astype(np.uint32), (steps * _STEP).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +144,7 @@ def fill_lexicon(markup: Markup, blocks: Blocks, lexicon: Lexicon, x: NDArray[np
     """Writes the columns LEXICON."""
     _look_up(
         markup.block_element, markup.parent, markup.tag, markup.first_hint, markup.hint, blocks.word_start, blocks.word,
-        blocks.text_hash, blocks.start_hash, lexicon.hints.keys, lexicon.hints.values, lexicon.words.keys,
-        lexicon.words.values, lexicon.texts.keys, lexicon.texts.values, x,
+        blocks.text_hash, blocks.start_hash, lexicon.hints.slots, lexicon.words.slots, lexicon.texts.slots, x,
     )  # fmt: skip
 
 
@@ -182,30 +192,38 @@ _H1, _H6, _P = tag("h1"), tag("h6"), tag("p")
 _UL, _OL, _TABLE = tag("ul"), tag("ol"), tag("table")
 _N_LANDMARKS: Final = len(_LANDMARKS)
 _N_LEVELS: Final = len(_LEVELS)
+_STEP: Final = np.float32(1 / 4096)
 _L: Final = len(STRUCTURE)  # where the lexicon's columns begin
+_ASCII_KIND: Final = np.array([
+    0 if code <= 32 else 2 if chr(code).isdigit() else 1 if chr(code).isalpha() else 4 if chr(code) in ",;" else
+    5 if chr(code) in ".!?" else 6 for code in range(128)
+], np.uint8)  # as `_character` says  # fmt: skip
 _PRIME: Final = np.uint32(16777619)
 _BASIS: Final = np.uint32(2166136261)
 
 
 @njit(cache=True, nogil=True)
-def _fill(table_keys, table_values, keys, values):  # type: ignore[no-untyped-def]
-    mask = np.uint32(table_keys.size - 1)
-    for k in range(keys.size):
-        slot = (keys[k] * np.uint32(0x9E3779B1)) >> np.uint32(7) & mask
-        while table_keys[slot] != 0 and table_keys[slot] != keys[k]:
-            slot = slot + np.uint32(1) & mask
-        table_keys[slot], table_values[slot] = keys[k], values[k]
+def _fill(slots, entries):  # type: ignore[no-untyped-def]
+    for entry in entries:
+        key = np.uint32(entry >> np.uint64(32))
+        if key != 0:
+            slots[_slot(slots, key)] = entry
 
 
 @njit(cache=True, nogil=True)
-def _odds(table_keys, table_values, key):  # type: ignore[no-untyped-def]
-    mask = np.uint32(table_keys.size - 1)
+def _slot(slots, key):  # type: ignore[no-untyped-def]
+    """Where a key stands, or would stand."""
+    mask = np.uint32(slots.size - 1)
     slot = (key * np.uint32(0x9E3779B1)) >> np.uint32(7) & mask
-    while table_keys[slot] != 0:
-        if table_keys[slot] == key:
-            return table_values[slot]
+    while slots[slot] != 0 and np.uint32(slots[slot] >> np.uint64(32)) != key:
         slot = slot + np.uint32(1) & mask
-    return np.float32(0)
+    return slot
+
+
+@njit(cache=True, nogil=True)
+def _odds(slots, key):  # type: ignore[no-untyped-def]
+    entry = slots[_slot(slots, key)]
+    return np.float32(np.int64(entry & np.uint64(0xFFFF)) - 32768) * _STEP if entry != 0 else np.float32(0)
 
 
 # Blocks by themselves
@@ -282,31 +300,38 @@ def _measure(text, starts, ends, title, own, hashes, word_start, word):  # type:
         first = last = 0
         whole = start_hash = _BASIS
         value = np.uint32(0)
-        i = starts[b]
+        i = max(int(starts[b]), 0)
         while i <= ends[b]:
-            kind, size = _character(text, i) if i < ends[b] else (0, 1)
+            if i == ends[b]:
+                kind, size = 0, 1  # ends the last word
+            elif text[i] < 0x80:
+                kind, size = int(_ASCII_KIND[text[i]]), 1
+            else:
+                kind, size = _character(text, i)
             if kind != 0:
                 chars += 1
                 if first == 0:
                     first = 2 if kind == 1 and 65 <= text[i] <= 90 else (1 if kind == 1 else kind + 1)
                 last = kind
-                if kind == 6 and text[i] == 58:
-                    last = 7
-                elif kind == 6 and (text[i] == 0xC2 or text[i] == 62 or text[i] == 124):
-                    last = 8
-            digits += kind == 2
-            commas += kind == 4
-            if kind == 5 and (size > 1 or i + 1 >= ends[b] or text[i + 1] <= 34 or text[i + 1] > 0x7F):
-                n_ends += 1
             if kind == 1 or kind == 2 or kind == 3:
                 if value == 0:
                     value = _BASIS
                     capitals += kind == 1 and 65 <= text[i] <= 90
-                for j in range(i, min(i + size, ends[b])):
-                    value = (value ^ _lower(text[j])) * _PRIME
-                    if kind != 2:
-                        whole = (whole ^ _lower(text[j])) * _PRIME
-            if value != 0 and (kind == 3 or not (kind == 1 or kind == 2)):
+                value = (value ^ _lower(text[i])) * _PRIME
+                if kind == 2:
+                    digits += 1
+                else:
+                    whole = (whole ^ _lower(text[i])) * _PRIME
+                for j in range(i + 1, min(i + size, ends[b])):
+                    value = (value ^ np.uint32(text[j])) * _PRIME
+                    whole = (whole ^ np.uint32(text[j])) * _PRIME
+            elif kind == 4:
+                commas += 1
+            elif kind == 5:
+                n_ends += size > 1 or i + 1 >= ends[b] or text[i + 1] <= 34 or text[i + 1] > 0x7F
+            elif kind == 6:
+                last = 7 if text[i] == 58 else 8 if text[i] == 0xC2 or text[i] == 62 or text[i] == 124 else 6
+            if value != 0 and kind != 1 and kind != 2:
                 word[n_words] = value
                 n_words += 1
                 titled += in_title[value & np.uint32(1023)]
@@ -571,8 +596,7 @@ def _same_shape(element, parent, shape):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _look_up(  # type: ignore[no-untyped-def]
-    element, parent, tags, first_hint, hint, word_start, word, text_hash, start_hash, h_keys, h_values, w_keys,
-    w_values, t_keys, t_values, out,
+    element, parent, tags, first_hint, hint, word_start, word, text_hash, start_hash, hints, words, texts, out,
 ):  # fmt: skip
     n = element.size
     odds = np.full(parent.size, np.nan, np.float32)  # of an element's own words; computed when first asked for
@@ -584,7 +608,7 @@ def _look_up(  # type: ignore[no-untyped-def]
             if np.isnan(odds[e]):
                 value = np.float32(0)
                 for k in range(first_hint[e], min(first_hint[e + 1], first_hint[e] + 24)):
-                    value += _odds(h_keys, h_values, hint[k])
+                    value += _odds(hints, hint[k])
                 odds[e] = value
             value = odds[e]
             if depth == 0:
@@ -598,12 +622,12 @@ def _look_up(  # type: ignore[no-untyped-def]
         out[b, _L + 5], out[b, _L + 6], out[b, _L + 7] = total, low, high
         total, low = np.float32(0), np.float32(0)
         for k in range(word_start[b], word_start[b + 1]):
-            value = _odds(w_keys, w_values, word[k])
+            value = _odds(words, word[k])
             total, low = total + value, min(low, value)
         out[b, _L + 8] = total / max(word_start[b + 1] - word_start[b], 1)
         out[b, _L + 9], out[b, _L + 10] = total, low
-        out[b, _L + 13] = _odds(t_keys, t_values, text_hash[b]) if text_hash[b] else 0.0
-        out[b, _L + 14] = _odds(t_keys, t_values, start_hash[b] ^ np.uint32(1))
+        out[b, _L + 13] = _odds(texts, text_hash[b]) if text_hash[b] else 0.0
+        out[b, _L + 14] = _odds(texts, start_hash[b] ^ np.uint32(1))
     for b in range(n):
         out[b, _L + 11] = out[b - 1, _L + 8] if b else 0.0
         out[b, _L + 12] = out[b + 1, _L + 8] if b + 1 < n else 0.0

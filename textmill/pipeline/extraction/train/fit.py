@@ -39,13 +39,13 @@ DATED = ("cleaneval-en", "cleaneval-zh", "dragnet", "l3s-gn1")
 DATED_WEIGHT = 0.5
 
 FOREST = {
-    "objective": "cross_entropy", "min_data_in_leaf": 60, "max_bin": 63, "feature_fraction": 0.5,
-    "bagging_fraction": 0.7, "bagging_freq": 1, "lambda_l2": 5, "num_threads": 1, "seed": 1, "deterministic": True,
+    "objective": "cross_entropy", "min_data_in_leaf": 60, "max_bin": 63, "feature_fraction": 0.25,
+    "bagging_fraction": 0.7, "bagging_freq": 1, "lambda_l2": 20, "num_threads": 1, "seed": 1, "deterministic": True,
     "force_col_wise": True,
     "verbose": -1, "max_depth": DEPTH,
 }  # fmt: skip
-FIRST: Mapping[str, Any] = {"num_leaves": 24, "learning_rate": 0.15, "num_iterations": 60}
-SECOND: Mapping[str, Any] = {"num_leaves": 31, "learning_rate": 0.1, "num_iterations": 120}
+FIRST: Mapping[str, Any] = {"num_leaves": 24, "learning_rate": 0.2, "num_iterations": 40}
+SECOND: Mapping[str, Any] = {"num_leaves": 31, "learning_rate": 0.12, "num_iterations": 100}
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class _Voices:
         doubt = PRIOR_PAGES[name]
         odds = np.log((for_it + doubt * prior) / (n_pages - for_it + doubt * (1 - prior))) - np.log(prior / (1 - prior))
         known = n_pages >= MIN_PAGES[name]
-        return Table.build(keys[known], odds[known].clip(-MAX_ODDS, MAX_ODDS).astype(np.float16).astype(np.float32))
+        return Table.build(keys[known], odds[known].clip(-MAX_ODDS, MAX_ODDS).astype(np.float16))
 
 
 def _count(name: str, heard: Sequence[tuple[NDArray, NDArray, NDArray]]) -> tuple[NDArray, NDArray, NDArray, NDArray]:
