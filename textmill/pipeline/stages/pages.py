@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,13 +14,19 @@ import pyarrow as pa
 from textmill import schema, storage
 from textmill.errors import UnknownNameError, WorkspaceError
 from textmill.pipeline import extract
+from textmill.pipeline.guard import run_guarded, run_unguarded
 from textmill.pipeline.reading import warc
 from textmill.pipeline.reading.head import NO_HEAD, Head
 from textmill.pipeline.reading.optout import NO_OPTOUT, OptOut
 from textmill.pipeline.sources.inputs import ByteRange, InputFile, Inputs, open_archive
-from textmill.pipeline.stage import Result, Stage, Task, one_table
+from textmill.pipeline.stage import NOT_IDENTITY, Result, Stage, Task, one_table
+from textmill.pipeline.watch import Limits, Watch
 
 CANDIDATES = frozenset({"response", "conversion"})  # record types that hold a page or its text
+WARM_UP = warc.Record(
+    *(0, 0, 0, "response", "", "", "application/http", ""),
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>textmill</p>",
+)
 GROUP_ROWS = 2048  # rows of a row group: the unit in which everything downstream works
 GROUP_TEXT_BYTES = 16 << 20
 
@@ -39,6 +45,8 @@ class Extract(Stage):
 
     source: Inputs
     engine: str = "resiliparse"
+    limits: Limits = field(default=Limits(), kw_only=True, metadata=NOT_IDENTITY)
+    guarded: bool = field(default=True, kw_only=True, metadata=NOT_IDENTITY)  # False: parse in the worker itself
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,7 +70,17 @@ class Extract(Stage):
     def shards(self) -> list[str]:
         return [f"{i:05d}" for i in range(len(self.source.ranges()))]
 
+    def page(self, record: warc.Record) -> extract.Page:
+        return extract.extract_record(record, self.engine)
+
     def run_shard(self, task: Task) -> Result:
+        return run_guarded(self, task) if self.guarded else run_unguarded(self, task)
+
+    def warm_up(self) -> None:
+        extract.extract_record(WARM_UP, self.engine)
+
+    def run_watched(self, task: Task, watch: Watch) -> Result:
+        """The shard's loop, in the guarded process."""
         byte_range = self.source.ranges()[int(task.shard)]
         file = self.source.files[byte_range.file_number]
         counts: Counter[str] = Counter(rows_in=0, rows_out=0)
@@ -71,17 +89,17 @@ class Extract(Stage):
             storage.TableWriter(task.table(), schema.PAGES) as writer,
         ):
             events = warc.read_range(stream, byte_range.start, byte_range.end, file.n_bytes, CANDIDATES)
-            for group in _groups(self._rows(events, byte_range, counts)):
+            for group in _groups(self._rows(events, byte_range, counts, watch)):
                 writer.write(pa.Table.from_pylist(group, schema.PAGES))
         counts["rows_out"] = writer.rows
         return one_table(writer, counts)
 
     def _rows(
-        self, events: Iterator[warc.Item], byte_range: ByteRange, counts: Counter[str]
+        self, events: Iterator[warc.Item], byte_range: ByteRange, counts: Counter[str], watch: Watch
     ) -> Iterator[dict[str, Any]]:
         """One row a candidate record or damaged stretch; everything else is only counted."""
         uri = self.source.files[byte_range.file_number].uri
-        for event in events:
+        for event in _readable(events, byte_range, watch):
             if isinstance(event, warc.Skipped):
                 counts[f"other_{event.type}"] += 1
                 continue
@@ -90,7 +108,9 @@ class Extract(Stage):
                 counts["damaged_bytes"] += event.length
                 row = _damage_row(event)
             else:
-                row = _page_row(event, extract.extract_record(event, self.engine))
+                with watch.record(event.offset, event.index) as condemned:
+                    page = extract.Page.untried(condemned) if condemned else self.page(event)
+                row = _page_row(event, page)
             row["doc_id"] = schema.doc_id(byte_range.file_number, event.offset, event.index)
             row |= {"warc_file": uri, "warc_offset": event.offset, "warc_length": event.length}
             counts[f"status_{row['status']}"] += 1
@@ -107,6 +127,19 @@ def _earlier_inputs(workspace: str, name: str) -> Iterator[tuple[str, InputFile]
         description = storage.read_json(storage.join(folder, "stage.json"))
         for file in description["fields"]["source"]["fields"]["files"]:
             yield folder, InputFile(**file["fields"])
+
+
+def _readable(events: Iterator[warc.Item], byte_range: ByteRange, watch: Watch) -> Iterator[warc.Item]:
+    """The items of a range, up to where reading on would end the process: from there on, it counts as damage."""
+    position, index = byte_range.start, 1  # the slot at 0 may be that of a record that began just before the range
+    while not watch.at_the_end:
+        event = next(events, None)
+        if event is None:
+            return
+        yield event
+        position, index = event.offset + event.length, 0
+    if position < byte_range.end:
+        yield warc.Damage(position, index, byte_range.end - position, "reading it ends the process")
 
 
 def _page_row(record: warc.Record, page: extract.Page) -> dict[str, Any]:
