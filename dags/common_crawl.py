@@ -51,6 +51,7 @@ def common_crawl(
     model: str = "tiny",
     steps: int = 300,
     shard_mb: float = 16.0,
+    guard: bool = True,
 ) -> Stage:
     """FineWeb's order of work.
 
@@ -71,8 +72,10 @@ def common_crawl(
     model           shape of the model: tiny, nano-25m, gpt2-124m
     steps           optimizer steps
     shard_mb        megabytes of archive a task reads; larger ones suit large crawls
+    guard           parse pages in a process of their own, which they may crash; false is for debuggers (--serial)
     """
-    pages = Extract(find_inputs(crawls.choose(warcs, crawl, files, kind, crawl_base), shard_mb), engine)
+    inputs = find_inputs(crawls.choose(warcs, crawl, files, kind, crawl_base), shard_mb)
+    pages = Extract(inputs, engine, guarded=guard)
 
     gate_scorers = (optout.OptOut(), url.find_lists(deny_list), languages.find_model(language_model or None))
     gate_scores = Score(pages, gate_scorers, name="gate_scores")
