@@ -32,7 +32,8 @@ from textmill.pipeline.runner import ShardReport, TaskAddress
 from textmill.pipeline.sources.inputs import find_inputs
 from textmill.pipeline.stage import Result, Task
 from textmill.pipeline.stages import Extract
-from textmill.pipeline.watch import Limits, Position, Verdict, load_verdicts, save_verdicts
+from textmill.pipeline.stages import pages as stages_of_pages
+from textmill.pipeline.watch import Limits, Position, Verdict, Watch, load_verdicts, save_verdicts
 
 SHORT = Limits(cpu_s=0.5, wall_s=1.5, memory_mb=60)
 
@@ -108,9 +109,23 @@ class Hostile(Extract):
         if address.hostname == "until":
             while not list(Path(address.path).glob("pages-*/00003.manifest.json")):
                 time.sleep(0.01)
+        if address.hostname == "meanwhile":  # another worker condemns this record
+            save_verdicts(f"{address.path}/{self.folder}/00000.poison.json", [Verdict(record.offset, 0, "timeout", "")])
+        if address.hostname == "count":
+            with Path(address.path).open("a") as log:
+                log.write(".")
         if address.hostname == "slow":
             time.sleep(0.2)
         return super().page(record)
+
+
+@dataclass(frozen=True)
+class SmallGroups(Hostile):
+    """Has row groups of two rows."""
+
+    def run_watched(self, task: Task, watch: Watch) -> Result:
+        with mock.patch.object(stages_of_pages, "GROUP_ROWS", 2):
+            return super().run_watched(task, watch)
 
 
 @dataclass(frozen=True)
@@ -119,7 +134,7 @@ class Unreadable(Extract):
 
     n_readable: int = 0
 
-    def run_watched(self, task: Task, watch: object) -> Result:
+    def run_watched(self, task: Task, watch: Watch) -> Result:
         read_range = warc.read_range
 
         def dying(*arguments: object) -> Iterator[warc.Item]:
@@ -129,7 +144,7 @@ class Unreadable(Extract):
             segfault()
 
         with mock.patch.object(warc, "read_range", dying):
-            return super().run_watched(task, watch)  # type: ignore[arg-type]
+            return super().run_watched(task, watch)
 
 
 @dataclass(frozen=True)
@@ -279,6 +294,20 @@ def test_too_many_end_the_attempts_but_nothing_is_lost(tmp_path: Path) -> None:
     assert totals(tmp_path / "w")["status_not_tried"] == 2
 
 
+def test_a_death_costs_one_row_group_at_most(tmp_path: Path) -> None:
+    counted = f"count{tmp_path}/log"
+    path = archive(tmp_path / "a.warc.gz", *[counted] * 5, "leave", counted)
+    run(tmp_path / "w", SmallGroups(find_inputs((str(path),), 1)))
+    assert statuses(tmp_path / "w") == ["ok"] * 5 + ["crashed", "ok"]
+    assert (tmp_path / "log").read_text() == "." * (5 + 1 + 1)  # the fifth again, for its group was not full
+    run(tmp_path / "plain", Extract(find_inputs((str(path),), 1), guarded=False))
+    made, plain = pages(tmp_path / "w"), pages(tmp_path / "plain")
+    assert made[:5] + made[6:] == plain[:5] + plain[6:]
+    (table,) = tmp_path.glob("w/pages-*/*.parquet")
+    file = pq.ParquetFile(table)
+    assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [2, 2, 2, 1]
+
+
 # What is not a record's fault
 
 
@@ -289,6 +318,19 @@ def test_a_kill_from_outside_is_forgiven_once_a_record(tmp_path: Path) -> None:
     assert (tmp_path / "1").exists() and (tmp_path / "2").exists()
     assert statuses(tmp_path / "w") == ["ok"] * 4
     assert not list(tmp_path.glob("w/pages-*/*.poison.json"))
+
+
+def test_kills_from_outside_without_end_stop_the_run(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.warc.gz", *[f"once{tmp_path}/{number}" for number in range(3)])
+    with pytest.raises(EnvironmentFault, match=r"ends again and again \(Killed\)"):
+        run(tmp_path / "w", Hostile(find_inputs((str(path),), 1), limits=Limits(max_verdicts=2)))
+
+
+@pytest.mark.parametrize(("hosts", "expected"), [(["a.example"], ["ok"]), (["a.example", "leave"], ["ok", "crashed"])])
+def test_a_verdict_of_an_attempt_at_the_same_time_holds(tmp_path: Path, hosts: list[str], expected: list[str]) -> None:
+    path = archive(tmp_path / "a.warc.gz", f"meanwhile{tmp_path}/w", *hosts)
+    run(tmp_path / "w", SmallGroups(find_inputs((str(path),), 1)))
+    assert statuses(tmp_path / "w") == ["timeout", *expected]
 
 
 @pytest.mark.parametrize("delay_s", [0.05, 0.6])

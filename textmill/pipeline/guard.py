@@ -2,7 +2,7 @@
 
 Budgets on bytes refuse what is known to be slow; this is for what they do not see: a parser that never returns,
 crashes, or takes all memory. The child does a whole shard and says in shared memory which record it is in. The parent
-only looks, 40 times a second, and a Dask worker stays responsive whatever holds the child's GIL. A record that kills
+only looks, 20 times a second, and a Dask worker stays responsive whatever holds the child's GIL. A record that kills
 the child, or for which it has to be killed, gets a verdict in ``SHARD.poison.json`` beside the stage's output, written
 before the shard is begun again: every later attempt, on any worker, skips it with the same status. To give such a
 record another try, delete that file and the shard's manifest.
@@ -14,8 +14,8 @@ child that dies before it is ready is the machine's fault, and stops the run.
 
 Not a sandbox: the child is there against accidents of native code, and may do what its parent may do.
 
-Cost: a process a worker thread (.6 s and 180 MB to start); a few microseconds a record. A death costs the time that the
-shard had taken up to there.
+Cost: a process a worker thread (.6 s and 180 MB to start); a few microseconds a record. A death costs what the loop
+had not kept in the task's scratch folder, which stays the same from child to child.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import json
 import mmap
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,7 +54,7 @@ from textmill.pipeline.watch import (
     save_verdicts,
 )
 
-POLL_S = 0.025  # an allocator takes some 50 MB in that time
+POLL_S = 0.05  # an allocator takes some 100 MB in that time
 MAX_TICK_S = 1.0  # more between two looks means that this process was kept from looking
 START_S = 300.0  # to import everything and compile kernels; .6 s when they are cached
 MEMORY_SIGNS = ("MemoryError", "memory allocation of", "bad_alloc", "ut of memory")  # Python, Rust, C++, LLVM
@@ -93,17 +94,35 @@ def run_guarded(stage: Guarded, task: Task) -> Result:
         child = _this_thread.get_child()
         ended = child.work(stage, task, verdicts)
         cpu_s += child.cpu_s
-        if isinstance(ended, Result):
+        if isinstance(ended, Death):
+            verdicts = _judge(ended, stage, task, verdicts, forgiven)
+        elif verdicts == (now := load_verdicts(book)):
             return replace(ended, cpu_s=cpu_s)
-        where, verdict = ended.position.where, ended.verdict
-        if ended.forgivable and where not in forgiven and len(forgiven) < stage.limits.max_verdicts:
-            forgiven.add(where)
-        elif where[0] == "start":
-            raise EnvironmentFault(f"the process that reads records cannot start: {verdict.reason}")
-        elif (verdict.place, verdict.status) in [(v.place, v.status) for v in verdicts]:
-            raise EnvironmentFault(f"the process that reads records cannot finish shard {task.shard}: {verdict.reason}")
-        else:
-            verdicts = save_verdicts(book, [*verdicts, verdict])
+        else:  # another attempt, at the same time, has condemned a record that was harmless here
+            verdicts = now
+            _empty(task.scratch)
+
+
+def _judge(
+    death: Death, stage: Guarded, task: Task, verdicts: list[Verdict], forgiven: set[tuple[str, int, int]]
+) -> list[Verdict]:
+    """The verdicts that hold after a death. Errors: `EnvironmentFault` when there is no use in going on."""
+    where, verdict = death.position.where, death.verdict
+    if death.forgivable and where not in forgiven and len(forgiven) < stage.limits.max_verdicts:
+        forgiven.add(where)
+        return verdicts
+    if where[0] == "start":
+        raise EnvironmentFault(f"the process that reads records cannot start: {verdict.reason}")
+    if (death.forgivable and where not in forgiven) or verdict.key in [v.key for v in verdicts]:
+        raise EnvironmentFault(
+            f"stage {stage.folder}, shard {task.shard}: the process that reads records ends again and again "
+            f"({verdict.reason}); perhaps for lack of memory: run again with fewer --workers"
+        )
+    known = [*verdicts, verdict]
+    verdicts = save_verdicts(_book(stage, task), known)
+    if len(verdicts) > len(known):  # by another attempt, on records that this one may have kept as harmless
+        _empty(task.scratch)
+    return verdicts
 
 
 def run_unguarded(stage: Guarded, task: Task) -> Result:
@@ -114,6 +133,11 @@ def run_unguarded(stage: Guarded, task: Task) -> Result:
 
 def _book(stage: Guarded, task: Task) -> str:
     return storage.join(task.workspace, stage.folder, f"{task.shard}.poison.json")
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
 
 
 @dataclass(frozen=True)

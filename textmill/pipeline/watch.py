@@ -40,6 +40,11 @@ class Verdict:
     def place(self) -> tuple[int, int]:
         return self.offset, self.index
 
+    @property
+    def key(self) -> tuple[int, int, bool]:
+        """A place has one verdict as a record, and one on what follows it."""
+        return self.offset, self.index, self.status == UNREADABLE
+
 
 def load_verdicts(uri: str) -> list[Verdict]:
     """The verdicts at ``uri``; none if there is no such file."""
@@ -51,7 +56,7 @@ def load_verdicts(uri: str) -> list[Verdict]:
 
 def save_verdicts(uri: str, verdicts: Iterable[Verdict]) -> list[Verdict]:
     """Publish verdicts and return all that hold, in the order of the archive; those of another attempt come first."""
-    all_of_them = {(v.place, v.status == UNREADABLE): v for v in [*verdicts, *load_verdicts(uri)]}
+    all_of_them = {v.key: v for v in [*verdicts, *load_verdicts(uri)]}
     ordered = [all_of_them[key] for key in sorted(all_of_them)]
     storage.write_json([asdict(verdict) for verdict in ordered], uri)
     return ordered

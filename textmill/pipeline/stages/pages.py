@@ -6,13 +6,14 @@ import glob
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 
 from textmill import schema, storage
-from textmill.errors import UnknownNameError, WorkspaceError
+from textmill.errors import InvariantError, UnknownNameError, WorkspaceError
 from textmill.pipeline import extract
 from textmill.pipeline.guard import run_guarded, run_unguarded
 from textmill.pipeline.reading import warc
@@ -89,16 +90,23 @@ class Extract(Stage):
             storage.TableWriter(task.table(), schema.PAGES) as writer,
         ):
             events = warc.read_range(stream, byte_range.start, byte_range.end, file.n_bytes, CANDIDATES)
-            for group in _groups(self._rows(events, byte_range, counts, watch)):
-                writer.write(pa.Table.from_pylist(group, schema.PAGES))
+            kept = KeptGroups(task.scratch)
+            for group in _groups(self._rows(events, byte_range, counts, watch, kept.rows())):
+                table = pa.Table.from_pylist(group, schema.PAGES)
+                kept.add(table)
+                writer.write(table)
         counts["rows_out"] = writer.rows
         return one_table(writer, counts)
 
     def _rows(
-        self, events: Iterator[warc.Item], byte_range: ByteRange, counts: Counter[str], watch: Watch
+        self,
+        events: Iterator[warc.Item],
+        byte_range: ByteRange,
+        counts: Counter[str],
+        watch: Watch,
+        kept: Iterator[dict[str, Any]],
     ) -> Iterator[dict[str, Any]]:
-        """One row a candidate record or damaged stretch; everything else is only counted."""
-        uri = self.source.files[byte_range.file_number].uri
+        """One row a candidate record or damaged stretch, the first ones from ``kept``; all else is only counted."""
         for event in _readable(events, byte_range, watch):
             if isinstance(event, warc.Skipped):
                 counts[f"other_{event.type}"] += 1
@@ -106,17 +114,53 @@ class Extract(Stage):
             counts["rows_in"] += 1
             if isinstance(event, warc.Damage):
                 counts["damaged_bytes"] += event.length
-                row = _damage_row(event)
-            else:
-                with watch.record(event.offset, event.index) as condemned:
-                    page = extract.Page.untried(condemned) if condemned else self.page(event)
-                row = _page_row(event, page)
-            row["doc_id"] = schema.doc_id(byte_range.file_number, event.offset, event.index)
-            row |= {"warc_file": uri, "warc_offset": event.offset, "warc_length": event.length}
+            with watch.record(event.offset, event.index) as condemned:
+                row = next(kept, None) or self._row(event, byte_range, condemned)
+            if row["doc_id"] != schema.doc_id(byte_range.file_number, event.offset, event.index):
+                raise InvariantError(f"{self.folder}: the rows kept of a shard do not go on as its archive does")
             counts[f"status_{row['status']}"] += 1
             counts["html_bytes"] += row["html_bytes"]
             counts["text_bytes"] += len((row["text"] or "").encode())
             yield row
+
+    def _row(self, event: warc.Record | warc.Damage, byte_range: ByteRange, condemned: str) -> dict[str, Any]:
+        if isinstance(event, warc.Damage):
+            row = _damage_row(event)
+        else:
+            row = _page_row(event, extract.Page.untried(condemned) if condemned else self.page(event))
+        place = {
+            "doc_id": schema.doc_id(byte_range.file_number, event.offset, event.index),
+            "warc_file": self.source.files[byte_range.file_number].uri,
+            "warc_offset": event.offset,
+            "warc_length": event.length,
+        }
+        return row | place
+
+
+class KeptGroups:
+    """The row groups of an unfinished shard, in its scratch folder: after the death of the process, the next one need
+    not make them again."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._folder = scratch / "groups"
+        self._folder.mkdir(exist_ok=True)
+        self._n_groups = 0
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """What the processes before this one had kept."""
+        for path in sorted(self._folder.glob("*.arrow")):
+            with pa.ipc.open_file(path) as file:
+                yield from file.read_all().to_pylist()
+
+    def add(self, group: pa.Table) -> None:
+        """Keep the next group."""
+        path = self._folder / f"{self._n_groups:06d}.arrow"
+        self._n_groups += 1
+        if not path.exists():
+            unfinished = path.with_suffix(".part")
+            with pa.ipc.new_file(unfinished, group.schema) as file:
+                file.write_table(group)
+            unfinished.replace(path)
 
 
 def _earlier_inputs(workspace: str, name: str) -> Iterator[tuple[str, InputFile]]:
