@@ -111,6 +111,7 @@ class Watch:
         self._cell = cell
         self._sequence = 2
         self._place = -1, 0
+        self._resident = resident_bytes()
         self._say()
 
     @property
@@ -127,6 +128,7 @@ class Watch:
         self._place = offset, index
         status = self._verdict()
         self._sequence += 2 if status else 1
+        self._resident = resident_bytes()
         self._say()
         yield status
         if not status:
@@ -139,7 +141,7 @@ class Watch:
         return self._condemned.get(self._place, "")
 
     def _say(self) -> None:
-        self._cell.write(Position(self._sequence, *self._place, resident_bytes()))
+        self._cell.write(Position(self._sequence, *self._place, self._resident))
 
 
 def resident_bytes(pid: int | None = None) -> int:
