@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -474,7 +475,11 @@ def test_the_process_goes_on_from_shard_to_shard_unless_it_has_grown(tmp_path: P
 
 
 def test_what_the_process_is_like(tmp_path: Path) -> None:
+    guard._this_thread.child = None
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
     run(tmp_path / "w", Hostile(find_inputs((str(archive(tmp_path / "a.warc.gz", "a.example")),), 1)))
+    resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
     process = child()
     assert process
     proc = Path(f"/proc/{process.pid}")
