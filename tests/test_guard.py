@@ -323,7 +323,7 @@ def test_a_kill_from_outside_is_forgiven_once_a_record(tmp_path: Path) -> None:
 
 def test_kills_from_outside_without_end_stop_the_run(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.warc.gz", *[f"once{tmp_path}/{number}" for number in range(3)])
-    with pytest.raises(EnvironmentFault, match=r"ends again and again \(Killed\)"):
+    with pytest.raises(EnvironmentFault, match=r"dies again and again, in record 0 at byte \d+: Killed"):
         run(tmp_path / "w", Hostile(find_inputs((str(path),), 1), limits=Limits(max_verdicts=2)))
 
 
@@ -348,20 +348,19 @@ def test_killed_at_any_moment(tmp_path: Path, delay_s: float) -> None:
     assert tree(tmp_path / "killed") == tree(tmp_path / "whole")
 
 
-def test_where_reading_on_kills_the_rest_counts_as_damage(tmp_path: Path) -> None:
+def test_where_reading_itself_kills_the_run_stops_and_says_where(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.warc.gz", *["a.example"] * 5)
-    run(tmp_path / "w", Unreadable(find_inputs((str(path),), 1), n_readable=2))
-    assert statuses(tmp_path / "w") == ["ok", "ok", "bad_record"]
-    lost = pages(tmp_path / "w")[2]
-    assert lost["warc_offset"] == 2 * (len(path.read_bytes()) // 5)
-    assert totals(tmp_path / "w")["damaged_bytes"] == lost["warc_length"] == 3 * (len(path.read_bytes()) // 5)
+    n_bytes = path.stat().st_size
+    where = f"{path}, bytes 0 to {n_bytes}: .* after record 0 at byte {n_bytes // 5}: Segmentation fault"
+    with pytest.raises(EnvironmentFault, match=where):
+        run(tmp_path / "w", Unreadable(find_inputs((str(path),), 1), n_readable=2))
+    assert not list(tmp_path.glob("w/pages-*/*.poison.json"))
 
 
-def test_where_nothing_can_be_read_all_counts_as_damage(tmp_path: Path) -> None:
+def test_where_nothing_can_be_read_the_run_stops(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.warc.gz", *["a.example"] * 5)
-    run(tmp_path / "w", Unreadable(find_inputs((str(path),), 1)))
-    assert statuses(tmp_path / "w") == ["bad_record"]
-    assert totals(tmp_path / "w")["damaged_bytes"] == len(path.read_bytes())
+    with pytest.raises(EnvironmentFault, match="before the first record: Segmentation fault"):
+        run(tmp_path / "w", Unreadable(find_inputs((str(path),), 1)))
 
 
 def test_a_bug_arrives_as_what_it_is(tmp_path: Path) -> None:
@@ -472,6 +471,36 @@ def test_the_process_goes_on_from_shard_to_shard_unless_it_has_grown(tmp_path: P
     second = child()
     run(tmp_path / "4", Hostile(find_inputs((str(archive(tmp_path / "4.warc.gz", "a.example")),), 1)))
     assert second == child()
+
+
+def test_a_process_without_work_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard._this_thread.child = None
+    monkeypatch.setattr(guard, "IDLE_S", 0.1)
+    for name in "ab":
+        run(tmp_path / name, Hostile(find_inputs((str(archive(tmp_path / f"{name}.warc.gz", "a.example")),), 1)))
+        idle = child()
+        if idle:
+            psutil.wait_procs([idle], timeout=30)
+    assert child() is None
+    guard._this_thread.child = None
+
+
+def test_a_process_that_ends_as_it_gets_work_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path / "1", Hostile(find_inputs((str(archive(tmp_path / "1.warc.gz", "a.example")),), 1)))
+    process = child()
+    assert process
+    send = guard._Child._send
+
+    def late(kept: guard._Child, *work: object) -> None:
+        if kept._process.pid == process.pid:
+            kept._process.stdin.close()  # type: ignore[union-attr]  # it takes that for the end of the work
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        else:
+            send(kept, *work)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(guard._Child, "_send", late)
+    run(tmp_path / "2", Hostile(find_inputs((str(archive(tmp_path / "2.warc.gz", "a.example")),), 1)))
+    assert statuses(tmp_path / "2") == ["ok"]
 
 
 def test_what_the_process_is_like(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""The guarded child process: ``python -m textmill.pipeline.child PARENT CELL``, started by `textmill.pipeline.guard`.
+"""The guarded child process: ``python -m textmill.pipeline.child PARENT CELL IDLE_S``, started by `pipeline.guard`.
 
 It reads one JSON request a line from its standard input, runs the shard that it names, and answers with one line: what
 the shard's loop made, or the exception that it raised. Nothing else reaches the answers: what a library prints goes to
-standard error. It dies with its parent, leaves no core dump, is the first that the kernel kills for want of memory, and
-sees no Ctrl-C, which is for its parent to answer.
+standard error. It ends with its input, or when there has been no work for ``IDLE_S``; it dies with its parent, leaves
+no core dump, is the first that the kernel kills for want of memory, and sees no Ctrl-C, which is for its parent.
 
 Not limited by ``RLIMIT_DATA`` or ``RLIMIT_AS``: resiliparse reports a failed allocation as a parse error ("Error 2")
 that cannot be told from others, and what a library makes of half a tree is not known. The parent looks at memory.
@@ -11,12 +11,14 @@ that cannot be told from others, and what a library makes of half a tree is not 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import faulthandler
 import json
 import mmap
 import os
 import resource
+import select
 import signal
 import sys
 from pathlib import Path
@@ -32,14 +34,14 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    parent, cell_file = map(int, sys.argv[1:])
-    isolate(parent)
-    cell = Cell(mmap.mmap(cell_file, Cell.N_BYTES))
+    parent, cell_file, idle_s = sys.argv[1:]
+    isolate(int(parent))
+    cell = Cell(mmap.mmap(int(cell_file), Cell.N_BYTES))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     ready: dict[str, Guarded] = {}
     resident_before = 0
-    for line in sys.stdin:
+    while select.select([sys.stdin], [], [], float(idle_s))[0] and (line := sys.stdin.readline()):
         request = json.loads(line)
         try:
             stage = prepare(request["task"]["workspace"], request["folder"], ready)
@@ -62,7 +64,8 @@ def isolate(parent: int) -> None:
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    Path("/proc/self/oom_score_adj").write_text("1000")
+    with contextlib.suppress(OSError):  # a container may forbid it
+        Path("/proc/self/oom_score_adj").write_text("1000")
     faulthandler.enable()
 
 

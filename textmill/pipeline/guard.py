@@ -8,9 +8,9 @@ before the shard is begun again: every later attempt, on any worker, skips it wi
 record another try, delete that file and the shard's manifest.
 
 Who is to blame. A crash, or too much time or memory, within a record: the record. A kill from outside (by the kernel,
-for want of memory, say) is forgiven once a record. So is a death between records, while reading; the second time, the
-rest of the range is reported as damage. After `Limits.max_verdicts` records the rest of the shard is ``not_tried``. A
-child that dies before it is ready is the machine's fault, and stops the run.
+for want of memory, say) is forgiven once a record. So is a death between records, while reading; the second time, it
+stops the run, for no record can be left out to get past it. After `Limits.max_verdicts` records the rest of the shard
+is ``not_tried``. A child that dies before it is ready is the machine's fault, and stops the run.
 
 Not a sandbox: the child is there against accidents of native code, and may do what its parent may do.
 
@@ -43,7 +43,6 @@ from textmill import errors, storage
 from textmill.errors import EnvironmentFault, UserError
 from textmill.pipeline.stage import Result, Task
 from textmill.pipeline.watch import (
-    UNREADABLE,
     Cell,
     Limits,
     Position,
@@ -56,6 +55,7 @@ from textmill.pipeline.watch import (
 
 POLL_S = 0.05  # an allocator takes some 100 MB in that time
 MAX_TICK_S = 1.0  # more between two looks means that this process was kept from looking
+IDLE_S = 10.0  # after which a child without work ends
 START_S = 300.0  # to import everything and compile kernels; .6 s when they are cached
 MEMORY_SIGNS = ("MemoryError", "memory allocation of", "bad_alloc", "ut of memory")  # Python, Rust, C++, LLVM
 OUTSIDE_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
@@ -74,6 +74,9 @@ class Guarded(Protocol):
     @property
     def folder(self) -> str: ...
 
+    def subject(self, shard: str) -> str:
+        """What a shard reads, for people."""
+
     def warm_up(self) -> None:
         """Do once whatever takes long the first time. No limits apply."""
 
@@ -88,7 +91,7 @@ def run_guarded(stage: Guarded, task: Task) -> Result:
     """
     book = _book(stage, task)
     verdicts = load_verdicts(book)
-    forgiven: set[tuple[str, int, int]] = set()
+    forgiven: set[str] = set()
     cpu_s = 0.0
     while True:
         child = _this_thread.get_child()
@@ -103,22 +106,19 @@ def run_guarded(stage: Guarded, task: Task) -> Result:
             _empty(task.scratch)
 
 
-def _judge(
-    death: Death, stage: Guarded, task: Task, verdicts: list[Verdict], forgiven: set[tuple[str, int, int]]
-) -> list[Verdict]:
-    """The verdicts that hold after a death. Errors: `EnvironmentFault` when there is no use in going on."""
-    where, verdict = death.position.where, death.verdict
-    if death.forgivable and where not in forgiven and len(forgiven) < stage.limits.max_verdicts:
-        forgiven.add(where)
+def _judge(death: Death, stage: Guarded, task: Task, verdicts: list[Verdict], forgiven: set[str]) -> list[Verdict]:
+    """The verdicts that hold after a death. Errors: `EnvironmentFault` if no record can be left out to get past it."""
+    position = death.position
+    once_more = death.forgivable and position.where not in forgiven
+    if once_more and len(forgiven) < stage.limits.max_verdicts:
+        forgiven.add(position.where)
         return verdicts
-    if where[0] == "start":
-        raise EnvironmentFault(f"the process that reads records cannot start: {verdict.reason}")
-    if (death.forgivable and where not in forgiven) or verdict.key in [v.key for v in verdicts]:
-        raise EnvironmentFault(
-            f"stage {stage.folder}, shard {task.shard}: the process that reads records ends again and again "
-            f"({verdict.reason}); perhaps for lack of memory: run again with fewer --workers"
-        )
-    known = [*verdicts, verdict]
+    if not position.is_ready:
+        raise EnvironmentFault(f"the process that reads records cannot start: {death.reason}")
+    if once_more or not position.in_record:
+        subject = stage.subject(task.shard)
+        raise EnvironmentFault(f"{subject}: what reads it dies again and again, {position.where}: {death.reason}")
+    known = [*verdicts, death.verdict]
     verdicts = save_verdicts(_book(stage, task), known)
     if len(verdicts) > len(known):  # by another attempt, on records that this one may have kept as harmless
         _empty(task.scratch)
@@ -151,8 +151,7 @@ class Death:
 
     @property
     def verdict(self) -> Verdict:
-        status = self.status if self.position.in_record else UNREADABLE
-        return Verdict(self.position.offset, self.position.index, status, self.reason)
+        return Verdict(self.position.offset, self.position.index, self.status, self.reason)
 
 
 class _Child:
@@ -164,7 +163,7 @@ class _Child:
         os.ftruncate(cell_file, Cell.N_BYTES)
         self._cell = Cell(mmap.mmap(cell_file, Cell.N_BYTES))
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "textmill.pipeline.child", str(os.getpid()), str(cell_file)],
+            [sys.executable, "-P", "-m", "textmill.pipeline.child", *map(str, (os.getpid(), cell_file, IDLE_S))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -237,11 +236,13 @@ class _Child:
         position = self._cell.read()
         if fault:
             moved_on = position != judged  # between our look and our shot
-            return Death(position, *fault, forgivable=moved_on or not position.in_record)
+            return Death(position, *fault, forgivable=moved_on)
         said = self._said()
         status = "too_much_memory" if any(sign in said for sign in MEMORY_SIGNS) else "crashed"
-        from_outside = -code in OUTSIDE_SIGNALS
-        return Death(position, status, _reason(code, said), from_outside or position.where[0] == "reading")
+        idle = not position.is_ready and code == 0  # it had just given up waiting for us
+        reading = position.is_ready and not position.in_record
+        forgivable = idle or reading or -code in OUTSIDE_SIGNALS
+        return Death(position, status, _reason(code, said), forgivable)
 
     def _wait(self) -> int:
         try:
@@ -282,7 +283,7 @@ _this_thread = _ThisThread()
 
 def _fault(position: Position, limits: Limits, wall_s: float, cpu_s: float, resident: int) -> tuple[str, str] | None:
     """Status and reason for which to kill a process that has been at a position for so long; None to let it be."""
-    if position.where[0] == "start" and wall_s > START_S:
+    if not position.is_ready and wall_s > START_S:
         return "crashed", f"not ready after {START_S:.0f} s"
     if not position.in_record:  # reading is bounded by itself, and may wait for a network
         return None
@@ -321,7 +322,7 @@ def describe_error(error: Exception) -> dict[str, Any]:
     kind, arguments = type(error), error.__reduce__()[1]
     try:
         json.dumps(arguments)
-    except TypeError:
+    except (TypeError, ValueError):
         arguments = None
     expected = isinstance(error, UserError | EnvironmentFault)
     trace = "" if expected else "".join(traceback.format_exception(error))

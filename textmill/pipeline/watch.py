@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass, fields
 
 from textmill import storage
 
-UNREADABLE = "bad_record"  # status of a verdict on what follows a record: reading on from there kills the process
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -29,7 +27,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A record that killed the process; or, with status `UNREADABLE`, one after which nothing can be read."""
+    """A record that ended the process, or for which it was ended."""
 
     offset: int
     index: int
@@ -39,11 +37,6 @@ class Verdict:
     @property
     def place(self) -> tuple[int, int]:
         return self.offset, self.index
-
-    @property
-    def key(self) -> tuple[int, int, bool]:
-        """A place has one verdict as a record, and one on what follows it."""
-        return self.offset, self.index, self.status == UNREADABLE
 
 
 def load_verdicts(uri: str) -> list[Verdict]:
@@ -56,8 +49,8 @@ def load_verdicts(uri: str) -> list[Verdict]:
 
 def save_verdicts(uri: str, verdicts: Iterable[Verdict]) -> list[Verdict]:
     """Publish verdicts and return all that hold, in the order of the archive; those of another attempt come first."""
-    all_of_them = {v.key: v for v in [*verdicts, *load_verdicts(uri)]}
-    ordered = [all_of_them[key] for key in sorted(all_of_them)]
+    all_of_them = {v.place: v for v in [*verdicts, *load_verdicts(uri)]}
+    ordered = [all_of_them[place] for place in sorted(all_of_them)]
     storage.write_json([asdict(verdict) for verdict in ordered], uri)
     return ordered
 
@@ -72,14 +65,21 @@ class Position:
     resident: int  # bytes of memory that it held as it began the record, or became ready
 
     @property
+    def is_ready(self) -> bool:
+        return self.sequence > 0
+
+    @property
     def in_record(self) -> bool:
         return self.sequence % 2 == 1
 
     @property
-    def where(self) -> tuple[str, int, int]:
-        """The place in words: "start", "record", or "reading" what follows a record."""
-        phase = "record" if self.in_record else "reading" if self.sequence else "start"
-        return phase, self.offset, self.index
+    def where(self) -> str:
+        """The place in words."""
+        if not self.is_ready:
+            return "before it is ready"
+        if self.offset < 0:
+            return "before the first record"
+        return f"{'in' if self.in_record else 'after'} record {self.index} at byte {self.offset}"
 
 
 class Cell:
@@ -105,19 +105,13 @@ class Watch:
     """Takes a loop over records past those that are condemned, and says in a cell where it is."""
 
     def __init__(self, verdicts: list[Verdict], limits: Limits, cell: Cell) -> None:
-        self._condemned = {v.place: v.status for v in verdicts if v.status != UNREADABLE}
-        self._unreadable = {v.place for v in verdicts if v.status == UNREADABLE}
+        self._condemned = {verdict.place: verdict.status for verdict in verdicts}
         self._last_tried = max(self._condemned) if len(self._condemned) >= limits.max_verdicts else None
         self._cell = cell
         self._sequence = 2
         self._place = -1, 0
         self._resident = resident_bytes()
         self._say()
-
-    @property
-    def at_the_end(self) -> bool:
-        """Whether nothing can be read from here on."""
-        return self._place in self._unreadable
 
     @contextlib.contextmanager
     def record(self, offset: int, index: int) -> Iterator[str]:

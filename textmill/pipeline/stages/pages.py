@@ -77,6 +77,10 @@ class Extract(Stage):
     def run_shard(self, task: Task) -> Result:
         return run_guarded(self, task) if self.guarded else run_unguarded(self, task)
 
+    def subject(self, shard: str) -> str:
+        byte_range = self.source.ranges()[int(shard)]
+        return f"{self.source.files[byte_range.file_number].uri}, bytes {byte_range.start} to {byte_range.end}"
+
     def warm_up(self) -> None:
         extract.extract_record(WARM_UP, self.engine)
 
@@ -107,7 +111,7 @@ class Extract(Stage):
         kept: Iterator[dict[str, Any]],
     ) -> Iterator[dict[str, Any]]:
         """One row a candidate record or damaged stretch, the first ones from ``kept``; all else is only counted."""
-        for event in _readable(events, byte_range, watch):
+        for event in events:
             if isinstance(event, warc.Skipped):
                 counts[f"other_{event.type}"] += 1
                 continue
@@ -171,19 +175,6 @@ def _earlier_inputs(workspace: str, name: str) -> Iterator[tuple[str, InputFile]
         description = storage.read_json(storage.join(folder, "stage.json"))
         for file in description["fields"]["source"]["fields"]["files"]:
             yield folder, InputFile(**file["fields"])
-
-
-def _readable(events: Iterator[warc.Item], byte_range: ByteRange, watch: Watch) -> Iterator[warc.Item]:
-    """The items of a range, up to where reading on would end the process: from there on, it counts as damage."""
-    position, index = byte_range.start, 1  # the slot at 0 may be that of a record that began just before the range
-    while not watch.at_the_end:
-        event = next(events, None)
-        if event is None:
-            return
-        yield event
-        position, index = event.offset + event.length, 0
-    if position < byte_range.end:
-        yield warc.Damage(position, index, byte_range.end - position, "reading it ends the process")
 
 
 def _page_row(record: warc.Record, page: extract.Page) -> dict[str, Any]:
