@@ -8,9 +8,9 @@ before the shard is begun again: every later attempt, on any worker, skips it wi
 record another try, delete that file and the shard's manifest.
 
 Who is to blame. A crash, or too much time or memory, within a record: the record. A kill from outside (by the kernel,
-for want of memory, say) is forgiven once a record. So is a death between records, while reading; the second time, it
-stops the run, for no record can be left out to get past it. After `Limits.max_verdicts` records the rest of the shard
-is ``not_tried``. A child that dies before it is ready is the machine's fault, and stops the run.
+for want of memory, say) is forgiven once a place. After `Limits.max_verdicts` records the rest of the shard is
+``not_tried``. A death between records, while reading, stops the run: there is no record to leave out. So does a child
+that dies before it is ready, which is the machine's fault.
 
 Not a sandbox: the child is there against accidents of native code, and may do what its parent may do.
 
@@ -117,7 +117,7 @@ def _judge(death: Death, stage: Guarded, task: Task, verdicts: list[Verdict], fo
         raise EnvironmentFault(f"the process that reads records cannot start: {death.reason}")
     if once_more or not position.in_record:
         subject = stage.subject(task.shard)
-        raise EnvironmentFault(f"{subject}: what reads it dies again and again, {position.where}: {death.reason}")
+        raise EnvironmentFault(f"{subject}: what reads it died {position.where}: {death.reason}")
     known = [*verdicts, death.verdict]
     verdicts = save_verdicts(_book(stage, task), known)
     if len(verdicts) > len(known):  # by another attempt, on records that this one may have kept as harmless
@@ -240,8 +240,7 @@ class _Child:
         said = self._said()
         status = "too_much_memory" if any(sign in said for sign in MEMORY_SIGNS) else "crashed"
         idle = not position.is_ready and code == 0  # it had just given up waiting for us
-        reading = position.is_ready and not position.in_record
-        forgivable = idle or reading or -code in OUTSIDE_SIGNALS
+        forgivable = idle or -code in OUTSIDE_SIGNALS
         return Death(position, status, _reason(code, said), forgivable)
 
     def _wait(self) -> int:

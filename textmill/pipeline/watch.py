@@ -20,7 +20,7 @@ class Limits:
     """What one record may take before the process is killed, and how often that may happen."""
 
     cpu_s: float = 10.0  # budgets leave under 1 s for the slowest page; 2.5 ms are usual
-    wall_s: float = 60.0  # for what waits without working, and for a machine that is too busy
+    wall_s: float = 30.0  # for what waits without working, and for a machine that is too busy
     memory_mb: float = 160.0  # beyond what the process holds as the record begins (some 240)
     max_verdicts: int = 20  # after that many in a shard, the records after the last of them are not tried
 

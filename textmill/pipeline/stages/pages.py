@@ -72,16 +72,19 @@ class Extract(Stage):
         return [f"{i:05d}" for i in range(len(self.source.ranges()))]
 
     def page(self, record: warc.Record) -> extract.Page:
+        """The page of a record: all that runs on hostile bytes beyond the reading of the archive."""
         return extract.extract_record(record, self.engine)
 
     def run_shard(self, task: Task) -> Result:
         return run_guarded(self, task) if self.guarded else run_unguarded(self, task)
 
     def subject(self, shard: str) -> str:
+        """What a shard reads, for people."""
         byte_range = self.source.ranges()[int(shard)]
         return f"{self.source.files[byte_range.file_number].uri}, bytes {byte_range.start} to {byte_range.end}"
 
     def warm_up(self) -> None:
+        """Compile and load what the first page needs, which the limits of a page do not allow for."""
         extract.extract_record(WARM_UP, self.engine)
 
     def run_watched(self, task: Task, watch: Watch) -> Result:
