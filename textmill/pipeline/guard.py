@@ -181,8 +181,6 @@ class _Child:
 
     def work(self, stage: Guarded, task: Task, verdicts: list[Verdict]) -> Result | Death:
         """Have a shard done. Errors: those of the loop."""
-        self._errors.seek(0)
-        self._errors.truncate()
         self._cell.write(Position(0, 0, 0, 0))
         try:
             self._send(stage, task, verdicts)
@@ -196,6 +194,8 @@ class _Child:
         answer = json.loads(outcome)
         if answer["last"]:
             self.end()
+        else:
+            self._forget_what_it_said()
         if "error" in answer:
             raise revive_error(answer["error"])
         return revive_result(answer["result"])
@@ -253,6 +253,10 @@ class _Child:
     def _said(self) -> str:
         self._errors.seek(0)
         return self._errors.read(1 << 16).decode(errors="replace")
+
+    def _forget_what_it_said(self) -> None:
+        self._errors.seek(0)
+        self._errors.truncate()
 
     def _cpu_now(self) -> float:
         """Seconds of CPU time of the process so far; also of one that has ended, until it is waited for."""
