@@ -425,13 +425,13 @@ def test_a_process_that_cannot_start_stops_the_run(tmp_path: Path, monkeypatch: 
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     guard._this_thread.child = None
-    send = guard._Child._send
+    work = guard._Child.work
 
-    def late(kept: guard._Child, *work: object) -> None:
-        os.waitid(os.P_PID, kept._process.pid, os.WEXITED | os.WNOWAIT)
-        send(kept, *work)  # type: ignore[arg-type]
+    def late(kept: guard._Child, *arguments: object) -> object:
+        os.waitid(os.P_PID, kept._process.pid, os.WEXITED | os.WNOWAIT)  # what it says must not be lost by then
+        return work(kept, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(guard._Child, "_send", late)
+    monkeypatch.setattr(guard._Child, "work", late)
     with pytest.raises(EnvironmentFault, match="cannot start: exit status 1: ModuleNotFoundError: resiliparse"):
         run(tmp_path / "w", Extract(find_inputs((str(path),), 1)))
 
