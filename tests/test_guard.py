@@ -263,13 +263,16 @@ class Attentive(Serial):
         self.after = child()
 
 
-def test_a_later_attempt_decides_the_same_and_loses_no_process(condemned: Path, hostile: Hostile) -> None:
+def test_a_later_attempt_decides_the_same_and_loses_no_process(
+    condemned: Path, hostile: Hostile, tmp_path: Path
+) -> None:
+    run(tmp_path / "w", Hostile(find_inputs((str(archive(tmp_path / "a.warc.gz", "a.example")),), 1)))
     before, worker = tree(condemned), Attentive()
     for path in [*condemned.glob("pages-*/*.manifest.json"), *condemned.glob("pages-*/*.parquet")]:
         path.unlink()
     assert run(condemned, hostile, worker) == {"pages": 1}
     assert tree(condemned) == before
-    assert worker.before == worker.after
+    assert worker.before and worker.before == worker.after
 
 
 @pytest.mark.parametrize("n_workers", [1, 2])
@@ -515,6 +518,15 @@ def test_the_process_goes_on_from_shard_to_shard_unless_it_has_grown(tmp_path: P
     second = child()
     run(tmp_path / "4", Hostile(find_inputs((str(archive(tmp_path / "4.warc.gz", "a.example")),), 1)))
     assert second == child()
+
+
+def test_the_process_has_the_environment_of_its_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path / "1", Hostile(find_inputs((str(archive(tmp_path / "1.warc.gz", "a.example")),), 1)))
+    before = child()
+    monkeypatch.setenv("AWS_PROFILE", "another")
+    run(tmp_path / "2", Hostile(find_inputs((str(archive(tmp_path / "2.warc.gz", "a.example")),), 1)))
+    after = child()
+    assert before and after and not before.is_running() and after.environ()["AWS_PROFILE"] == "another"
 
 
 def test_a_process_without_work_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,6 +158,7 @@ class _Child:
     """A child process, as its parent sees it. It serves one request after the other until it dies."""
 
     def __init__(self) -> None:
+        self._environment = dict(os.environ)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process lives
         cell_file = os.memfd_create("textmill-cell")
         os.ftruncate(cell_file, Cell.N_BYTES)
@@ -169,7 +170,7 @@ class _Child:
             stderr=self._errors,
             pass_fds=[cell_file],
             start_new_session=True,  # a terminal's Ctrl-C is for the driver
-            env=os.environ | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+            env=self._environment | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
         )
         os.close(cell_file)
         self.cpu_s = 0.0  # of the last `work`
@@ -178,6 +179,11 @@ class _Child:
     @property
     def alive(self) -> bool:
         return self.end.alive and self._process.poll() is None
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether it has the environment (credentials, say) that its parent has now."""
+        return self._environment == os.environ
 
     def work(self, stage: Guarded, task: Task, verdicts: list[Verdict]) -> Result | Death:
         """Have a shard done. Errors: those of the loop."""
@@ -276,7 +282,7 @@ class _ThisThread(threading.local):
     child: _Child | None = None
 
     def get_child(self) -> _Child:
-        if self.child is None or not self.child.alive:
+        if self.child is None or not self.child.alive or not self.child.up_to_date:
             self.child = _Child()
         return self.child
 
