@@ -42,7 +42,8 @@ def common_crawl(
     language: str = "en",
     language_score: float = 0.65,
     language_model: str = "",
-    engine: str = "resiliparse",
+    engine: str = "textmill",
+    comments: bool = False,
     deny_list: tuple[str, ...] = (),
     similarity: float = 0.7,
     keep: str = "longest",
@@ -51,6 +52,7 @@ def common_crawl(
     model: str = "tiny",
     steps: int = 300,
     shard_mb: float = 16.0,
+    records: tuple[str, ...] = ("response", "conversion"),
     guard: bool = True,
 ) -> Stage:
     """FineWeb's order of work.
@@ -63,7 +65,8 @@ def common_crawl(
     language        the language to keep, as ISO 639-1
     language_score  how sure the language model must be, 0 to 1
     language_model  a fastText model; builtin; or "": from the cache, else downloaded, else builtin
-    engine          text extraction: resiliparse, resiliparse-all
+    engine          text extraction: textmill, resiliparse, resiliparse-all, trafilatura
+    comments        whether readers' comments are part of the text
     deny_list       domains and URLs to leave out: files, or folders in UT1's layout
     similarity      Jaccard index of word 5-grams from which two documents are copies
     keep            which copy stays: longest, newest, first
@@ -72,10 +75,11 @@ def common_crawl(
     model           shape of the model: tiny, nano-25m, gpt2-124m
     steps           optimizer steps
     shard_mb        megabytes of archive a task reads; larger ones suit large crawls
+    records         types of records to read: response, conversion, resource
     guard           parse pages in a process of their own, which they may crash; false is for debuggers (--serial)
     """
     inputs = find_inputs(crawls.choose(warcs, crawl, files, kind, crawl_base), shard_mb)
-    pages = Extract(inputs, engine, guarded=guard)
+    pages = Extract(inputs, engine, comments, records=records, guarded=guard)
 
     gate_scorers = (optout.OptOut(), url.find_lists(deny_list), languages.find_model(language_model or None))
     gate_scores = Score(pages, gate_scorers, name="gate_scores")

@@ -102,6 +102,7 @@ def page(i: int, text: str | None, url: str = "http://a.example/", host: str = "
         "canonical_url": "",
         "published": "",
         **NO_OPTOUT._asdict(),
+        "fault": "truncated" if text is None else "",
         "text": text,
     }
 
@@ -151,7 +152,8 @@ class Fixture:
         n_bad = sum(row["text"] is None for row in rows)
         n_text = sum(len((row["text"] or "").encode()) for row in rows)
         counts = {"rows_in": len(rows), "rows_out": len(rows), "status_ok": len(rows) - n_bad, "other_request": 2}
-        counts |= {"status_bad_record": n_bad, "damaged_bytes": 100 * n_bad}
+        counts |= {"status_bad_record": n_bad, "damaged_bytes": 100 * n_bad, "n_records": len(rows) - n_bad}
+        counts |= {"faults_truncated": n_bad, "fault_bytes_truncated": 100 * n_bad, "read_bytes": 900} if n_bad else {}
         counts |= {"html_bytes": 1000 * len(rows), "text_bytes": n_text}
         self.publish_table(stage, pa.Table.from_pylist(rows, schema.PAGES), counts)
         return stage
@@ -338,7 +340,15 @@ def test_a_run_that_ended_at_pages(fixture: Fixture, capsys: pytest.CaptureFixtu
     account = fixture.account()
     assert set(account) == {"run", "funnel", "statuses", "other_records", "damage", "hosts", "stages"}
     assert account["statuses"] == {"ok": 2, "bad_record": 1}
-    assert account["damage"]["located"] == [{"file": "crawl.warc", "offset": 160, "length": 100}]
+    assert account["damage"] == {
+        "n_files": 1,
+        "lost_files": [],
+        "n_stretches": 1,
+        "bytes": 100,
+        "of_bytes": 1000,
+        "faults": [{"fault": "truncated", "n": 1, "bytes": 100}],
+        "located": [{"file": "crawl.warc", "offset": 160, "length": 100, "fault": "truncated"}],
+    }
     assert account["hosts"] == {"n": 1, "columns": ["pages"], "top": [{"host": "a.example", "n": [2]}]}
     assert [(s["rows"], s["bytes"], s["removed_from_previous"]) for s in account["funnel"]] == [(3, 3000, 0), (2, 9, 1)]
     elements = parse(to_html(account))

@@ -52,15 +52,16 @@ examples:
   textmill show work pages --where "status == 'bad_charset' or host == 'a.example'"
 """
 INTERRUPTED = 130
+SHOWN_FILES = 50  # of those that were lost
 MACHINE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0 done, 1 a bug, 2 a mistake or a lack, 130 interrupted."""
+    """Run one command. Returns the exit status: 0 done, 1 a bug, 2 a mistake, a lack, a loss, 130 interrupted."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="textmill: %(message)s", level=logging.WARNING)
     try:
-        options.command(options)
+        return options.command(options) or 0
     except (UserError, EnvironmentFault) as error:
         print(f"textmill: {_one_line(error)}", file=sys.stderr)
         return 2
@@ -78,7 +79,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ntextmill: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
-    return 0
 
 
 def _one_line(error: Exception) -> str:
@@ -151,6 +151,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a parameter, or REASON.low"
     )
     parser.add_argument("--to", metavar="TABLE", help="stop after this table (pages, documents, ..., tokens, model)")
+    parser.add_argument("--strict", action="store_true", help="fail if any byte of an archive cannot be read")
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one a core)")
     who.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster that exists: tcp://HOST:PORT")
@@ -164,16 +165,17 @@ def _positive(text: str) -> int:
     return value
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
     from textmill.pipeline import dag as dags
 
     dag = dags.load_dag(options.dag)
     if options.help_dag:
         print((dag.__doc__ or "").strip())
-        return
+        return 0
     values, bounds = dags.parse_settings(dag, options.settings)
     workspace, run = _execute(options, dags.build(dag, values, bounds), dag.__name__)
     print(f"run {run.name}: see `textmill report {workspace.root}`, or {workspace.report_page(run)}")
+    return _say_what_was_lost(workspace, run)
 
 
 def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple[Workspace, Run]:
@@ -191,13 +193,33 @@ def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple
     try:
         with workspace.locked(), RunProgress() as progress:
             run = new_run(dag_name, options.settings, target)
-            run = run_pipeline(run, target, workspace, executor, progress)
+            run = run_pipeline(run, target, workspace, executor, progress, options.strict)
     finally:
         executor.close()
     if not progress.n_executed:
         print("everything is there already; nothing was executed")
     _save_report(workspace, run, again=progress.n_executed > 0)
     return workspace, run
+
+
+def _say_what_was_lost(workspace: Workspace, run: Run) -> int:
+    """The account of losses on standard error. Returns the exit status: a lost file is a lack."""
+    from textmill.pipeline.finished import FinishedRun
+    from textmill.pipeline.losses import losses_of
+    from textmill.terminal import safe
+
+    losses = losses_of(FinishedRun(workspace, run))
+    if losses is None or not losses["n_stretches"]:
+        return 0
+    faults = ", ".join(f"{fault['fault']} {fault['n']:,}" for fault in losses["faults"])
+    share = f"{losses['bytes']:,} of {losses['of_bytes']:,} bytes"
+    print(f"not readable: {share} of the archives, in {losses['n_stretches']:,} places: {faults}", file=sys.stderr)
+    for lost in losses["lost_files"][:SHOWN_FILES]:
+        print(f"lost: {safe(lost['file'], 500)}: {lost['fault']}", file=sys.stderr)
+    n_lost = len(losses["lost_files"])
+    if n_lost:
+        print(f"textmill: {n_lost:,} of {losses['n_files']:,} files are lost", file=sys.stderr)
+    return 2 if n_lost else 0
 
 
 def _save_report(workspace: Workspace, run: Run, again: bool) -> None:

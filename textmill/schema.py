@@ -47,6 +47,7 @@ PAGES = pa.schema(
         pa.field("charset", pa.string(), nullable=False),
         pa.field("html_bytes", pa.int64(), nullable=False),
         pa.field("status", pa.string(), nullable=False),
+        pa.field("fault", pa.string(), nullable=False),  # of a bad_record: what is wrong with that stretch; else ""
         # What an ok page says of itself ("" and false otherwise), as `reading.head` and `reading.optout` read it.
         pa.field("title", pa.string(), nullable=False),
         pa.field("html_lang", pa.string(), nullable=False),

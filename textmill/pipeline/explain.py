@@ -45,7 +45,7 @@ def _explain_page(run: FinishedRun, row: dict[str, Any]) -> Iterator[str]:
         + (f", cut short: {safe(row['truncated'])}" if row["truncated"] else "")
     )
     yield from _explain_head(row)
-    yield f"  status   {row['status']}"
+    yield f"  status   {row['status']}" + (f": {safe(row['fault'])}" if row.get("fault") else "")
     if row["status"] != "ok":
         yield f"  verdict  dropped: {row['status']}"
         return

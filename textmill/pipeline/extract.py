@@ -1,7 +1,8 @@
 """From an archive record to the text of its page: payload, charset, budgets, main content.
 
-Cost, one core: 2.3 to 2.8 ms of CPU time for a page of 94 KB (every fifth of 4,847 real pages), of which resiliparse
-takes 1.9 and the byte pass .1.
+Engines: ``textmill``, our own (`textmill.pipeline.extraction`); ``resiliparse``, its main-content mode, and
+``resiliparse-all``, all its text; and ``trafilatura``, if that is installed. Those that build a document tree get only
+pages within the budgets of `extraction.budgets`; ours is linear in the page, and asks for a bounded number of tags.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from dataclasses import dataclass, replace
 
 from resiliparse.extract.html2text import extract_plain_text
 
-from textmill.errors import UnknownNameError
+from textmill import storage
+from textmill.errors import MissingExtraError, UnknownNameError
 from textmill.pipeline.extraction.budgets import MAX_HTML_BYTES, over_budget
+from textmill.pipeline.extraction.engine import main_content, model_version
 from textmill.pipeline.reading.charset import decode_html, unmarked_utf16
 from textmill.pipeline.reading.head import NO_HEAD, Head, read_head
 from textmill.pipeline.reading.http import Response, media_type, read_response
@@ -73,14 +76,17 @@ class Page:
         return cls(status, http_status=0, content_type="", charset="", html_bytes=0, text=None)
 
 
-def extract_record(record: Record, engine: str = "resiliparse") -> Page:
+def extract_record(record: Record, engine: str = "textmill", *, comments: bool = False) -> Page:
     """The page of a response, or of a record whose block is the payload itself (resource, conversion).
 
-    Never raises on account of the record. Errors: `UnknownNameError` for an unknown engine.
+    Never raises on account of the record. Errors: `UnknownNameError` for an unknown engine, `MissingExtraError` for one
+    that is not installed.
     """
-    extract = _engine(engine)
+    chosen = find_engine(engine)
     response = _payload(record)
-    status, charset, markup, text = _extract(response, record.url, extract)
+    if record.is_cut:
+        response = replace(response, body=b"", error="bad_header" if response.error == "bad_header" else "too_large")
+    status, charset, markup, text = _extract(response, record.url, chosen, comments)
     found = Page(status, response.status, response.content_type, charset, len(response.body), None)
     if status != "ok":
         return found
@@ -90,44 +96,96 @@ def extract_record(record: Record, engine: str = "resiliparse") -> Page:
 
 
 def html_to_text(
-    html: bytes, *, charset: str | None = None, url: str | None = None, engine: str = "resiliparse"
+    html: bytes,
+    *,
+    charset: str | None = None,
+    url: str | None = None,
+    engine: str = "textmill",
+    comments: bool = False,
 ) -> str:
     """The text of an HTML page: lines without trailing spaces, at most one blank line in a row.
 
-    ``charset`` is what the server declared; ``url`` is for engines that use it. No budget applies: a hostile page can
-    take minutes (see `over_budget`). Errors: `UnknownNameError` for an unknown engine.
+    ``charset`` is what the server declared; ``url`` is for engines that use it; ``comments``, whether readers' comments
+    are wanted. No budget applies: engines other than textmill's can take minutes for a hostile page (see
+    `over_budget`). Errors: `UnknownNameError`, `MissingExtraError`.
     """
-    extract = _engine(engine)
-    _, text = decode_html(html, charset or "")
-    return _tidy(extract(text, url))
+    chosen = find_engine(engine)
+    decoded, text = decode_html(html, charset or "")
+    return _tidy(chosen.extract(_in_utf8(html, decoded, text), url or "", comments))
 
 
 # Engines
 
 
-def _resiliparse(html: str, main_content: bool) -> str:
-    """Without alternative texts and comments: on pages with ground truth they cost .010 and .034 of F1."""
+@dataclass(frozen=True)
+class Engine:
+    """A way to extract text."""
+
+    extract: Callable[[bytes, str, bool], str]  # page in UTF-8, its URL, whether comments are wanted -> untidy text
+    builds_tree: bool  # at a cost that grows faster than the page
+    version: Callable[[], str]  # what its text depends on, beside textmill's own code
+
+
+def _textmill(html: bytes, url: str, comments: bool) -> str:
+    return main_content(html, comments)
+
+
+def _resiliparse(html: bytes, url: str, comments: bool) -> str:
     return extract_plain_text(
-        html, main_content=main_content, preserve_formatting=True, list_bullets=True, alt_texts=False, comments=False
+        html.decode(),
+        main_content=True,
+        preserve_formatting=True,
+        list_bullets=True,
+        alt_texts=False,
+        comments=comments,
     )
 
 
-def _main_content(html: str, url: str | None) -> str:
-    return _resiliparse(html, main_content=True)
+def _resiliparse_all(html: bytes, url: str, comments: bool) -> str:
+    return extract_plain_text(
+        html.decode(),
+        main_content=False,
+        preserve_formatting=True,
+        list_bullets=True,
+        alt_texts=False,
+        comments=comments,
+    )
 
 
-def _all_text(html: str, url: str | None) -> str:
-    return _resiliparse(html, main_content=False)
+def _parse(html: bytes, *, main_content: bool, comments: bool) -> str:
+    """Without alternative texts: on pages with ground truth they cost .010 of F1 (comments .034)."""
+    return extract_plain_text(
+        html.decode(),
+        main_content=main_content,
+        preserve_formatting=True,
+        list_bullets=True,
+        alt_texts=False,
+        comments=comments,
+    )
 
 
-# From the decoded page and its address to its text, not yet tidied.
-ENGINES: Mapping[str, Callable[[str, str | None], str]] = {
-    "resiliparse": _main_content,
-    "resiliparse-all": _all_text,
+def _trafilatura(html: bytes, url: str, comments: bool) -> str:
+    try:
+        import trafilatura
+    except ImportError as error:
+        raise MissingExtraError("trafilatura", "trafilatura") from error
+    return trafilatura.extract(html.decode(), url=url or None, include_comments=comments) or ""
+
+
+def _version_of(package: str) -> Callable[[], str]:
+    return lambda: storage.package_version(package)
+
+
+ENGINES: Mapping[str, Engine] = {
+    "textmill": Engine(_textmill, builds_tree=False, version=model_version),
+    "resiliparse": Engine(_resiliparse, builds_tree=True, version=_version_of("resiliparse")),
+    "resiliparse-all": Engine(_resiliparse_all, builds_tree=True, version=_version_of("resiliparse")),
+    "trafilatura": Engine(_trafilatura, builds_tree=True, version=_version_of("trafilatura")),
 }
 
 
-def _engine(name: str) -> Callable[[str, str | None], str]:
+def find_engine(name: str) -> Engine:
+    """An engine by name. Errors: `UnknownNameError`."""
     if name not in ENGINES:
         raise UnknownNameError("extraction engine", name, ENGINES)
     return ENGINES[name]
@@ -144,7 +202,7 @@ def _payload(record: Record) -> Response:
     return Response(200, content_type, charset, {}, record.block, "")
 
 
-def _extract(response: Response, url: str, extract: Callable[[str, str | None], str]) -> tuple[str, str, bytes, str]:
+def _extract(response: Response, url: str, engine: Engine, comments: bool) -> tuple[str, str, bytes, str]:
     """Status, charset, markup as UTF-8 (b"" for plain text) and text."""
     refused = _refuse(response)
     if refused:
@@ -154,13 +212,20 @@ def _extract(response: Response, url: str, extract: Callable[[str, str | None], 
     if text.count("\ufffd") > MAX_BAD_FRAC * len(text):
         return "bad_charset", charset, markup, ""
     if response.content_type not in TEXT_TYPES:
-        markup = text.encode(errors="replace")
-        exceeded = over_budget(markup)
+        markup = _in_utf8(response.body, charset, text)
+        exceeded = over_budget(markup, engine.builds_tree)
         if exceeded:
             return exceeded, charset, markup, ""
-        text = extract(text, url)
+        text = engine.extract(markup, url, comments)
     text = _tidy(text)
     return "ok" if text else "empty", charset, markup, text
+
+
+def _in_utf8(body: bytes, charset: str, text: str) -> bytes:
+    """The decoded page in UTF-8: ``body`` itself if it was just that."""
+    if charset == "utf-8" and not body.startswith(codecs.BOM_UTF8) and "\ufffd" not in text:
+        return body
+    return text.encode(errors="replace")
 
 
 def _refuse(response: Response) -> str:

@@ -52,8 +52,10 @@ class Progress(Protocol):
     def finish(self, stage: Stage, totals: Mapping[str, int], n_run: int, seconds: float) -> None: ...
 
 
-def run_pipeline(run: Run, target: Stage, workspace: Workspace, executor: Executor, progress: Progress) -> Run:
-    """Bring every stage that ``target`` needs up to date, and record the run.
+def run_pipeline(
+    run: Run, target: Stage, workspace: Workspace, executor: Executor, progress: Progress, strict: bool = False
+) -> Run:
+    """Bring every stage that ``target`` needs up to date, and record the run. If ``strict``, any lost byte stops it.
 
     Errors: whatever a task raises, after the tasks that were under way; everything finished stays finished.
     """
@@ -65,7 +67,7 @@ def run_pipeline(run: Run, target: Stage, workspace: Workspace, executor: Execut
     workspace.save_run(run)
     for stage in target.ancestry():
         began = time.monotonic()
-        n_run, totals = _run_stage(stage, workspace, executor, progress)
+        n_run, totals = _run_stage(stage, workspace, executor, progress, strict)
         seconds = time.monotonic() - began
         if n_run:
             run = replace(run, seconds=run.seconds | {stage.name: round(seconds, 3)})
@@ -82,7 +84,7 @@ def missing_shards(stage: Stage, workspace: Workspace) -> list[str]:
 
 
 def _run_stage(
-    stage: Stage, workspace: Workspace, executor: Executor, progress: Progress
+    stage: Stage, workspace: Workspace, executor: Executor, progress: Progress, strict: bool
 ) -> tuple[int, Mapping[str, int]]:
     """Returns the number of tasks run, and the stage's counts added up."""
     todo = missing_shards(stage, workspace)
@@ -95,7 +97,7 @@ def _run_stage(
         here = _run_here(addresses, functools.partial(progress.inside, stage))
         for _, report in here if stage.in_driver else executor.run(addresses):
             progress.advance(stage, report)
-    totals = _check_stage(stage, workspace)
+    totals = _check_stage(stage, workspace, strict)
     success = storage.join(workspace.folder(stage), "_SUCCESS")
     if todo or not storage.exists(success):  # a killed driver may have left everything but this
         storage.write_json(dict(totals), success)
@@ -109,19 +111,22 @@ def _run_here(
         yield address, run_task(address, inside)
 
 
-def _check_stage(stage: Stage, workspace: Workspace) -> Mapping[str, int]:
+def _check_stage(stage: Stage, workspace: Workspace, strict: bool) -> Mapping[str, int]:
     """The stage's counts added up. Errors: `InvariantError` if a shard is missing or a row vanished between stages."""
     folder = workspace.folder(stage)
     totals: Counter[str] = Counter()
+    counts: dict[str, Mapping[str, int]] = {}
     for shard in stage.shards():
         manifest = storage.read_manifest(folder, shard, stage.fingerprint)
         if manifest is None:
             raise InvariantError(f"{stage.folder}/{shard}: finished, but its output is not there in full")
         totals.update(manifest.counts)
+        counts[shard] = manifest.counts
     for parent in list(stage.inputs.values())[:1]:
         sent = storage.read_json(storage.join(workspace.folder(parent), "_SUCCESS")).get("rows_out")
         if "rows_in" in totals and sent is not None and totals["rows_in"] != sent:
             raise InvariantError(f"{stage.folder}: {parent.name} sent {sent} rows, {totals['rows_in']} came in")
+    stage.audit(folder, counts, strict)
     return totals
 
 

@@ -65,6 +65,10 @@ class Stage(ABC):
     def preflight(self, workspace: str) -> None:  # noqa: B027 - most have nothing to check
         """Called before anything runs, if the stage has work to do. Errors: a `TextmillError` saying why it cannot."""
 
+    def audit(self, folder: str, counts: Mapping[str, Mapping[str, int]], strict: bool) -> None:  # noqa: B027
+        """Called when all shards lie in ``folder``, with the counts of each. Errors: a `TextmillError` if that is not
+        what it should be, or, if ``strict``, if anything at all was lost."""
+
     @property
     def inputs(self) -> dict[str, Stage]:
         """The fields that hold stages."""

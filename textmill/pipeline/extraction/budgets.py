@@ -32,10 +32,15 @@ class Extremes(NamedTuple):
     work: int  # ancestors of each opening tag, and unclosed formatting, which HTML opens again in every paragraph
 
 
-def over_budget(html: bytes) -> str:
-    """The status of a page (ASCII-compatible bytes) that is too expensive to parse; else ""."""
+def over_budget(html: bytes, builds_tree: bool = True) -> str:
+    """The status of a page (ASCII-compatible bytes) that is too expensive to parse; else "".
+
+    Engines that build no tree are held to the size and the number of tags alone.
+    """
     if len(html) > MAX_HTML_BYTES:
         return "too_large"
+    if not builds_tree:
+        return "too_many_tags" if html.count(b"<") > 2 * MAX_TAGS else ""
     found = markup_extremes(html)
     if found.max_depth > MAX_DEPTH or found.work > MAX_WORK:
         return "too_deep"

@@ -17,9 +17,20 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.pipeline.extraction.markup import Markup, tag
+from textmill.pipeline.extraction.markup import Markup, hint_hash, tag
 
 CAUTION: Final = 1.0
+_COMMENT_HINTS: Final = np.array(
+    [
+        hint_hash(word)
+        for word in (
+            "comment comments commentlist commentlisting commentcontent commentbody commentary usercomment disqus "
+            "replies respond kommentar kommentare leserkommentare commentaire commentaires comentario comentarios "
+            "commenti kommentarer komentarze reacties"
+        ).split()
+    ],
+    np.uint32,
+)
 _LI, _TD, _TH, _TR, _TABLE, _UL, _OL = (tag(name) for name in ["li", "td", "th", "tr", "table", "ul", "ol"])
 _DT, _DD = tag("dt"), tag("dd")
 
@@ -40,6 +51,15 @@ def compose(markup: Markup, keep: NDArray[np.bool_]) -> bytes:
         markup.first_block, markup.end_block, keep, out,
     )  # fmt: skip
     return out[:n].tobytes()
+
+
+def in_comments(markup: Markup) -> NDArray[np.bool_]:
+    """Which blocks stand among readers' comments, by the class and id words of the elements around them, [blocks]."""
+    inside = np.zeros(len(markup.block_start), np.bool_)
+    of_comments = np.flatnonzero(np.isin(markup.hint, _COMMENT_HINTS))
+    for e in np.unique(np.searchsorted(markup.first_hint, of_comments, side="right") - 1):
+        inside[markup.first_block[e] : markup.end_block[e]] = True
+    return inside
 
 
 @njit(cache=True, nogil=True)

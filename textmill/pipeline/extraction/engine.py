@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from textmill.errors import EnvironmentFault
 from textmill.pipeline.extraction import features
-from textmill.pipeline.extraction.compose import choose, compose
+from textmill.pipeline.extraction.compose import choose, compose, in_comments
 from textmill.pipeline.extraction.features import Blocks, Lexicon, Table
 from textmill.pipeline.extraction.markup import Markup, read_markup
 from textmill.pipeline.extraction.trees import Trees
 
+COMMENT_WORDS = 5  # shorter blocks among the comments are names, dates and buttons
 SURE = 0.02  # what the first forest gives no more than this is not looked at again: half of all blocks
 MODEL = Path(__file__).with_name("model.npz")
 
@@ -95,9 +96,14 @@ def model_version() -> str:
     return hashlib.sha256(MODEL.read_bytes()).hexdigest()[:8]
 
 
-def main_content(html: bytes) -> str:
-    """The main content of a page (UTF-8): paragraphs, headings, lists, code, tables as lines, formulas as TeX."""
+def main_content(html: bytes, comments: bool = False) -> str:
+    """The main content of a page (UTF-8): paragraphs, headings, lists, code, tables as lines, formulas as TeX.
+
+    With ``comments``, what readers wrote below it, too.
+    """
     markup = read_markup(html)
     blocks = features.measure(markup, html)
     keep = choose(default_model().judge(markup, blocks), blocks.own[:, 0])
+    if comments:
+        keep |= in_comments(markup) & (blocks.own[:, 0] >= COMMENT_WORDS) & (blocks.link < features.GOOD_LINK_FRAC)
     return compose(markup, keep).decode("utf-8", "replace")

@@ -446,9 +446,9 @@ def _block_level(e, parent, tags):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _ancestors(
+def _ancestors(  # type: ignore[no-untyped-def]
     row, f, element, parent, tags, first_block, end_block, s_words, s_good, s_link, s_size, top, core, heading
-):  # type: ignore[no-untyped-def]
+):
     """What the elements around the block are, and how much good text each holds."""
     n = s_words.size - 1
     to = np.full(_N_LANDMARKS, 40, np.int32)
@@ -570,10 +570,10 @@ def _same_shape(element, parent, shape):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _look_up(
+def _look_up(  # type: ignore[no-untyped-def]
     element, parent, tags, first_hint, hint, word_start, word, text_hash, start_hash, h_keys, h_values, w_keys,
     w_values, t_keys, t_values, out,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     n = element.size
     odds = np.full(parent.size, np.nan, np.float32)  # of an element's own words; computed when first asked for
     for b in range(n):

@@ -24,8 +24,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from textmill.pipeline.extraction.budgets import MAX_TAGS
+
 MAX_DEPTH: Final = 256
-MAX_ELEMENTS: Final = 400_000  # what follows is left out; 24 bytes an element
+MAX_ELEMENTS: Final = 2 * MAX_TAGS  # what follows is left out; 60 bytes an element
 MAX_HINTS: Final = 1_000_000
 
 # Tags by number: the place in this list. 0 is any other.
@@ -42,6 +44,14 @@ TAGS: Final = (
 def tag(name: str) -> int:
     """The number of a tag. Errors: ValueError for a tag without one."""
     return TAGS.index(name)
+
+
+def hint_hash(word: str) -> int:
+    """The hash that `Markup.hint` holds for a word of a class or id: FNV-1a, 32 bits."""
+    value = 2166136261
+    for byte in word.encode():
+        value = (value ^ byte) * 16777619 & 0xFFFFFFFF
+    return value
 
 
 _BLOCK, _VOID, _RAW, _SKIP, _SCOPE, _CLOSES_P = (1 << bit for bit in range(6))
@@ -73,8 +83,8 @@ def _properties() -> NDArray[np.int64]:
 
 _FLAGS: Final = _properties()
 (
-    _P, _LI, _DT, _DD, _DL, _TR, _TD, _TH, _TABLE, _THEAD, _TBODY, _TFOOT, _UL, _OL, _MENU, _A, _BR, _PRE, _LISTING, _H1,
-    _H6, _TITLE, _SCRIPT, _MATH, _HTML, _BODY, _MAIN, _ARTICLE,
+    _P, _LI, _DT, _DD, _DL, _TR, _TD, _TH, _TABLE, _THEAD, _TBODY, _TFOOT, _UL, _OL, _MENU, _A, _BR, _PRE, _LISTING,
+    _H1, _H6, _TITLE, _SCRIPT, _MATH, _HTML, _BODY, _MAIN, _ARTICLE,
 ) = (
     tag(name)
     for name in (
@@ -631,7 +641,7 @@ def _raw_end(html, i, key):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _formula(html, i, start, end):  # type: ignore[no-untyped-def]
-    """For the <math> whose opening tag ends at i: the range of its TeX (empty if it has none), and the end of it all."""
+    """For the <math> whose opening tag ends at i: the range of its TeX, empty if it has none, and its end."""
     limit = min(html.size, i + 65_536)
     j = i
     while j < limit:

@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 from textmill import storage
 from textmill.filters.base import Rule
 from textmill.pipeline.finished import FinishedRun
+from textmill.pipeline.losses import losses_of
 from textmill.pipeline.report.histograms import histograms_of
 from textmill.pipeline.report.samples import COPIES, samples_of
 from textmill.pipeline.report.values import Section, plain
@@ -130,20 +131,19 @@ def _prefixed(run: FinishedRun, kind: type[Stage], prefix: str) -> dict[str, int
 
 
 def _damage(run: FinishedRun) -> Section | None:
-    """The stretches of the archives that could not be read, the first of them with their place."""
-    pages = run.one(Extract)
-    if pages is None:
+    """The account of losses, and the first stretches with their place."""
+    pages, losses = run.one(Extract), losses_of(run)
+    if pages is None or losses is None:
         return None
-    counts = run.counts(pages)
     located: list[Section] = []
-    columns = ["status", "warc_file", "warc_offset", "warc_length"]
-    for group in run.groups(pages, columns) if counts["status_bad_record"] else ():
+    columns = ["status", "warc_file", "warc_offset", "warc_length", "fault"]
+    for group in run.groups(pages, columns) if losses["n_stretches"] else ():
         damaged = group.filter(pc.equal(group["status"], "bad_record")).drop_columns("status")
-        rows = damaged.rename_columns(["file", "offset", "length"]).slice(0, N_LOCATED - len(located))
+        rows = damaged.rename_columns(["file", "offset", "length", "fault"]).slice(0, N_LOCATED - len(located))
         located += rows.to_pylist()
         if len(located) == N_LOCATED:
             break
-    return {"n_stretches": counts["status_bad_record"], "bytes": counts["damaged_bytes"], "located": located}
+    return losses | {"located": located}
 
 
 def _languages(run: FinishedRun) -> Section | None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from textmill.pipeline.report.values import Section, bounds, size_or_blank
 from textmill.terminal import console, safe, size, table
 
+N_SHOWN = 10
+
 
 def print_report(account: Section) -> None:
     """Print what people ask for first: the funnel, the rules, the copies, the tokens, the seconds."""
@@ -34,12 +36,14 @@ def _tables(account: Section) -> Iterator[tuple[str, list[str], list[list[object
         yield "Records", ["status", "records"], [list(item) for item in account["statuses"].items()]
     if account.get("damage", {}).get("n_stretches"):
         damage = account["damage"]
-        title = f"Damage: {damage['n_stretches']:,} stretches, {size(damage['bytes'])}"
-        yield (
-            title,
-            ["file", "offset", "bytes"],
-            [[d["file"], d["offset"], d["length"]] for d in damage["located"][:10]],
-        )
+        if damage["lost_files"]:
+            title = f"Lost: {len(damage['lost_files']):,} of {damage['n_files']:,} files"
+            yield title, ["file", "fault"], [[d["file"], d["fault"]] for d in damage["lost_files"][:N_SHOWN]]
+        title = f"Damage: {damage['n_stretches']:,} stretches, {size(damage['bytes'])} of {size(damage['of_bytes'])}"
+        yield title, ["fault", "stretches", "bytes"], [[d["fault"], d["n"], d["bytes"]] for d in damage["faults"]]
+        header = ["file", "offset", "bytes", "fault"]
+        rows = [[d["file"], d["offset"], d["length"], d["fault"]] for d in damage["located"][:N_SHOWN]]
+        yield "Where", header, rows
     for decision in account.get("decisions", []):
         title = f"{safe(decision['stage'])}: {decision['n_keep']:,} of {decision['n_judged']:,} documents pass"
         header = ["rule", "keeps", "in order", "alone", "only"]

@@ -8,6 +8,9 @@ Of a remote archive, planning reads the first KB, which brings its size and vers
 can be cut into ranges when the server sends parts of files and it is gzip, in more than one member: the ranges of other
 files are found by reading the rest of the file, which is too dear over a network. A worker fetches its range to local
 scratch and reads it there.
+
+A file among others that is empty, or no archive, is lost, and the run goes on without it: it stays in the list, with
+its fault, so that it is named and counted. A list of which more than half is lost is a mistake.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import io
 import itertools
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +37,8 @@ from textmill.pipeline.sources.server import Facts, changed
 MIN_SHARD_MB = 0.01  # smaller ranges hold no whole record, and make more tasks than work
 N_LOOKING = 8  # requests at a time while planning; Common Crawl throttles whoever sends many
 FIRST_BYTES, MORE_BYTES = 1 << 10, 1 << 20
-ARCHIVE_ENDINGS = (".warc", ".warc.gz", ".warc.zst", ".warc.lz4", ".wet", ".wet.gz")
+MAX_LOST_FRAC = 0.5  # share of the input files that may hold no record
+ARCHIVE_ENDINGS = tuple(f".{form}{packed}" for form in ("warc", "wet", "arc") for packed in ("", ".gz", ".zst", ".lz4"))
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class InputFile:
     n_bytes: int
     version: str  # ETag, or modification time: tells when the file is no longer the one that was planned with
     splittable: bool
+    fault: str = ""  # why it holds no record: "" unless it is lost
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Inputs:
         """The shards, file by file. Ranges of one file differ in size by at most a byte."""
         found = []
         for number, file in enumerate(self.files):
-            n_cuts = -(-file.n_bytes // self.shard_bytes) if file.splittable else 1
+            n_cuts = max(1, -(-file.n_bytes // self.shard_bytes)) if file.splittable else 1
             edges = [file.n_bytes * i // n_cuts for i in range(n_cuts + 1)]
             found += [ByteRange(number, start, end) for start, end in itertools.pairwise(edges)]
         return found
@@ -76,15 +81,25 @@ class Inputs:
 def find_inputs(patterns: tuple[str, ...], shard_mb: float) -> Inputs:
     """Freeze the archives that ``patterns`` (files, globs, folders, URLs) name, in sorted order.
 
-    Errors: `InputError` for a file that is missing, empty or no archive, for a folder without archives, and for a glob
-    that matches nothing.
+    Errors: `InputError` for a file that is missing or cannot be read, for a folder without archives, for a glob that
+    matches nothing, and if too many of the files are empty or no archives.
     """
     if not patterns:
         raise InputError("no input: give archives with --set warcs=FILE,GLOB,FOLDER,URL")
     if not MIN_SHARD_MB <= shard_mb < float("inf"):
         raise InputError(f"shard_mb is {shard_mb}; it must be at least {MIN_SHARD_MB}")
     uris = sorted({uri for pattern in patterns for uri in _expand(pattern)})
-    return Inputs(tuple(_freeze(uris)), max(1, int(shard_mb * 1e6)))
+    files = tuple(_freeze(uris))
+    refuse_if_lost([(file.uri, file.fault) for file in files if file.fault], len(files))
+    return Inputs(files, max(1, int(shard_mb * 1e6)))
+
+
+def refuse_if_lost(lost: Sequence[tuple[str, str]], n_files: int) -> None:
+    """Errors: `InputError` if too many of ``n_files`` files are in ``lost`` (URIs and faults)."""
+    if len(lost) > MAX_LOST_FRAC * n_files:
+        uri, fault = lost[0]
+        more = f" ({len(lost)} of {n_files} files are lost, this is the first)" if n_files > 1 else ""
+        raise InputError(f"{storage.redact(uri)}: {fault}; fetch it again or leave it out{more}")
 
 
 @contextlib.contextmanager
@@ -103,7 +118,8 @@ def open_archive(file: InputFile, byte_range: ByteRange, scratch: Path) -> Itera
     facts = Facts(file.n_bytes, file.version, True)
     copy = RemoteFile(Downloader(), file.uri, facts, scratch / f"archive-{byte_range.file_number}-{byte_range.start}")
     with copy:
-        copy.fetch(byte_range.start, min(byte_range.end + MARGIN_BYTES, file.n_bytes))
+        if not file.fault:
+            copy.fetch(byte_range.start, min(byte_range.end + MARGIN_BYTES, file.n_bytes))
         yield cast(BinaryIO, copy)
 
 
@@ -166,14 +182,12 @@ def _freeze_one(uri: str, downloader: Downloader) -> InputFile:
     try:
         facts, head = _look(uri, downloader, FIRST_BYTES)
         if facts.n_bytes == 0:
-            raise InputError("the file is empty")
+            return InputFile(uri, 0, facts.version, False, "the file is empty")
         if facts.n_bytes > schema.MAX_FILE_BYTES:
             raise InputError(f"{facts.n_bytes} bytes; files above {schema.MAX_FILE_BYTES} bytes have no document ids")
         if warc.kind(io.BytesIO(head)) == "unknown" or not _ends_a_member(head):
             facts, head = _look(uri, downloader, MORE_BYTES)  # a damaged beginning, or a long first record
-        stream = io.BytesIO(head)
-        next(warc.read_range(stream, 0, 0, facts.n_bytes, ()), None)  # says what is wrong with a file that is none
-        kind = warc.kind(stream)
+        kind = warc.kind(io.BytesIO(head))
     except FileNotFoundError as error:
         raise InputError(f"{shown}: no such file") from error
     except PermissionError as error:
@@ -181,7 +195,7 @@ def _freeze_one(uri: str, downloader: Downloader) -> InputFile:
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(shown) else f"{shown}: {error}") from error
     splittable = warc.splittable(kind) and (storage.is_local(uri) or (facts.ranges and _ends_a_member(head)))
-    return InputFile(uri, facts.n_bytes, facts.version, splittable)
+    return InputFile(uri, facts.n_bytes, facts.version, splittable, "not a web archive" if kind == "unknown" else "")
 
 
 def _ends_a_member(head: bytes) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import glob
+import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,17 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from textmill import schema, storage
-from textmill.errors import InvariantError, UnknownNameError, WorkspaceError
+from textmill.errors import EnvironmentFault, InputError, InvariantError, UnknownNameError, WorkspaceError
 from textmill.pipeline import extract
 from textmill.pipeline.guard import run_guarded, run_unguarded
 from textmill.pipeline.reading import warc
 from textmill.pipeline.reading.head import NO_HEAD, Head
 from textmill.pipeline.reading.optout import NO_OPTOUT, OptOut
-from textmill.pipeline.sources.inputs import ByteRange, InputFile, Inputs, open_archive
+from textmill.pipeline.sources.inputs import ByteRange, InputFile, Inputs, open_archive, refuse_if_lost
 from textmill.pipeline.stage import NOT_IDENTITY, Result, Stage, Task, one_table
 from textmill.pipeline.watch import Limits, Watch
 
-CANDIDATES = frozenset({"response", "conversion"})  # record types that hold a page or its text
+CANDIDATES = ("response", "conversion", "resource")  # record types that can hold a page or its text
 WARM_UP = warc.Record(
     *(0, 0, 0, "response", "", "", "application/http", ""),
     b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>textmill</p>",
@@ -36,23 +37,36 @@ GROUP_TEXT_BYTES = 16 << 20
 class Extract(Stage):
     """Reads the records of every input file and extracts their text.
 
+    A damaged stretch of an archive is a row, too, and so is a file that is no archive.
+
     Counts, beside the rows: ``status_<status>``, ``other_<record type>`` for records that are no candidates,
-    ``html_bytes`` and ``text_bytes``, and for the bytes of the archive ``read_bytes`` and ``damaged_bytes``.
+    ``html_bytes`` and ``text_bytes``, ``n_records`` of all types; ``faults_<reason>``, how many stretches were damaged,
+    and for the bytes of the archives ``read_bytes``, ``damaged_bytes`` and, of these, ``fault_bytes_<reason>``. A
+    member from which some record could be read counts as read.
     """
 
-    version = 2  # titles, opt-out signals, truncation; charsets
+    version = 2  # titles, opt-out signals, faults; charsets, ARC, members of any size
+
     table = "pages"
-    packages = ("fastwarc", "resiliparse")
+    packages = ("backports.zstd", "fastwarc", "isal", "lz4", "resiliparse")
 
     source: Inputs
-    engine: str = "resiliparse"
+    engine: str = "textmill"
+    comments: bool = False  # whether readers' comments are part of the text
+    engine_version: str = ""  # of the model or package that the engine rests on; filled in
+    records: tuple[str, ...] = ("response", "conversion")  # what to take from the archives: some of CANDIDATES
     limits: Limits = field(default=Limits(), kw_only=True, metadata=NOT_IDENTITY)
     guarded: bool = field(default=True, kw_only=True, metadata=NOT_IDENTITY)  # False: parse in the worker itself
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.engine not in extract.ENGINES:
-            raise UnknownNameError("extraction engine", self.engine, extract.ENGINES)
+        version = extract.find_engine(self.engine).version()
+        if self.engine_version not in ("", version):
+            raise EnvironmentFault(f"engine {self.engine!r}: version {version} here, {self.engine_version} in the plan")
+        object.__setattr__(self, "engine_version", version)
+        for name in self.records:
+            if name not in CANDIDATES:
+                raise UnknownNameError("record type", name, CANDIDATES)
 
     def preflight(self, workspace: str) -> None:
         """Errors: `WorkspaceError` if an input is not what it was when earlier pages of this workspace were made.
@@ -73,7 +87,7 @@ class Extract(Stage):
 
     def page(self, record: warc.Record) -> extract.Page:
         """The page of a record: all that runs on hostile bytes beyond the reading of the archive."""
-        return extract.extract_record(record, self.engine)
+        return extract.extract_record(record, self.engine, comments=self.comments)
 
     def run_shard(self, task: Task) -> Result:
         return run_guarded(self, task) if self.guarded else run_unguarded(self, task)
@@ -85,7 +99,7 @@ class Extract(Stage):
 
     def warm_up(self) -> None:
         """Compile and load what the first page needs, which the limits of a page do not allow for."""
-        extract.extract_record(WARM_UP, self.engine)
+        extract.extract_record(WARM_UP, self.engine, comments=self.comments)
 
     def run_watched(self, task: Task, watch: Watch) -> Result:
         """The shard's loop, in the guarded process."""
@@ -96,7 +110,11 @@ class Extract(Stage):
             open_archive(file, byte_range, task.scratch) as stream,
             storage.TableWriter(task.table(), schema.PAGES) as writer,
         ):
-            events = warc.read_range(stream, byte_range.start, byte_range.end, file.n_bytes, CANDIDATES)
+            if file.fault:
+                events: Iterator[warc.Item] = iter([warc.Damage(0, 0, file.n_bytes, file.fault)])
+            else:
+                start, end = byte_range.start, byte_range.end
+                events = warc.read_range(stream, start, end, file.n_bytes, self.records, task.scratch)
             kept = KeptGroups(task.scratch)
             for group in _groups(self._rows(events, byte_range, counts, watch, kept.rows())):
                 table = pa.Table.from_pylist(group, schema.PAGES)
@@ -104,6 +122,33 @@ class Extract(Stage):
                 writer.write(table)
         counts["rows_out"] = writer.rows
         return one_table(writer, counts)
+
+    def audit(self, folder: str, counts: Mapping[str, Mapping[str, int]], strict: bool) -> None:
+        """Errors: `InvariantError` unless every byte of every file was read or is damaged; `InputError` if too many
+        files are lost, or, if ``strict``, anything is."""
+        for number, of_file in enumerate(self._by_file(counts)):
+            file = self.source.files[number]
+            n_bytes = of_file["read_bytes"] + of_file["damaged_bytes"]
+            if n_bytes != file.n_bytes:
+                raise InvariantError(f"{file.uri}: {file.n_bytes} bytes, of which {n_bytes} are accounted for")
+        refuse_if_lost(self.lost_files(counts), len(self.source.files))
+        if strict:
+            for shard in self.shards():
+                _refuse_damage(storage.join(folder, f"{shard}.parquet"), counts[shard])
+
+    def lost_files(self, counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str]]:
+        """The files in which no record was found, and why, given the counts of all shards."""
+        return [
+            (file.uri, file.fault or "not one whole record")
+            for file, of_file in zip(self.source.files, self._by_file(counts), strict=True)
+            if not of_file["n_records"]
+        ]
+
+    def _by_file(self, counts: Mapping[str, Mapping[str, int]]) -> list[Counter[str]]:
+        totals: list[Counter[str]] = [Counter() for _ in self.source.files]
+        for shard, byte_range in zip(self.shards(), self.source.ranges(), strict=True):
+            totals[byte_range.file_number].update(counts[shard])
+        return totals
 
     def _rows(
         self,
@@ -114,21 +159,26 @@ class Extract(Stage):
         kept: Iterator[dict[str, Any]],
     ) -> Iterator[dict[str, Any]]:
         """One row a candidate record or damaged stretch, the first ones from ``kept``; all else is only counted."""
-        for event in events:
-            if isinstance(event, warc.Skipped):
-                counts[f"other_{event.type}"] += 1
-                continue
-            counts["rows_in"] += 1
-            if isinstance(event, warc.Damage):
-                counts["damaged_bytes"] += event.length
-            with watch.record(event.offset, event.index) as condemned:
-                row = next(kept, None) or self._row(event, byte_range, condemned)
-            if row["doc_id"] != schema.doc_id(byte_range.file_number, event.offset, event.index):
-                raise InvariantError(f"{self.folder}: the rows kept of a shard do not go on as its archive does")
-            counts[f"status_{row['status']}"] += 1
-            counts["html_bytes"] += row["html_bytes"]
-            counts["text_bytes"] += len((row["text"] or "").encode())
-            yield row
+        for _, of_member in itertools.groupby(events, key=lambda event: event.offset):
+            fault, is_read, length = "", False, 0
+            for event in of_member:
+                length = event.length
+                if isinstance(event, warc.Damage):
+                    fault = fault or event.reason
+                    counts[f"faults_{_counter(event.reason)}"] += 1
+                else:
+                    is_read = True
+                    counts["n_records"] += event.type not in warc.NO_RECORD_TYPES
+                if isinstance(event, warc.Skipped):
+                    counts[f"other_{event.type}"] += 1
+                else:
+                    with watch.record(event.offset, event.index) as condemned:
+                        row = next(kept, None) or self._row(event, byte_range, condemned)
+                    self._count(row, event, byte_range, counts)
+                    yield row
+            counts["read_bytes" if is_read else "damaged_bytes"] += length
+            if not is_read:
+                counts[f"fault_bytes_{_counter(fault)}"] += length
 
     def _row(self, event: warc.Record | warc.Damage, byte_range: ByteRange, condemned: str) -> dict[str, Any]:
         if isinstance(event, warc.Damage):
@@ -142,6 +192,31 @@ class Extract(Stage):
             "warc_length": event.length,
         }
         return row | place
+
+    def _count(
+        self, row: dict[str, Any], event: warc.Record | warc.Damage, byte_range: ByteRange, counts: Counter[str]
+    ) -> None:
+        if row["doc_id"] != schema.doc_id(byte_range.file_number, event.offset, event.index):
+            raise InvariantError(f"{self.folder}: the rows kept of a shard do not go on as its archive does")
+        counts["rows_in"] += 1
+        counts[f"status_{row['status']}"] += 1
+        counts["html_bytes"] += row["html_bytes"]
+        counts["text_bytes"] += len((row["text"] or "").encode())
+
+
+def _counter(reason: str) -> str:
+    return reason.replace(" ", "_")
+
+
+def _refuse_damage(table: str, counts: Mapping[str, int]) -> None:
+    """Errors: `InputError` for the first damaged stretch of a shard."""
+    if not counts.get("status_bad_record"):
+        return
+    columns = ["status", "fault", "warc_file", "warc_offset", "warc_length"]
+    row = next(row for row in storage.read_table(table, columns).to_pylist() if row["status"] == "bad_record")
+    raise InputError(
+        f"{row['warc_file']}: {row['fault']} at byte {row['warc_offset']} ({row['warc_length']} bytes; --strict)"
+    )
 
 
 class KeptGroups:
@@ -191,14 +266,24 @@ def _page_row(record: warc.Record, page: extract.Page) -> dict[str, Any]:
         "charset": page.charset,
         "html_bytes": page.html_bytes,
         "status": page.status,
+        "fault": "",
         "text": page.text,
         **_stated(page.head, page.optout),
     }
 
 
 def _damage_row(damage: warc.Damage) -> dict[str, Any]:
-    empty = {"url": "", "host": "", "date": "", "truncated": "", "content_type": "", "charset": "", "text": None}
-    return empty | {"http_status": 0, "html_bytes": 0, "status": "bad_record"} | _stated(NO_HEAD, NO_OPTOUT)
+    empty: dict[str, Any] = {
+        "url": "",
+        "host": "",
+        "date": "",
+        "truncated": "",
+        "content_type": "",
+        "charset": "",
+        "text": None,
+    }
+    empty |= {"http_status": 0, "html_bytes": 0, "status": "bad_record", "fault": damage.reason}
+    return empty | _stated(NO_HEAD, NO_OPTOUT)
 
 
 def _stated(head: Head, optout: OptOut) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from textmill.text import Documents
 DOC_ID = pa.field("doc_id", pa.uint64(), nullable=False)
 # A document is a page that passed the gates; it always has text, so its status is known.
 DOCUMENTS = pa.schema(
-    [f for f in schema.PAGES if f.name not in ("status", "text")]
+    [f for f in schema.PAGES if f.name not in ("status", "fault", "text")]
     + [pa.field("text", pa.large_string(), nullable=False)]
 )
 

@@ -23,7 +23,8 @@ examples:
   python -m textmill.pipeline.extraction.train --data crawl/ --taught taught.jsonl
   python -m textmill.pipeline.extraction.train --data crawl/ --taught taught.jsonl --cross-validate texts.jsonl.gz
 
-needs: pip install 'textmill[extraction]'. Five minutes for the teachers (once), two for the model, ten to cross-validate.
+needs: pip install 'textmill[extraction]'. Five minutes for the teachers (once), two for the model, ten to
+cross-validate.
 """
 
 

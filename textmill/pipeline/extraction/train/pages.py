@@ -43,8 +43,10 @@ class Example:
     taught: tuple[tuple[float, str], ...]  # weight and text of each teacher
 
 
-def read_examples(folder: Path, taught_file: Path) -> list[Example]:
+def read_examples(folder: Path, taught_file: Path | None) -> list[Example]:
     """All pages of the folder. What teachers say is kept in ``taught_file``, and asked for only where it is missing.
+
+    Without a file, no teacher is asked.
 
     Errors: `InputError` for a folder without the files; `MissingExtraError` if teachers are needed and not installed.
     """
@@ -54,7 +56,8 @@ def read_examples(folder: Path, taught_file: Path) -> list[Example]:
     truth = {row["record_id"]: row["text"] for row in _rows(folder / "pages.truth.jsonl.gz")}
     segments = {row["record_id"]: row for row in _rows(folder / "pages.segments.jsonl.gz")}
     pages = dict(_read_pages(folder / "pages.warc.gz", meta))
-    taught = _ask_teachers({i: html for i, (_, html) in pages.items() if i not in truth}, taught_file)
+    untold = {i: html for i, (_, html) in pages.items() if i not in truth}
+    taught = _ask_teachers(untold, taught_file) if taught_file else {}
     return [
         Example(
             record_id, meta[record_id]["source"], _site(url), html, truth.get(record_id),
