@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from textmill.pipeline.extraction.markup import Markup, hint_hash, tag
 
 CAUTION: Final = 1.0
+MOST: Final = 0.6
 _COMMENT_HINTS: Final = np.array(
     [
         hint_hash(word)
@@ -53,12 +54,18 @@ def compose(markup: Markup, keep: NDArray[np.bool_]) -> bytes:
     return out[:n].tobytes()
 
 
-def in_comments(markup: Markup) -> NDArray[np.bool_]:
-    """Which blocks stand among readers' comments, by the class and id words of the elements around them, [blocks]."""
-    inside = np.zeros(len(markup.block_start), np.bool_)
-    of_comments = np.flatnonzero(np.isin(markup.hint, _COMMENT_HINTS))
-    for e in np.unique(np.searchsorted(markup.first_hint, of_comments, side="right") - 1):
-        inside[markup.first_block[e] : markup.end_block[e]] = True
+def in_comments(markup: Markup, kept_words: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which blocks stand among readers' comments, by the class and id words of the elements around them, [blocks].
+
+    An element with `MOST` of the words kept ("has-comments" of a whole page; the posts of a forum) is none of comments.
+    """
+    inside = np.zeros(len(kept_words), np.bool_)
+    before = np.concatenate([[0], np.cumsum(kept_words)])
+    named = np.flatnonzero(np.isin(markup.hint, _COMMENT_HINTS))
+    for e in np.unique(np.searchsorted(markup.first_hint, named, side="right") - 1):
+        start, end = markup.first_block[e], markup.end_block[e]
+        if before[end] - before[start] < MOST * before[-1]:
+            inside[start:end] = True
     return inside
 
 

@@ -96,6 +96,16 @@ def model_version() -> str:
     return hashlib.sha256(MODEL.read_bytes()).hexdigest()[:8]
 
 
+def select(model: Model, markup: Markup, blocks: Blocks, comments: bool = False) -> NDArray[np.bool_]:
+    """Which blocks to keep, [blocks]. Comments are a matter of wish, so what is among them is not left to the model."""
+    words = blocks.own[:, 0]
+    keep = choose(model.judge(markup, blocks), words)
+    among = in_comments(markup, words * keep)
+    if comments:
+        return keep | (among & (words >= COMMENT_WORDS) & (blocks.link < features.GOOD_LINK_FRAC))
+    return keep & ~among
+
+
 def main_content(html: bytes, comments: bool = False) -> str:
     """The main content of a page (UTF-8): paragraphs, headings, lists, code, tables as lines, formulas as TeX.
 
@@ -103,7 +113,4 @@ def main_content(html: bytes, comments: bool = False) -> str:
     """
     markup = read_markup(html)
     blocks = features.measure(markup, html)
-    keep = choose(default_model().judge(markup, blocks), blocks.own[:, 0])
-    if comments:
-        keep |= in_comments(markup) & (blocks.own[:, 0] >= COMMENT_WORDS) & (blocks.link < features.GOOD_LINK_FRAC)
-    return compose(markup, keep).decode("utf-8", "replace")
+    return compose(markup, select(default_model(), markup, blocks, comments)).decode("utf-8", "replace")

@@ -11,8 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
-from textmill.pipeline.extraction.compose import choose, compose
-from textmill.pipeline.extraction.engine import Model
+from textmill.pipeline.extraction.compose import compose
+from textmill.pipeline.extraction.engine import Model, select
 from textmill.pipeline.extraction.train.fit import Page, fit
 from textmill.pipeline.extraction.train.labels import WORD, N
 
@@ -58,8 +58,7 @@ def segment_f1(counts: Iterable[Counts]) -> tuple[float, float, float]:
 
 def extract(model: Model, page: Page) -> str:
     """The text that a model makes of a prepared page."""
-    keep = choose(model.judge(page.markup, page.blocks), page.blocks.own[:, 0])
-    return compose(page.markup, keep).decode("utf-8", "replace")
+    return compose(page.markup, select(model, page.markup, page.blocks)).decode("utf-8", "replace")
 
 
 def cross_validate(pages: Sequence[Page], tell: Callable[[str], None]) -> Mapping[str, str]:
