@@ -53,6 +53,7 @@ def common_crawl(
     steps: int = 300,
     shard_mb: float = 16.0,
     records: tuple[str, ...] = ("response", "conversion"),
+    guard: bool = True,
 ) -> Stage:
     """FineWeb's order of work.
 
@@ -75,10 +76,10 @@ def common_crawl(
     steps           optimizer steps
     shard_mb        megabytes of archive a task reads; larger ones suit large crawls
     records         types of records to read: response, conversion, resource
+    guard           parse pages in a process of their own, which they may crash; false is for debuggers (--serial)
     """
-    pages = Extract(
-        find_inputs(crawls.choose(warcs, crawl, files, kind, crawl_base), shard_mb), engine, comments, records=records
-    )
+    inputs = find_inputs(crawls.choose(warcs, crawl, files, kind, crawl_base), shard_mb)
+    pages = Extract(inputs, engine, comments, records=records, guarded=guard)
 
     gate_scorers = (optout.OptOut(), url.find_lists(deny_list), languages.find_model(language_model or None))
     gate_scores = Score(pages, gate_scorers, name="gate_scores")

@@ -25,6 +25,11 @@ STATUSES = (
     "too_large",
     "too_deep",
     "too_many_tags",
+    # Of records that ended the process which read them, or for which it had to be ended (`pipeline.guard`)
+    "timeout",
+    "crashed",
+    "too_much_memory",
+    "not_tried",  # after too many of these in one shard
 )
 
 PAGES = pa.schema(

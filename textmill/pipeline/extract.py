@@ -70,6 +70,11 @@ class Page:
     head: Head = NO_HEAD  # unless the status is "ok"
     optout: OptOut = NO_OPTOUT  # unless the status is "ok"
 
+    @classmethod
+    def untried(cls, status: str) -> Page:
+        """Of a record that is not looked at, for a reason known before."""
+        return cls(status, http_status=0, content_type="", charset="", html_bytes=0, text=None)
+
 
 def extract_record(record: Record, engine: str = "textmill", *, comments: bool = False) -> Page:
     """The page of a response, or of a record whose block is the payload itself (resource, conversion).

@@ -132,7 +132,7 @@ def _check_stage(stage: Stage, workspace: Workspace, strict: bool) -> Mapping[st
 
 def run_task(address: TaskAddress, inside: Callable[[int, int, str], None] | None = None) -> ShardReport:
     """Do one shard and publish it, or find that it is there. Safe to run twice, at once, or to kill at any moment."""
-    stage = _load_stage(address.workspace, address.folder)
+    stage = load_stage(address.workspace, address.folder)
     folder = storage.join(address.workspace, address.folder)
     began, cpu_began = time.monotonic(), time.process_time()
     manifest = storage.read_manifest(folder, address.shard, stage.fingerprint)
@@ -145,7 +145,7 @@ def run_task(address: TaskAddress, inside: Callable[[int, int, str], None] | Non
         cost: ShardReport = {
             "n_bytes_out": sum(output.n_bytes for output in manifest.outputs.values()),
             "wall_s": round(time.monotonic() - began, 3),
-            "cpu_s": round(time.process_time() - cpu_began, 3),
+            "cpu_s": round(time.process_time() - cpu_began + result.cpu_s, 3),
         }
         storage.write_json(cost, storage.join(folder, f"{address.shard}.stats.json"))
     return report_of(manifest)
@@ -194,7 +194,8 @@ def _named(address: TaskAddress) -> Iterator[None]:
 
 
 @functools.lru_cache(maxsize=16)
-def _load_stage(workspace: str, folder: str) -> Stage:
+def load_stage(workspace: str, folder: str) -> Stage:
+    """The stage described in a folder of a workspace. Errors: `EnvironmentFault` if it would be another stage here."""
     stage = Workspace(workspace).load_stage(folder)
     if stage.folder != folder:
         raise EnvironmentFault(

@@ -33,6 +33,7 @@ class Result:
     rows: Mapping[str, int]
     counts: Mapping[str, int]
     meta: Mapping[str, Any] = field(default_factory=dict)
+    cpu_s: float = 0.0  # spent on it in other processes
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import glob
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,13 +16,19 @@ import pyarrow as pa
 from textmill import schema, storage
 from textmill.errors import EnvironmentFault, InputError, InvariantError, UnknownNameError, WorkspaceError
 from textmill.pipeline import extract
+from textmill.pipeline.guard import run_guarded, run_unguarded
 from textmill.pipeline.reading import warc
 from textmill.pipeline.reading.head import NO_HEAD, Head
 from textmill.pipeline.reading.optout import NO_OPTOUT, OptOut
 from textmill.pipeline.sources.inputs import ByteRange, InputFile, Inputs, open_archive, refuse_if_lost
-from textmill.pipeline.stage import Result, Stage, Task, one_table
+from textmill.pipeline.stage import NOT_IDENTITY, Result, Stage, Task, one_table
+from textmill.pipeline.watch import Limits, Watch
 
 CANDIDATES = ("response", "conversion", "resource")  # record types that can hold a page or its text
+WARM_UP = warc.Record(
+    *(0, 0, 0, "response", "", "", "application/http", ""),
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>textmill</p>",
+)
 GROUP_ROWS = 2048  # rows of a row group: the unit in which everything downstream works
 GROUP_TEXT_BYTES = 16 << 20
 
@@ -48,6 +55,8 @@ class Extract(Stage):
     comments: bool = False  # whether readers' comments are part of the text
     engine_version: str = ""  # of the model or package that the engine rests on; filled in
     records: tuple[str, ...] = ("response", "conversion")  # what to take from the archives: some of CANDIDATES
+    limits: Limits = field(default=Limits(), kw_only=True, metadata=NOT_IDENTITY)
+    guarded: bool = field(default=True, kw_only=True, metadata=NOT_IDENTITY)  # False: parse in the worker itself
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,7 +85,24 @@ class Extract(Stage):
     def shards(self) -> list[str]:
         return [f"{i:05d}" for i in range(len(self.source.ranges()))]
 
+    def page(self, record: warc.Record) -> extract.Page:
+        """The page of a record: all that runs on hostile bytes beyond the reading of the archive."""
+        return extract.extract_record(record, self.engine, comments=self.comments)
+
     def run_shard(self, task: Task) -> Result:
+        return run_guarded(self, task) if self.guarded else run_unguarded(self, task)
+
+    def subject(self, shard: str) -> str:
+        """What a shard reads, for people."""
+        byte_range = self.source.ranges()[int(shard)]
+        return f"{self.source.files[byte_range.file_number].uri}, bytes {byte_range.start} to {byte_range.end}"
+
+    def warm_up(self) -> None:
+        """Compile and load what the first page needs, which the limits of a page do not allow for."""
+        extract.extract_record(WARM_UP, self.engine, comments=self.comments)
+
+    def run_watched(self, task: Task, watch: Watch) -> Result:
+        """The shard's loop, in the guarded process."""
         byte_range = self.source.ranges()[int(task.shard)]
         file = self.source.files[byte_range.file_number]
         counts: Counter[str] = Counter(rows_in=0, rows_out=0)
@@ -89,8 +115,11 @@ class Extract(Stage):
             else:
                 start, end = byte_range.start, byte_range.end
                 events = warc.read_range(stream, start, end, file.n_bytes, self.records, task.scratch)
-            for group in _groups(self._rows(events, byte_range, counts)):
-                writer.write(pa.Table.from_pylist(group, schema.PAGES))
+            kept = KeptGroups(task.scratch)
+            for group in _groups(self._rows(events, byte_range, counts, watch, kept.rows())):
+                table = pa.Table.from_pylist(group, schema.PAGES)
+                kept.add(table)
+                writer.write(table)
         counts["rows_out"] = writer.rows
         return one_table(writer, counts)
 
@@ -122,9 +151,14 @@ class Extract(Stage):
         return totals
 
     def _rows(
-        self, events: Iterator[warc.Item], byte_range: ByteRange, counts: Counter[str]
+        self,
+        events: Iterator[warc.Item],
+        byte_range: ByteRange,
+        counts: Counter[str],
+        watch: Watch,
+        kept: Iterator[dict[str, Any]],
     ) -> Iterator[dict[str, Any]]:
-        """One row a candidate record or damaged stretch; everything else is only counted."""
+        """One row a candidate record or damaged stretch, the first ones from ``kept``; all else is only counted."""
         for _, of_member in itertools.groupby(events, key=lambda event: event.offset):
             fault, is_read, length = "", False, 0
             for event in of_member:
@@ -138,24 +172,36 @@ class Extract(Stage):
                 if isinstance(event, warc.Skipped):
                     counts[f"other_{event.type}"] += 1
                 else:
-                    yield self._row(event, byte_range.file_number, counts)
+                    with watch.record(event.offset, event.index) as condemned:
+                        row = next(kept, None) or self._row(event, byte_range, condemned)
+                    self._count(row, event, byte_range, counts)
+                    yield row
             counts["read_bytes" if is_read else "damaged_bytes"] += length
             if not is_read:
                 counts[f"fault_bytes_{_counter(fault)}"] += length
 
-    def _row(self, event: warc.Record | warc.Damage, file_number: int, counts: Counter[str]) -> dict[str, Any]:
+    def _row(self, event: warc.Record | warc.Damage, byte_range: ByteRange, condemned: str) -> dict[str, Any]:
         if isinstance(event, warc.Damage):
             row = _damage_row(event)
         else:
-            row = _page_row(event, extract.extract_record(event, self.engine, comments=self.comments))
-        row["doc_id"] = schema.doc_id(file_number, event.offset, event.index)
-        uri = self.source.files[file_number].uri
-        row |= {"warc_file": uri, "warc_offset": event.offset, "warc_length": event.length}
+            row = _page_row(event, extract.Page.untried(condemned) if condemned else self.page(event))
+        place = {
+            "doc_id": schema.doc_id(byte_range.file_number, event.offset, event.index),
+            "warc_file": self.source.files[byte_range.file_number].uri,
+            "warc_offset": event.offset,
+            "warc_length": event.length,
+        }
+        return row | place
+
+    def _count(
+        self, row: dict[str, Any], event: warc.Record | warc.Damage, byte_range: ByteRange, counts: Counter[str]
+    ) -> None:
+        if row["doc_id"] != schema.doc_id(byte_range.file_number, event.offset, event.index):
+            raise InvariantError(f"{self.folder}: the rows kept of a shard do not go on as its archive does")
         counts["rows_in"] += 1
         counts[f"status_{row['status']}"] += 1
         counts["html_bytes"] += row["html_bytes"]
         counts["text_bytes"] += len((row["text"] or "").encode())
-        return row
 
 
 def _counter(reason: str) -> str:
@@ -171,6 +217,32 @@ def _refuse_damage(table: str, counts: Mapping[str, int]) -> None:
     raise InputError(
         f"{row['warc_file']}: {row['fault']} at byte {row['warc_offset']} ({row['warc_length']} bytes; --strict)"
     )
+
+
+class KeptGroups:
+    """The row groups of an unfinished shard, in its scratch folder: after the death of the process, the next one need
+    not make them again."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._folder = scratch / "groups"
+        self._folder.mkdir(exist_ok=True)
+        self._n_groups = 0
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """What the processes before this one had kept."""
+        for path in sorted(self._folder.glob("*.arrow")):
+            with pa.ipc.open_file(path) as file:
+                yield from file.read_all().to_pylist()
+
+    def add(self, group: pa.Table) -> None:
+        """Keep the next group."""
+        path = self._folder / f"{self._n_groups:06d}.arrow"
+        self._n_groups += 1
+        if not path.exists():
+            unfinished = path.with_suffix(".part")
+            with pa.ipc.new_file(unfinished, group.schema) as file:
+                file.write_table(group)
+            unfinished.replace(path)
 
 
 def _earlier_inputs(workspace: str, name: str) -> Iterator[tuple[str, InputFile]]:

@@ -1,0 +1,144 @@
+"""What a guarded child process and its parent have in common: what a record may take, where it is, what is known of it.
+
+The child says where it is through a `Cell` of shared memory, 2 us a record; the parent looks at it now and then. What
+became of records that killed a child is a list of `Verdict`s beside the stage's output, so that every later attempt,
+on any worker, skips the same records with the same status.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+
+from textmill import storage
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one record may take before the process is killed, and how often that may happen."""
+
+    cpu_s: float = 10.0  # budgets leave under 1 s for the slowest page; 2.5 ms are usual
+    wall_s: float = 30.0  # for what waits without working, and for a machine that is too busy
+    memory_mb: float = 160.0  # beyond what the process holds as the record begins (some 240)
+    max_verdicts: int = 20  # after that many in a shard, the records after the last of them are not tried
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A record that ended the process, or for which it was ended."""
+
+    offset: int
+    index: int
+    status: str
+    reason: str  # for people
+
+    @property
+    def place(self) -> tuple[int, int]:
+        return self.offset, self.index
+
+
+def load_verdicts(uri: str) -> list[Verdict]:
+    """The verdicts at ``uri``; none if there is no such file."""
+    try:
+        return [Verdict(**value) for value in storage.read_json(uri)]
+    except FileNotFoundError:
+        return []
+
+
+def save_verdicts(uri: str, verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Publish verdicts and return all that hold, in the order of the archive; those of another attempt come first."""
+    all_of_them = {v.place: v for v in [*verdicts, *load_verdicts(uri)]}
+    ordered = [all_of_them[place] for place in sorted(all_of_them)]
+    storage.write_json([asdict(verdict) for verdict in ordered], uri)
+    return ordered
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a child is: in a record if ``sequence`` is odd, getting ready if it is 0, else between records."""
+
+    sequence: int
+    offset: int  # of the record that it is in, or was in last; -1 before the first
+    index: int
+    resident: int  # bytes of memory that it held as it began the record, or became ready
+
+    @property
+    def is_ready(self) -> bool:
+        return self.sequence > 0
+
+    @property
+    def in_record(self) -> bool:
+        return self.sequence % 2 == 1
+
+    @property
+    def where(self) -> str:
+        """The place in words."""
+        if not self.is_ready:
+            return "before it is ready"
+        if self.offset < 0:
+            return "before the first record"
+        return f"{'in' if self.in_record else 'after'} record {self.index} at byte {self.offset}"
+
+
+class Cell:
+    """A `Position` in shared memory. The sequence is written last: whoever sees it sees the place that it is about."""
+
+    N_BYTES = 8 * len(fields(Position))
+
+    def __init__(self, buffer: mmap.mmap | bytearray) -> None:
+        self._words = memoryview(buffer).cast("q")
+
+    def read(self) -> Position:
+        return Position(*self._words)
+
+    def write(self, position: Position) -> None:
+        words = self._words
+        words[3] = position.resident
+        words[2] = position.index
+        words[1] = position.offset
+        words[0] = position.sequence
+
+
+class Watch:
+    """Takes a loop over records past those that are condemned, and says in a cell where it is."""
+
+    def __init__(self, verdicts: list[Verdict], limits: Limits, cell: Cell) -> None:
+        self._condemned = {verdict.place: verdict.status for verdict in verdicts}
+        self._last_tried = max(self._condemned) if len(self._condemned) >= limits.max_verdicts else None
+        self._cell = cell
+        self._sequence = 2
+        self._place = -1, 0
+        self._resident = resident_bytes()
+        self._say()
+
+    @contextlib.contextmanager
+    def record(self, offset: int, index: int) -> Iterator[str]:
+        """Within it, work on the record at this place; or, if it yields the status of a condemned record, don't.
+
+        After an exception the cell goes on naming the record: it may be the end of the process.
+        """
+        self._place = offset, index
+        status = self._verdict()
+        self._sequence += 2 if status else 1
+        self._resident = resident_bytes()
+        self._say()
+        yield status
+        if not status:
+            self._sequence += 1
+            self._say()
+
+    def _verdict(self) -> str:
+        if self._last_tried is not None and self._place > self._last_tried:
+            return "not_tried"
+        return self._condemned.get(self._place, "")
+
+    def _say(self) -> None:
+        self._cell.write(Position(self._sequence, *self._place, self._resident))
+
+
+def resident_bytes(pid: int | None = None) -> int:
+    """Memory that a process (None: this one) holds; 0 of one that has ended."""
+    with open(f"/proc/{pid or 'self'}/statm", "rb", buffering=0) as statm:  # noqa: PTH123 - four times as fast
+        return int(statm.read(128).split()[1]) * mmap.PAGESIZE
