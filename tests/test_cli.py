@@ -16,7 +16,7 @@ from textmill.simulate.crawl import write_crawl
 @pytest.fixture(scope="module")
 def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("crawl")
-    write_crawl(folder, n_pages=60, n_files=1)
+    write_crawl(folder, n_pages=90, n_files=1)
     return folder
 
 
