@@ -11,28 +11,12 @@ of a row, if each holds one block, stand in one line between bars.
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.pipeline.extraction.markup import Markup, hint_hash, tag
+from textmill.pipeline.extraction.markup import Markup, tag
 
-MOST: Final = 0.6  # from .3 to .7 F1 hardly differs; without the rule it is .008 lower
-_COMMENT_HINTS: Final = np.array(
-    [
-        hint_hash(word)
-        for word in (
-            "comment comments commentlist commentlisting commentcontent commentbody commentary usercomment disqus "
-            "replies respond kommentar kommentare leserkommentare commentaire commentaires comentario comentarios "
-            "commenti kommentarer komentarze reacties"
-        ).split()
-    ],
-    np.uint32,
-)
-_MAYBE_COMMENT: Final = np.zeros(256, np.bool_)  # by their last byte
-_MAYBE_COMMENT[_COMMENT_HINTS & 255] = True
 _LI, _TD, _TH, _TR, _TABLE, _UL, _OL = (tag(name) for name in ["li", "td", "th", "tr", "table", "ul", "ol"])
 _DT, _DD = tag("dt"), tag("dd")
 
@@ -53,31 +37,6 @@ def compose(markup: Markup, keep: NDArray[np.bool_]) -> bytes:
         markup.first_block, markup.end_block, keep, out,
     )  # fmt: skip
     return out[:n].tobytes()
-
-
-def in_comments(markup: Markup, kept_words: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which blocks stand among readers' comments, by the class and id words of the elements around them, [blocks].
-
-    An element with `MOST` of the words kept ("has-comments" of a whole page; the posts of a forum) is none of comments.
-    """
-    inside = np.zeros(len(kept_words), np.bool_)
-    _in_comments(markup.first_hint, markup.hint, markup.first_block, markup.end_block, kept_words, inside)
-    return inside
-
-
-@njit(cache=True, nogil=True)
-def _in_comments(first_hint, hint, first_block, end_block, kept_words, inside):  # type: ignore[no-untyped-def]
-    total = kept_words.sum()
-    for e in range(first_block.size):
-        if first_block[e] == end_block[e]:
-            continue
-        named = False
-        for k in range(first_hint[e], first_hint[e + 1]):
-            if _MAYBE_COMMENT[hint[k] & np.uint32(255)]:
-                for known in _COMMENT_HINTS:
-                    named |= hint[k] == known
-        if named and kept_words[first_block[e] : end_block[e]].sum() < MOST * total:
-            inside[first_block[e] : end_block[e]] = True
 
 
 @njit(cache=True, nogil=True)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from textmill.errors import EnvironmentFault
 from textmill.pipeline.extraction import features
-from textmill.pipeline.extraction.compose import choose, compose, in_comments
+from textmill.pipeline.extraction.asides import BOXES, COMMENTS, within
+from textmill.pipeline.extraction.compose import choose, compose
 from textmill.pipeline.extraction.features import Blocks, Lexicon, Table
 from textmill.pipeline.extraction.markup import Markup, read_markup
 from textmill.pipeline.extraction.trees import Trees
@@ -96,13 +97,14 @@ def model_version() -> str:
 
 
 def select(model: Model, markup: Markup, blocks: Blocks, comments: bool = False) -> NDArray[np.bool_]:
-    """Which blocks to keep, [blocks]. Comments are a matter of wish, so what is among them is not left to the model."""
+    """Which blocks to keep, [blocks]."""
     words = blocks.own[:, 0]
     keep = choose(model.judge(markup, blocks), words)
-    among = in_comments(markup, words * keep)
+    keep &= ~within(markup, words * keep, BOXES)
+    among_comments = within(markup, words * keep, COMMENTS)
     if comments:
-        return keep | (among & (words >= COMMENT_WORDS) & (blocks.link < features.GOOD_LINK_FRAC))
-    return keep & ~among
+        return keep | (among_comments & (words >= COMMENT_WORDS) & (blocks.link < features.GOOD_LINK_FRAC))
+    return keep & ~among_comments
 
 
 def main_content(html: bytes, comments: bool = False) -> str:

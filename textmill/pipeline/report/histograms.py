@@ -34,10 +34,12 @@ class Bins(NamedTuple):
 
 
 def histograms_of(run: FinishedRun, scores: Score) -> list[Section]:
-    """A histogram of every numeric column, over the documents that have text."""
+    """A histogram of every numeric column, over the documents that have text; none of flags that a rule counts."""
     is_integer = {f.name: pa.types.is_integer(f.type) for f in scores.schema if f.name != "doc_id" and _is_number(f)}
     rules = [rule for decide in run.all(Decide) if decide.scores.folder == scores.folder for rule in decide.rules]
-    columns = list(is_integer)
+    judged = {rule.column for rule in rules}
+    flags = {field.name for field in scores.schema if field.type == pa.uint8()} & judged
+    columns = [name for name in is_integer if name not in flags]
     sample = _sample_values(run, scores, columns)
     bins = {
         name: choose_bins(sample[name], is_integer[name], _bounds(rules, name)) for name in columns if len(sample[name])
