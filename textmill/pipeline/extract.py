@@ -103,7 +103,7 @@ def html_to_text(
     engine: str = "textmill",
     comments: bool = False,
 ) -> str:
-    """The text of an HTML page: lines without trailing spaces, at most one blank line in a row.
+    """The text of an HTML page: lines without trailing spaces, at most one blank line in a row, but for code.
 
     ``charset`` is what the server declared; ``url`` is for engines that use it; ``comments``, whether readers' comments
     are wanted. No budget applies: engines other than textmill's can take minutes for a hostile page (see

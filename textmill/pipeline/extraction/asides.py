@@ -41,12 +41,13 @@ class Names:
 
 
 COMMENTS: Final = Names.of(
-    "comment comments commentlist commentlisting commentcontent commentbody commentary usercomment disqus replies respond "
-    "kommentar kommentare leserkommentare commentaire commentaires comentario comentarios commenti kommentarer komentarze "
-    "reacties"
+    "comment comments commentlist commentlisting commentcontent commentbody commentary usercomment disqus replies "
+    "respond kommentar kommentare leserkommentare commentaire commentaires comentario comentarios commenti kommentarer "
+    "komentarze reacties"
 )
 BOXES: Final = Names.of(
-    "newsletter newsletters subscribe subscription signup caption captions figcaption imagecaption credit credits copyright",
+    "newsletter newsletters subscribe subscription signup caption captions figcaption imagecaption credit credits "
+    "copyright",
     tag("figcaption"),
 )
 

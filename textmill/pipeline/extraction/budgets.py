@@ -40,7 +40,7 @@ def over_budget(html: bytes, builds_tree: bool = True) -> str:
     if len(html) > MAX_HTML_BYTES:
         return "too_large"
     if not builds_tree:
-        return "too_many_tags" if html.count(b"<") > 2 * MAX_TAGS else ""
+        return "too_many_tags" if len(html) > 2 * MAX_TAGS and html.count(b"<") > 2 * MAX_TAGS else ""
     found = markup_extremes(html)
     if found.max_depth > MAX_DEPTH or found.work > MAX_WORK:
         return "too_deep"

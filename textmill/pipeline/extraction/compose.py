@@ -102,7 +102,12 @@ def _compose(text, element, starts, ends, parent, tags, first_block, end_block, 
                 k += 1
             out[k], out[k + 1] = 45, 32
             k += 2
-        out[k : k + ends[b] - starts[b]] = text[starts[b] : ends[b]]
-        k += ends[b] - starts[b]
+        start, end = starts[b], ends[b]
+        while start < end and text[start] == 10:  # as code begins and ends
+            start += 1
+        while start < end and text[end - 1] <= 32:
+            end -= 1
+        out[k : k + end - start] = text[start:end]
+        k += end - start
         item, cell, row, table, was_term = item_, cell_, row_, table_, term
     return k
