@@ -277,7 +277,7 @@ def _lower(byte):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _measure(text, starts, ends, title, own, hashes, word_start, word):  # type: ignore[no-untyped-def]
-    """Fills own (see _COLUMNS), hashes (whole text, start), word_start and word; returns the number of words."""
+    """Fills own (columns as above), hashes (whole text, start), word_start and word; returns the number of words."""
     in_title = np.zeros(1024, np.bool_)
     title_words = 0
     value = np.uint32(0)

@@ -67,7 +67,8 @@ class Trees:
 
 def _at_most(threshold: float) -> float:
     """The largest 32-bit float that is not above: comparisons of 32-bit values with it come out the same."""
-    rounded = np.float32(threshold)
+    with np.errstate(over="ignore"):
+        rounded = np.float32(threshold)
     return float(rounded if float(rounded) <= threshold else np.nextafter(rounded, np.float32(-np.inf)))
 
 
