@@ -268,7 +268,7 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
             i = _tag_end(html, end)
             if skip_depth < 0:
                 if pre_depth >= 0:
-                    if k > start:
+                    if k > start and k + 16 <= text.size:
                         text[k] = 10
                         k += 1
                 elif pending >= 2:  # two in a row end a paragraph
@@ -279,11 +279,12 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
                     pending = 2
                     breaks += 1
             continue
+        closes_others = (flags & _CLOSES_P and n_open[_P]) or _CLOSES_OTHERS[this]  # perhaps what is skipped
         first_hint[n_elements] = n_hints
         found, class_hash, formula_start, formula_end = 0, np.uint32(0), 0, 0
         if end < n and html[end] == 62:
             i = end + 1
-        elif skip_depth >= 0 or (flags & (_VOID | _RAW) and this != _SCRIPT):
+        elif (skip_depth >= 0 and not closes_others) or (flags & (_VOID | _RAW) and this != _SCRIPT):
             i = _tag_end(html, end)
         else:
             i, n_hints, found, class_hash, formula_start, formula_end = _attributes(html, end, hint, n_hints)
@@ -305,7 +306,7 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
                 n_blocks = _flush(blocks, n_blocks, element, start, k, link_bytes, breaks)
             start, pending, link_bytes, breaks, inside = k, 0, 0, 0, False
         new_depth = depth
-        if (flags & _CLOSES_P and n_open[_P]) or _CLOSES_OTHERS[this]:
+        if closes_others:
             new_depth = _implied(stack, depth, tags, n_open, this, flags)
         for d in range(new_depth, depth):
             elements[2, stack[d]] = n_blocks + inside
@@ -684,6 +685,8 @@ def _annotation(html, i, end):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _emit_formula(html, i, j, text, k, start, pending):  # type: ignore[no-untyped-def]
     """Appends html[i:j] between dollar signs; nothing if it is blank."""
+    if k + 16 > text.size:
+        return k, pending
     begin = k
     if pending and k > start:
         text[begin] = 10 if pending == 2 else 32
