@@ -153,7 +153,7 @@ class Markup:
     block_start: NDArray[np.int32]
     block_end: NDArray[np.int32]
     block_link: NDArray[np.int32]  # bytes within links
-    block_breaks: NDArray[np.int32]  # line breaks within it
+    block_breaks: NDArray[np.int32]  # single line breaks within it, or at its end
     parent: NDArray[np.int32]  # -1 for a root
     tag: NDArray[np.uint8]
     shape: NDArray[np.uint32]  # hash of tag and words of the class
