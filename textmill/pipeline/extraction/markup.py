@@ -4,7 +4,7 @@ No document tree is built. A *block* is a run of text between two block-level ta
 its text has entities decoded and white space collapsed (kept in ``<pre>``). An *element* knows its parent, its tag, the
 blocks within it, and hashes of the words of its class, id, role and itemprop. Left out: scripts, styles, forms'
 controls, ``<noscript>``, ``<template>``, ``<svg>``, hidden elements. Formulas come as TeX between dollar signs where
-the page has it (MathML annotations and ``alttext``, MathJax scripts).
+the page has it (MathML annotations and ``alttext``, MathJax scripts); MathML without it is left out.
 
 HTML's error recovery (WHATWG HTML, 13.2) is followed where it changes which text belongs together: implied end tags of
 ``p``, ``li``, ``dt``, ``dd``, ``tr``, ``td``, headings and links; end tags that match nothing are ignored; none reaches
@@ -220,9 +220,8 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
                 j += 1
             after = j
             if in_cdata:
-                j = _cdata_end(html, i, j)
-                if j < after:
-                    after, in_cdata = j + 3, False
+                j, after = _cdata_end(html, i, j)
+                in_cdata = j == after
             if skip_depth < 0:
                 before = k
                 k, pending = _emit(html, i, j, text, k, start, pending, pre_depth >= 0)
@@ -232,12 +231,12 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
                     link_bytes += k - before
             i = after
             continue
-        if _begins_cdata(html, i):
-            i, in_cdata = i + 9, True  # its content is read like any other
-            continue
         closing = html[i + 1] == 47
         if not _is_letter(html[i + 1 + closing]):
-            i = _comment_end(html, i)
+            if _begins_cdata(html, i):
+                i, in_cdata = i + 9, True  # its content is read like any other
+            else:
+                i = _comment_end(html, i)
             continue
         key, end = _tag_name(html, i + 1 + closing)
         this = max(_find(_TAG_KEYS, _TAG_VALUES, key), 0)
@@ -646,11 +645,11 @@ def _begins_cdata(html, i):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _cdata_end(html, i, j):  # type: ignore[no-untyped-def]
-    """Where "]]>" is in html[i:j]; j if nowhere."""
+    """Where the first "]]>" in html[i:j] begins and ends; j and j if there is none."""
     for k in range(i, j - 2):
         if html[k] == 93 and html[k + 1] == 93 and html[k + 2] == 62:
-            return k
-    return j
+            return k, k + 3
+    return j, j
 
 
 @njit(cache=True, nogil=True)
