@@ -717,6 +717,16 @@ def test_a_page_cut_at_any_byte_has_a_text() -> None:
         assert isinstance(main_content(page[:end]), str)
 
 
+def test_the_second_forest_judges_what_the_first_leaves_open() -> None:
+    page, model = article("en"), default_model()
+    markup, blocks, _ = cut(page)
+    x = all_features(page.encode(), model.lexicon)
+    first = model.first.predict(x)
+    second = model.second.predict(all_features(page.encode(), model.lexicon, first))
+    assert 0 < (first > 0.05).sum() < len(first)
+    assert model.judge(markup, blocks).tolist() == np.where(first > 0.05, second, first).tolist()
+
+
 # The model's file
 
 
