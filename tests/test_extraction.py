@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from textmill.errors import EnvironmentFault
 from textmill.pipeline.extract import html_to_text
 from textmill.pipeline.extraction import engine, features
-from textmill.pipeline.extraction.compose import choose, compose, in_comments
+from textmill.pipeline.extraction.asides import BOXES, COMMENTS, within
+from textmill.pipeline.extraction.compose import choose, compose
 from textmill.pipeline.extraction.engine import Model, default_model, main_content, model_version
 from textmill.pipeline.extraction.features import Blocks, Lexicon, Table, measure
 from textmill.pipeline.extraction.markup import TAGS, Markup, hint_hash, read_markup
@@ -558,7 +559,7 @@ def whole(page: str) -> str:
         ("<ul><li><table><tr><td>a<td>b</table></ul>", "a | b"),
         ("<table><tr><td><ul><li>a<li>b</ul></table>", "- a\n- b"),
         ("<dl><dt>a<dd>b<dt>c<dd>d</dl>e", "a\nb\nc\nd\n\ne"),
-        ("a<pre>  x\n\n    y\n</pre>b", "a\n\n  x\n\n    y\n\n\nb"),
+        ("a<pre>  x\n\n    y\n</pre>b", "a\n\n  x\n\n    y\n\nb"),
         ("<blockquote>a</blockquote>\u65e5\u672c", "a\n\n\u65e5\u672c"),
         ("", ""),
     ],
@@ -578,9 +579,12 @@ def test_which_blocks_are_comments() -> None:
     page += "<ol class='CommentList big'><li>c<li id=x>d</ol><div>e<div class=disqus>f"
     markup = read_markup(page.encode())
     kept = np.array([50, 0, 0, 0, 0], np.float32)
-    assert in_comments(markup, kept).tolist() == [False, True, True, False, True]
+    assert within(markup, kept, COMMENTS).tolist() == [False, True, True, False, True]
+    assert not within(markup, kept, BOXES).any()
+    captioned = read_markup(b"<figure>a<figcaption>b</figcaption></figure><p class=newsletter>c<p>d")
+    assert within(captioned, np.array([9, 3, 3, 9], np.float32), BOXES).tolist() == [False, True, True, False]
     kept = np.array([5, 30, 0, 0, 0], np.float32)  # a forum
-    assert in_comments(markup, kept).tolist() == [False, False, False, False, True]
+    assert within(markup, kept, COMMENTS).tolist() == [False, False, False, False, True]
 
 
 # Whole pages
