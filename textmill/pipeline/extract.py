@@ -133,25 +133,11 @@ def _textmill(html: bytes, url: str, comments: bool) -> str:
 
 
 def _resiliparse(html: bytes, url: str, comments: bool) -> str:
-    return extract_plain_text(
-        html.decode(),
-        main_content=True,
-        preserve_formatting=True,
-        list_bullets=True,
-        alt_texts=False,
-        comments=comments,
-    )
+    return _parse(html, main_content=True, comments=comments)
 
 
 def _resiliparse_all(html: bytes, url: str, comments: bool) -> str:
-    return extract_plain_text(
-        html.decode(),
-        main_content=False,
-        preserve_formatting=True,
-        list_bullets=True,
-        alt_texts=False,
-        comments=comments,
-    )
+    return _parse(html, main_content=False, comments=comments)
 
 
 def _parse(html: bytes, *, main_content: bool, comments: bool) -> str:

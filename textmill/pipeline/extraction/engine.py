@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -30,6 +33,7 @@ from textmill.pipeline.extraction.trees import Trees
 COMMENT_WORDS = 5  # shorter blocks among the comments are names, dates and buttons
 SURE = 0.05  # what the first forest gives no more than this is not looked at again: half of all blocks
 MODEL = Path(__file__).with_name("model.npz")
+_BROKEN = (OSError, ValueError, EOFError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)  # what np.load raises
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +68,21 @@ class Model:
 
     @classmethod
     def load(cls, file: Path) -> Model:
-        """Read a model. Errors: `EnvironmentFault` for a missing file, or one for other features."""
+        """Read a model. Errors: `EnvironmentFault` for a missing or broken file, or one for other features."""
         try:
-            with np.load(file, allow_pickle=False) as archive:
+            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
                 arrays: Mapping[str, NDArray] = dict(archive)
-        except (OSError, ValueError) as error:
+            if tuple(arrays["features"]) != features.ALL:
+                raise EnvironmentFault(f"{file}: made for other features; make it anew with its training script")
+            return cls._of(arrays)
+        except _BROKEN as error:
+            reason = " ".join(str(error).split())
             raise EnvironmentFault(
-                f"{file}: not a model for text extraction ({error}); install textmill anew"
+                f"{file}: not a model for text extraction ({reason}); install textmill anew"
             ) from error
-        if tuple(arrays["features"]) != features.ALL:
-            raise EnvironmentFault(f"{file}: made for other features; make it anew with its training script")
+
+    @classmethod
+    def _of(cls, arrays: Mapping[str, NDArray]) -> Model:
         tables = (
             Table.build(arrays[f"{name}.keys"], arrays[f"{name}.values"].astype(np.float32))
             for name in ("hints", "words", "texts")
@@ -92,8 +101,11 @@ def default_model() -> Model:
 
 @functools.cache
 def model_version() -> str:
-    """8 hex digits of the model file's sha256."""
-    return hashlib.sha256(MODEL.read_bytes()).hexdigest()[:8]
+    """8 hex digits of the model file's sha256. Errors: `EnvironmentFault` if it is missing."""
+    try:
+        return hashlib.sha256(MODEL.read_bytes()).hexdigest()[:8]
+    except OSError as error:
+        raise EnvironmentFault(f"{MODEL}: no model for text extraction ({error}); install textmill anew") from error
 
 
 def select(model: Model, markup: Markup, blocks: Blocks, comments: bool = False) -> NDArray[np.bool_]:

@@ -25,6 +25,7 @@ GOOD_WORDS: Final = 12
 GOOD_LINK_FRAC: Final = 0.35
 SHORT_WORDS: Final = 12  # texts up to this length are looked up as a whole
 _MAX_UP: Final = 48  # ancestors looked at
+_MAX_PROBES: Final = 128
 
 # Columns of the table of blocks' own measures: number of words, characters, digits, commas, sentence ends, words with a
 # capital; kind of the first and the last character; words that the title has too; share of the title that they cover
@@ -277,7 +278,7 @@ def _lower(byte):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _measure(text, starts, ends, title, own, hashes, word_start, word):  # type: ignore[no-untyped-def]
-    """Fills own (see _COLUMNS), hashes (whole text, start), word_start and word; returns the number of words."""
+    """Fills own (columns as above), hashes (whole text, start), word_start and word; returns the number of words."""
     in_title = np.zeros(1024, np.bool_)
     title_words = 0
     value = np.uint32(0)
@@ -565,7 +566,10 @@ def _core(element, parent, good, s_good, first_block, end_block):  # type: ignor
 
 @njit(cache=True, nogil=True)
 def _same_shape(element, parent, shape):  # type: ignore[no-untyped-def]
-    """For each block, the first block whose element, and its two parents, have the same tags and classes."""
+    """For each block, the first block whose element, and its two parents, have the same tags and classes.
+
+    The keys are up to who wrote the page: a block that finds none in `_MAX_PROBES` counts as the only one of its shape.
+    """
     n = element.size
     slots = 16
     while slots < 2 * n:
@@ -579,15 +583,18 @@ def _same_shape(element, parent, shape):  # type: ignore[no-untyped-def]
         e = element[b]
         for _ in range(3):
             if e >= 0:
-                key = (key ^ shape[e]) * _PRIME
+                key = np.uint32((key ^ shape[e]) * _PRIME)  # numba multiplies in 64 bits
                 e = parent[e]
         keys[b] = key
-        slot = (key * np.uint32(0x9E3779B1)) >> np.uint32(5) & mask
-        while first[slot] >= 0 and keys[first[slot]] != key:
+        same[b] = b
+        slot = np.uint32(key * np.uint32(0x9E3779B1)) >> np.uint32(5) & mask
+        for _ in range(_MAX_PROBES):
+            if first[slot] < 0:
+                first[slot] = b
+            if keys[first[slot]] == key:
+                same[b] = first[slot]
+                break
             slot = slot + np.uint32(1) & mask
-        if first[slot] < 0:
-            first[slot] = b
-        same[b] = first[slot]
     return same
 
 

@@ -4,7 +4,7 @@ No document tree is built. A *block* is a run of text between two block-level ta
 its text has entities decoded and white space collapsed (kept in ``<pre>``). An *element* knows its parent, its tag, the
 blocks within it, and hashes of the words of its class, id, role and itemprop. Left out: scripts, styles, forms'
 controls, ``<noscript>``, ``<template>``, ``<svg>``, hidden elements. Formulas come as TeX between dollar signs where
-the page has it (MathML annotations and ``alttext``, MathJax scripts).
+the page has it (MathML annotations and ``alttext``, MathJax scripts); MathML without it is left out.
 
 HTML's error recovery (WHATWG HTML, 13.2) is followed where it changes which text belongs together: implied end tags of
 ``p``, ``li``, ``dt``, ``dd``, ``tr``, ``td``, headings and links; end tags that match nothing are ignored; none reaches
@@ -29,6 +29,7 @@ from textmill.pipeline.extraction.budgets import MAX_TAGS
 MAX_DEPTH: Final = 256
 MAX_ELEMENTS: Final = 2 * MAX_TAGS  # what follows is left out; 60 bytes an element
 MAX_HINTS: Final = 1_000_000
+MAX_FORMULA: Final = 65_536  # bytes of a <math>; what is longer, or has no end, is read as text
 
 # Tags by number: the place in this list. 0 is any other.
 TAGS: Final = (
@@ -84,12 +85,12 @@ def _properties() -> NDArray[np.int64]:
 _FLAGS: Final = _properties()
 (
     _P, _LI, _DT, _DD, _DL, _TR, _TD, _TH, _TABLE, _THEAD, _TBODY, _TFOOT, _UL, _OL, _MENU, _A, _BR, _PRE, _LISTING,
-    _H1, _H6, _TITLE, _SCRIPT, _MATH, _HTML, _BODY, _MAIN, _ARTICLE,
+    _H1, _H6, _TITLE, _SCRIPT, _MATH, _SVG, _HTML, _BODY, _MAIN, _ARTICLE,
 ) = (
     tag(name)
     for name in (
-        "p li dt dd dl tr td th table thead tbody tfoot ul ol menu a br pre listing h1 h6 title script math html "
-        "body main article"
+        "p li dt dd dl tr td th table thead tbody tfoot ul ol menu a br pre listing h1 h6 title script math svg "
+        "html body main article"
     ).split()
 )  # fmt: skip
 
@@ -152,7 +153,7 @@ class Markup:
     block_start: NDArray[np.int32]
     block_end: NDArray[np.int32]
     block_link: NDArray[np.int32]  # bytes within links
-    block_breaks: NDArray[np.int32]  # line breaks within it
+    block_breaks: NDArray[np.int32]  # single line breaks within it, or at its end
     parent: NDArray[np.int32]  # -1 for a root
     tag: NDArray[np.uint8]
     shape: NDArray[np.uint32]  # hash of tag and words of the class
@@ -208,7 +209,8 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
     depth = k = start = pending = n_blocks = n_elements = n_hints = 0
     link_depth = skip_depth = pre_depth = -1  # places on the stack; -1 outside
     link_bytes = breaks = 0
-    element = -1
+    element = math_end = -1  # math_end: the next one, as far as it was looked for
+    in_cdata = False
     title_start = title_end = 0
     i = 0
     while i < n and n_elements < tags.size - 1 and n_blocks < blocks.shape[1] - 1:
@@ -216,6 +218,10 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
             j = i + 1
             while j < n and html[j] != 60:
                 j += 1
+            after = j
+            if in_cdata:
+                j, after = _cdata_end(html, i, j)
+                in_cdata = j == after
             if skip_depth < 0:
                 before = k
                 k, pending = _emit(html, i, j, text, k, start, pending, pre_depth >= 0)
@@ -223,17 +229,19 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
                     element = stack[depth - 1] if depth else -1
                 if link_depth >= 0:
                     link_bytes += k - before
-            i = j
-            continue
-        if html[i + 1] == 33 or html[i + 1] == 63:  # "<!" and "<?"
-            i = _comment_end(html, i)
+            i = after
             continue
         closing = html[i + 1] == 47
+        if not _is_letter(html[i + 1 + closing]):
+            if _begins_cdata(html, i):
+                i, in_cdata = i + 9, True  # its content is read like any other
+            else:
+                i = _comment_end(html, i)
+            continue
         key, end = _tag_name(html, i + 1 + closing)
-        this = _find(_TAG_KEYS, _TAG_VALUES, key)
-        this = max(this, 0)
+        this = max(_find(_TAG_KEYS, _TAG_VALUES, key), 0)
         flags = _FLAGS[this]
-        if closing:
+        if closing and this != _BR:
             i = end + 1 if end < n and html[end] == 62 else _tag_end(html, end)
             inside = k > start
             if depth and tags[stack[depth - 1]] == this:
@@ -259,7 +267,7 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
             i = _tag_end(html, end)
             if skip_depth < 0:
                 if pre_depth >= 0:
-                    if k > start:
+                    if k > start and k + 16 <= text.size:
                         text[k] = 10
                         k += 1
                 elif pending >= 2:  # two in a row end a paragraph
@@ -270,18 +278,19 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
                     pending = 2
                     breaks += 1
             continue
+        closes_others = (flags & _CLOSES_P and n_open[_P]) or _CLOSES_OTHERS[this]  # perhaps what is skipped
         first_hint[n_elements] = n_hints
         found, class_hash, formula_start, formula_end = 0, np.uint32(0), 0, 0
         if end < n and html[end] == 62:
             i = end + 1
-        elif skip_depth >= 0 or (flags & (_VOID | _RAW) and this != _SCRIPT):
+        elif (skip_depth >= 0 and not closes_others) or (flags & (_VOID | _RAW) and this != _SCRIPT):
             i = _tag_end(html, end)
         else:
             i, n_hints, found, class_hash, formula_start, formula_end = _attributes(html, end, hint, n_hints)
         if flags & _RAW:
             n_hints = first_hint[n_elements]  # it will be no element
             stop = _raw_end(html, i, key)
-            if this == _TITLE and title_end == 0:
+            if this == _TITLE and title_end == 0 and skip_depth < 0:
                 title_start, title_end = i, stop
             elif this == _SCRIPT and found & _TEX and skip_depth < 0:  # TeX for MathJax
                 before = k
@@ -296,7 +305,7 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
                 n_blocks = _flush(blocks, n_blocks, element, start, k, link_bytes, breaks)
             start, pending, link_bytes, breaks, inside = k, 0, 0, 0, False
         new_depth = depth
-        if (flags & _CLOSES_P and n_open[_P]) or _CLOSES_OTHERS[this]:
+        if closes_others:
             new_depth = _implied(stack, depth, tags, n_open, this, flags)
         for d in range(new_depth, depth):
             elements[2, stack[d]] = n_blocks + inside
@@ -306,13 +315,21 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
         skip_depth = -1 if skip_depth >= depth else skip_depth
         pre_depth = -1 if pre_depth >= depth else pre_depth
         if this == _MATH and skip_depth < 0:
-            a, b, i = _formula(html, i, formula_start, formula_end)
-            before = k
-            k, pending = _emit_formula(html, a, b, text, k, start, pending)
-            if before == start and k > start:
-                element = stack[depth - 1] if depth else -1
+            whole = html[i - 2] == 47  # "<math ... />"
+            if not whole and math_end < i:
+                math_end = _raw_end(html, i, key)
+            if not whole and math_end < n and math_end - i <= MAX_FORMULA:
+                if formula_start == formula_end:
+                    formula_start, formula_end = _annotation(html, i, math_end)
+                i = _tag_end(html, math_end + 6)
+                whole = True
+            if whole:
+                before = k
+                k, pending = _emit_formula(html, formula_start, formula_end, text, k, start, pending)
+                if before == start and k > start:
+                    element = stack[depth - 1] if depth else -1
             continue
-        if flags & _VOID or depth >= MAX_DEPTH:
+        if flags & _VOID or depth >= MAX_DEPTH or (this == _SVG and html[i - 2] == 47):
             continue
         elements[0, n_elements] = stack[depth - 1] if depth else -1
         elements[1, n_elements] = elements[2, n_elements] = n_blocks
@@ -352,14 +369,15 @@ def _flush(blocks, n_blocks, element, start, end, link_bytes, breaks):  # type: 
 @njit(cache=True, nogil=True)
 def _close(stack, depth, tags, n_open, this, flags):  # type: ignore[no-untyped-def]
     """The depth after the end tag of ``this``; unchanged if it matches nothing in its scope."""
-    if n_open[this] == 0:
+    heading = _H1 <= this <= _H6  # closes any other, too
+    if (n_open[_H1 : _H6 + 1].sum() if heading else n_open[this]) == 0:
         return depth
     in_table = this == _TR or this == _TD or this == _TH or this == _THEAD or this == _TBODY or this == _TFOOT
     for d in range(depth - 1, -1, -1):
         other = tags[stack[d]]
-        if other == this or (_H1 <= this <= _H6 and _H1 <= other <= _H6):
+        if other == this or (heading and _H1 <= other <= _H6):
             return d
-        if not flags & _BLOCK and _FLAGS[other] & _BLOCK:  # formatting does not close blocks
+        if not flags & (_BLOCK | _SKIP) and _FLAGS[other] & _BLOCK:  # formatting does not close blocks
             return depth
         if _FLAGS[other] & _SCOPE and this != _TABLE and not (in_table and other != _TABLE):
             return depth
@@ -442,9 +460,7 @@ def _begins_tag(html, i):  # type: ignore[no-untyped-def]
     if i + 1 >= html.size:
         return False
     byte = html[i + 1]
-    if byte == 47:
-        return i + 2 < html.size and _is_letter(html[i + 2])
-    return _is_letter(byte) or byte == 33 or byte == 63
+    return _is_letter(byte) or byte == 33 or byte == 63 or (byte == 47 and i + 2 < html.size)
 
 
 @njit(cache=True, nogil=True)
@@ -609,22 +625,31 @@ def _hides(html, start, end):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _comment_end(html, i):  # type: ignore[no-untyped-def]
-    """Behind the comment, doctype, or processing instruction at i."""
+    """Behind the comment, doctype, processing instruction, or end tag without a name at i."""
     n = html.size
-    if i + 3 < n and html[i + 1] == 33 and html[i + 2] == 45 and html[i + 3] == 45:
-        j = i + 4
-        while j < n:
-            j = _next(html, j, 62, _GT8)
-            if j < n and html[j - 1] == 45 and html[j - 2] == 45:  # "<!-->" and "<!--->" are whole comments
-                return j + 1
-            j += 1
-        return n
-    if i + 8 < n and html[i + 2] == 91 and _equals(html, i + 3, i + 9, b"cdata["):
-        return i + 9  # its content is read as text
-    j = i + 2
-    while j < n and html[j] != 62:
-        j += 1
-    return min(j + 1, n)
+    if i + 3 >= n or html[i + 1] != 33 or html[i + 2] != 45 or html[i + 3] != 45:
+        return min(_next(html, i + 2, 62, _GT8) + 1, n)
+    j = _next(html, i + 4, 62, _GT8)
+    while j < n:
+        dashes = j - (j > i + 6 and html[j - 1] == 33)  # "--!>" ends one, too
+        if html[dashes - 1] == 45 and html[dashes - 2] == 45:  # "<!-->" and "<!--->" are whole comments
+            return j + 1
+        j = _next(html, j + 1, 62, _GT8)
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _begins_cdata(html, i):  # type: ignore[no-untyped-def]
+    return html[i + 1] == 33 and i + 8 < html.size and html[i + 2] == 91 and _equals(html, i + 3, i + 9, b"cdata[")
+
+
+@njit(cache=True, nogil=True)
+def _cdata_end(html, i, j):  # type: ignore[no-untyped-def]
+    """Where the first "]]>" in html[i:j] begins and ends; j and j if there is none."""
+    for k in range(i, j - 2):
+        if html[k] == 93 and html[k + 1] == 93 and html[k + 2] == 62:
+            return k, k + 3
+    return j, j
 
 
 @njit(cache=True, nogil=True)
@@ -643,36 +668,34 @@ def _raw_end(html, i, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _formula(html, i, start, end):  # type: ignore[no-untyped-def]
-    """For the <math> whose opening tag ends at i: the range of its TeX, empty if it has none, and its end."""
-    limit = min(html.size, i + 65_536)
-    j = i
-    while j < limit:
-        if html[j] == 60:
-            if html[j + 1 : j + 2].size and html[j + 1] == 47 and _equals(html, j + 2, min(j + 6, html.size), b"math"):
-                return start, end, _tag_end(html, j + 2)
-            if end == start and _equals(html, j + 1, min(j + 11, html.size), b"annotation"):
-                j = _tag_end(html, j + 1)
-                start = end = j
-                while end < limit and html[end] != 60:
-                    end += 1
-                j = end
-                continue
-        j += 1
-    return start, end, i
+def _annotation(html, i, end):  # type: ignore[no-untyped-def]
+    """The range of the first annotation in TeX in html[i:end]; empty if there is none."""
+    i = _next(html, i, 60, _LT8)
+    while i + 11 < end:
+        if _equals(html, i + 1, i + 11, b"annotation") and _ENDS_NAME[html[i + 11]]:
+            start = _tag_end(html, i + 11)
+            for k in range(i + 11, start - 3):
+                if _equals(html, k, k + 3, b"tex"):  # encoding="application/x-tex", "LaTeX"
+                    return start, max(min(_next(html, start, 60, _LT8), end), start)
+        i = _next(html, i + 1, 60, _LT8)
+    return end, end
 
 
 @njit(cache=True, nogil=True)
 def _emit_formula(html, i, j, text, k, start, pending):  # type: ignore[no-untyped-def]
-    if j <= i or k + (j - i) + 8 > text.size:
+    """Appends html[i:j] between dollar signs; nothing if it is blank."""
+    if k + 16 > text.size:
         return k, pending
+    begin = k
     if pending and k > start:
-        text[k] = 10 if pending == 2 else 32
-        k += 1
-    text[k] = 36
-    k, _ = _emit(html, i, j, text, k + 1, k + 1, 0, False)
-    text[k] = 36
-    return k + 1, 0
+        text[begin] = 10 if pending == 2 else 32
+        begin += 1
+    text[begin] = 36
+    end, _ = _emit(html, i, j, text, begin + 1, begin + 1, 0, False)
+    if end == begin + 1:
+        return k, pending
+    text[end] = 36
+    return end + 1, 0
 
 
 # Text

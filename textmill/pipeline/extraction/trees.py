@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 DEPTH: Final = 5
 _INNER: Final = 2**DEPTH - 1
+_ROWS: Final = 1024  # at a time: they stay in the cache from tree to tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,20 @@ class Trees:
     threshold: NDArray[np.float32]
     leaf: NDArray[np.float32]  # [trees, leaves]
 
+    def __post_init__(self) -> None:
+        n = len(self.feature)
+        if (
+            self.feature.shape != (n, _INNER)
+            or self.threshold.shape != (n, _INNER)
+            or self.leaf.shape != (n, _INNER + 1)
+        ):
+            raise ValueError("trees of another depth")
+
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities [rows] of a matrix [rows, features] without NaN."""
         out = np.zeros(len(x), np.float32)
-        _predict(self.feature, self.threshold, self.leaf, x, out)
+        for i in range(0, len(x), _ROWS):
+            _predict(self.feature, self.threshold, self.leaf, x[i : i + _ROWS], out[i : i + _ROWS])
         return out
 
     @classmethod
@@ -67,7 +78,8 @@ class Trees:
 
 def _at_most(threshold: float) -> float:
     """The largest 32-bit float that is not above: comparisons of 32-bit values with it come out the same."""
-    rounded = np.float32(threshold)
+    with np.errstate(over="ignore"):
+        rounded = np.float32(threshold)
     return float(rounded if float(rounded) <= threshold else np.nextafter(rounded, np.float32(-np.inf)))
 
 

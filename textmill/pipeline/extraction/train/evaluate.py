@@ -51,7 +51,7 @@ def segment_counts(wanted: Sequence[str], unwanted: Sequence[str], text: str) ->
 
 def segment_f1(counts: Iterable[Counts]) -> tuple[float, float, float]:
     """F1, precision and recall over strings."""
-    hits, false, missed = (sum(column) for column in zip(*counts, strict=True))
+    hits, false, missed = (sum(column) for column in zip((0, 0, 0), *counts, strict=True))
     precision, recall = hits / max(hits + false, 1), hits / max(hits + missed, 1)
     return 2 * precision * recall / max(precision + recall, 1e-9), precision, recall
 

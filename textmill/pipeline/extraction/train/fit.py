@@ -148,7 +148,7 @@ class _Voices:
         used = chosen[page]
         n_pages = np.bincount(key[used], minlength=len(keys))
         for_it = np.bincount(key[used], share[used], len(keys))
-        prior = for_it.sum() / max(n_pages.sum(), 1)
+        prior = np.clip(for_it.sum() / max(n_pages.sum(), 1), 0.001, 0.999)
         doubt = PRIOR_PAGES[name]
         odds = np.log((for_it + doubt * prior) / (n_pages - for_it + doubt * (1 - prior))) - np.log(prior / (1 - prior))
         known = n_pages >= MIN_PAGES[name]
