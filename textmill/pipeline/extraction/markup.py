@@ -24,10 +24,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.pipeline.extraction.budgets import MAX_TAGS
+from textmill.pipeline.extraction.budgets import MAX_MARKS
 
 MAX_DEPTH: Final = 256
-MAX_ELEMENTS: Final = 2 * MAX_TAGS  # what follows is left out; 60 bytes an element
+MAX_ELEMENTS: Final = MAX_MARKS  # what follows is left out; 60 bytes an element
 MAX_HINTS: Final = 1_000_000
 MAX_FORMULA: Final = 65_536  # bytes of a <math>; what is longer, or has no end, is read as text
 
