@@ -182,6 +182,7 @@ def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple
     """Run ``target`` as the options say, with progress on the terminal."""
     from textmill.pipeline import dag as dags
     from textmill.pipeline.executors import make_executor
+    from textmill.pipeline.extraction import is_compiled
     from textmill.pipeline.runner import run_pipeline
     from textmill.pipeline.workspace import Workspace, new_run
     from textmill.progress import RunProgress
@@ -190,6 +191,8 @@ def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple
     workspace = Workspace(options.out)
     workspace.create()
     executor = make_executor(options.workers, options.scheduler, options.serial)
+    if not is_compiled():
+        print("first use: compiling kernels; a minute, once", file=sys.stderr)
     try:
         with workspace.locked(), RunProgress() as progress:
             run = new_run(dag_name, options.settings, target)
