@@ -34,7 +34,7 @@ def run_command(crawl: Path, *options: str) -> list[str]:
 @pytest.fixture(scope="module")
 def work(crawl: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     out = str(tmp_path_factory.mktemp("work") / "w")
-    assert cli.main(run_command(crawl, "--to", "corpus", "--out", out)) == 0
+    assert cli.main(run_command(crawl, "--to", "corpus", "--out", out, "--set", "gopher_words.low=150")) == 0
     return out
 
 
