@@ -176,6 +176,8 @@ def test_unknown_names_are_one_line(capsys: pytest.CaptureFixture[str], crawl: P
     assert "did you mean 'pages'" in fails(capsys, "show", work, "page")
     assert "did you mean 'status'" in fails(capsys, "show", work, "pages", "--where", "staus == 'ok'")
     assert "not an expression" in fails(capsys, "show", work, "pages", "--where", "status ==")
+    for odd in ("status in [url]", "status in 5", "-'a' == url", "warc_length > 99999999999999999999"):
+        assert "not an expression" in fails(capsys, "show", work, "pages", "--where", odd)
     assert "not allowed" in fails(capsys, "show", work, "pages", "--where", "__import__('os').getcwd() == 'a'")
     assert "does not fit" in fails(capsys, "show", work, "pages", "--where", "status < 3")
     assert "no page of run" in fails(capsys, "explain", work, "https://nowhere.example/")
