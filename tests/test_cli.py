@@ -8,8 +8,12 @@ import re
 from pathlib import Path
 
 import pytest
+from textmill.dags.common_crawl import common_crawl
 
 from textmill import cli
+from textmill.errors import EnvironmentFault
+from textmill.pipeline import dag
+from textmill.pipeline.stages import Decide
 from textmill.simulate.crawl import write_crawl
 
 
@@ -73,6 +77,14 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
         (("warcs=a", "steps=1.5"), "'1.5' is not a value of type int"),
         (("warcs=ssh://host/a.warc.gz",), "protocol not allowed"),
         (("warcs=http://127.0.0.1:9/a.warc.gz",), "cannot be reached"),
+        (("warcs=https:///a.warc.gz",), "not a URL, it has no host"),
+        (("warcs=http://[::1/a.warc.gz",), "not a URL, it has no host"),
+        (("warcs=~nobody.here/a.warc.gz",), "no such file"),
+        (("warcs=" + "a" * 5000,), "File name too long"),
+        (("warcs=\udcff",), "\\udcff: not UTF-8"),
+        (("warcs=a", "kind=wat"), "did you mean 'wet'?"),
+        (("crawl=CC-MAIN-2026-04", "crawl_base="), "crawl_base is empty"),
+        (("warcs=a", "noai.hihg=1"), "unknown bound of 'noai': 'hihg'; did you mean 'high'?"),
     ],
 )
 def test_a_wrong_setting_is_one_line(
@@ -116,6 +128,43 @@ def test_wrong_values_of_the_dag_are_one_line(capsys: pytest.CaptureFixture[str]
     assert "vocab_size" in run_fails(capsys, warcs, "vocab_size=5")
     assert "val_frac" in run_fails(capsys, warcs, "val_frac=2")
     assert "similarity" in run_fails(capsys, warcs, "similarity=-1")
+    assert "about labels" in run_fails(capsys, warcs, "language.low=5")
+    assert "did you mean 'response'" in run_fails(capsys, warcs, "records=respons")
+    assert "no record types" in run_fails(capsys, warcs, "records=")
+    assert "no deny-list" in run_fails(capsys, warcs, "deny_list=.")
+
+
+def test_a_rule_without_bounds_is_switched_off(crawl: Path) -> None:
+    target = dag.build(common_crawl, {"warcs": (str(crawl),), "language_model": "builtin"}, {"noai": {"high": "none"}})
+    reasons = [rule.reason for stage in target.ancestry() if isinstance(stage, Decide) for rule in stage.rules]
+    assert "noai" not in reasons and "tdm_reservation" in reasons
+
+
+def test_a_dag_that_imports_what_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.py").write_text("import nowhere_to_be_found\n")
+    assert "mine.py: No module named 'nowhere_to_be_found'" in fails(capsys, "run", "mine.py")
+
+
+def test_an_engine_that_is_not_installed_names_its_extra(
+    capsys: pytest.CaptureFixture[str], crawl: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> str:
+        raise EnvironmentFault(name)
+
+    monkeypatch.setattr("textmill.storage.package_version", missing)
+    assert "pip install 'textmill[trafilatura]'" in run_fails(capsys, f"warcs={crawl}", "engine=trafilatura")
+
+
+def test_a_name_in_another_encoding_is_one_line(capsys: pytest.CaptureFixture[str], crawl: Path) -> None:
+    Path("odd").mkdir()
+    Path("odd/\udcff.warc.gz").write_bytes(next(crawl.glob("*.warc.gz")).read_bytes())
+    assert "\\udcff.warc.gz: its name is not UTF-8" in run_fails(capsys, "warcs=odd")
+
+
+def test_a_workspace_in_the_home_folder(crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cli.main(run_command(crawl, "--to", "pages", "--out", "~/w")) == 0
+    assert list((tmp_path / "home" / "w").glob("pages-*/*.parquet"))
 
 
 def test_unknown_names_are_one_line(capsys: pytest.CaptureFixture[str], crawl: Path, work: str) -> None:
@@ -127,6 +176,8 @@ def test_unknown_names_are_one_line(capsys: pytest.CaptureFixture[str], crawl: P
     assert "did you mean 'pages'" in fails(capsys, "show", work, "page")
     assert "did you mean 'status'" in fails(capsys, "show", work, "pages", "--where", "staus == 'ok'")
     assert "not an expression" in fails(capsys, "show", work, "pages", "--where", "status ==")
+    for odd in ("status in [url]", "status in 5", "-'a' == url", "warc_length > 99999999999999999999"):
+        assert "not an expression" in fails(capsys, "show", work, "pages", "--where", odd)
     assert "not allowed" in fails(capsys, "show", work, "pages", "--where", "__import__('os').getcwd() == 'a'")
     assert "does not fit" in fails(capsys, "show", work, "pages", "--where", "status < 3")
     assert "no page of run" in fails(capsys, "explain", work, "https://nowhere.example/")

@@ -462,10 +462,10 @@ def test_kept_rows_of_other_records_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("position", "wall_s", "cpu_s", "grown_mb", "status"),
     [
-        (Position(3, 100, 0, 0), 29, 9.9, 159, ""),
+        (Position(3, 100, 0, 0), 29, 9.9, 144, ""),
         (Position(3, 100, 0, 0), 29, 10.1, 0, "timeout"),
         (Position(3, 100, 0, 0), 31, 0.1, 0, "timeout"),
-        (Position(3, 100, 0, 0), 0, 0, 161, "too_much_memory"),
+        (Position(3, 100, 0, 0), 0, 0, 146, "too_much_memory"),
         (Position(4, 100, 0, 0), 1000, 1000, 1000, ""),  # reading
         (Position(0, 0, 0, 0), 299, 1000, 1000, ""),  # getting ready
         (Position(0, 0, 0, 0), 301, 0, 0, "crashed"),

@@ -53,7 +53,7 @@ examples:
 """
 INTERRUPTED = 130
 SHOWN_FILES = 50  # of those that were lost
-MACHINE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+MACHINE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="textmill: %(message)s", level=logging.WARNING)
     try:
+        _refuse_undecodable(sys.argv[1:] if arguments is None else arguments)
         return options.command(options) or 0
     except (UserError, EnvironmentFault) as error:
         print(f"textmill: {_one_line(error)}", file=sys.stderr)
@@ -74,18 +75,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in MACHINE_FAULTS:
             raise
-        print(f"textmill: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
+        print(f"textmill: {_one_line(error.filename or 'output')}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\ntextmill: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
 
 
-def _one_line(error: Exception) -> str:
+def _refuse_undecodable(arguments: Sequence[str]) -> None:
+    """Errors: `UserError` for an argument in another encoding: all that is asked for is written down as UTF-8."""
+    from textmill.storage import is_utf8
+
+    if odd := next((argument for argument in arguments if not is_utf8(argument)), None):
+        raise UserError(f"{odd}: not UTF-8")
+
+
+def _one_line(message: object) -> str:
     """The message; it may quote data, so control characters are shown as escapes."""
     from textmill.terminal import safe
 
-    return safe(" ".join(str(error).split()), max_chars=2000)
+    return safe(" ".join(str(message).split()), max_chars=2000)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -159,10 +168,9 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value}: must be at least 1")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be a number, at least 1")
+    return int(text)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -47,10 +47,12 @@ _SECRET = re.compile(r"secret|token|password|passwd|signature|credential|api-?_?
 def check_uri(uri: str) -> None:
     """Errors: `InputError` for a protocol that is not allowed, and for credentials: a URI is written into files."""
     protocol = uri.partition("://")[0] if "://" in uri else "file"
-    if protocol not in PROTOCOLS or "::" in uri:
+    if protocol not in PROTOCOLS or ("::" in uri and not is_web(uri)):  # there it can be an IPv6 address
         raise InputError(f"{redact(uri)}: protocol not allowed; use a local path or one of {', '.join(PROTOCOLS[2:7])}")
     if is_local(uri):
         return
+    if is_web(uri) and not _host(uri):
+        raise InputError(f"{redact(uri)}: not a URL, it has no host")
     if _USERINFO.search(uri):
         raise InputError(f"{redact(uri)}: a name or password in it; what is read by name is written down by name")
     query = parse_qsl(urlsplit(uri).query) if is_web(uri) else []
@@ -58,6 +60,14 @@ def check_uri(uri: str) -> None:
         raise InputError(
             f"{redact(uri)}: {secret!r} in it is a secret, and the URL would be written down; fetch it first"
         )
+
+
+def _host(url: str) -> str:
+    """The host of a URL; "" if it has none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def redact(text: str) -> str:
@@ -93,7 +103,17 @@ def is_local(uri: str) -> bool:
 
 def absolute(uri: str) -> str:
     """A local path made absolute; any other URI as it is."""
-    return str(Path(uri.removeprefix("file://")).absolute()) if is_local(uri) else uri
+    return str(local_path(uri).absolute()) if is_local(uri) else uri
+
+
+def local_path(uri: str) -> Path:
+    """The path of a local file; that of an unknown user (``~nobody/x``) stays as it is."""
+    return Path(os.path.expanduser(uri.removeprefix("file://")))  # noqa: PTH111 - pathlib's raises then
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a name from the system is text, and so can be written down; other bytes become lone surrogates."""
+    return not any("\ud800" <= c <= "\udfff" for c in name)
 
 
 def join(folder: str, *names: str) -> str:

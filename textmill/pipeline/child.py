@@ -29,7 +29,7 @@ from textmill.pipeline.runner import load_stage
 from textmill.pipeline.stage import Result, Task
 from textmill.pipeline.watch import Cell, Verdict, Watch, resident_bytes
 
-MAX_GROWTH_BYTES = 96 << 20  # over what it held before its first record; beyond, a new process (.6 s) is better
+MAX_GROWTH_BYTES = 64 << 20  # over what it held before its first record; beyond, a new process (.6 s) is better
 PR_SET_PDEATHSIG = 1
 
 

@@ -1,7 +1,8 @@
 """DAGs: Python functions that return their last stage, and whose parameters are the knobs.
 
 A DAG is found by name (those that come with textmill) or by path (``my.py``, or ``my.py:function``). Its parameters
-are set from the command line by name; ``REASON.low=VALUE`` and ``REASON.high=VALUE`` set the bound of a rule.
+are set from the command line by name; ``REASON.low=VALUE`` and ``REASON.high=VALUE`` set the bound of a rule, which is
+switched off when both are ``none``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from textmill.errors import InputError, UnknownNameError, UserError
+from textmill.filters.base import Rule
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Decide
 
@@ -77,7 +79,9 @@ def parse_settings(dag: Dag, settings: Sequence[str]) -> tuple[dict[str, Any], d
         if not equals:
             raise UserError(f"--set {setting}: write it as NAME=VALUE")
         reason, _, bound = name.rpartition(".")
-        if reason and bound in BOUNDS:
+        if reason:
+            if bound not in BOUNDS:
+                raise UnknownNameError(f"bound of {reason!r}:", bound, BOUNDS)
             bounds.setdefault(reason, {})[bound] = text
         elif name not in known:
             raise UnknownNameError("parameter", name, known)
@@ -119,14 +123,20 @@ def _with_bounds(target: Stage, bounds: Mapping[str, Mapping[str, str]]) -> Stag
     def change(stage: Stage) -> Stage:
         if not isinstance(stage, Decide):
             return stage
-        rules = [replace(rule, **_parse_bounds(rule.reason, bounds.get(rule.reason, {}))) for rule in stage.rules]
-        return replace(stage, rules=tuple(rules))
+        rules = [_with_own_bounds(rule, bounds.get(rule.reason, {})) for rule in stage.rules]
+        return replace(stage, rules=tuple(rule for rule in rules if rule is not None))
 
     return target.rebuild(change)
 
 
-def _parse_bounds(reason: str, texts: Mapping[str, str]) -> dict[str, Any]:
-    return {bound: _parse_bound(reason, bound, text) for bound, text in texts.items()}
+def _with_own_bounds(rule: Rule, texts: Mapping[str, str]) -> Rule | None:
+    """The rule with some bounds changed; None when it has none left, and so is switched off."""
+    bounds = {bound: getattr(rule, bound) for bound in BOUNDS}
+    for bound, text in texts.items():
+        if isinstance(rule.low, str) or isinstance(rule.high, str):
+            raise UserError(f"--set {rule.reason}.{bound}={text}: this rule is about labels, and has no numbers to set")
+        bounds[bound] = _parse_bound(rule.reason, bound, text)
+    return None if set(bounds.values()) == {None} else replace(rule, **bounds)
 
 
 def _parse_bound(reason: str, bound: str, text: str) -> float | None:
@@ -166,4 +176,6 @@ def _load_file(path: Path) -> Any:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise InputError(f"{path}: line {error.lineno}: {error.msg}") from error
+    except ImportError as error:
+        raise InputError(f"{path}: {error}") from error
     return module

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from resiliparse.extract.html2text import extract_plain_text
 
 from textmill import storage
-from textmill.errors import MissingExtraError, UnknownNameError
+from textmill.errors import EnvironmentFault, MissingExtraError, UnknownNameError
 from textmill.pipeline.extraction.budgets import MAX_HTML_BYTES, over_budget
 from textmill.pipeline.extraction.engine import main_content, model_version
 from textmill.pipeline.reading.charset import decode_html, unmarked_utf16
@@ -164,11 +164,18 @@ def _version_of(package: str) -> Callable[[], str]:
     return lambda: storage.package_version(package)
 
 
+def _trafilatura_version() -> str:
+    try:
+        return storage.package_version("trafilatura")
+    except EnvironmentFault as error:
+        raise MissingExtraError("trafilatura", "trafilatura") from error
+
+
 ENGINES: Mapping[str, Engine] = {
     "textmill": Engine(_textmill, builds_tree=False, is_tidy=True, version=model_version),
     "resiliparse": Engine(_resiliparse, builds_tree=True, is_tidy=False, version=_version_of("resiliparse")),
     "resiliparse-all": Engine(_resiliparse_all, builds_tree=True, is_tidy=False, version=_version_of("resiliparse")),
-    "trafilatura": Engine(_trafilatura, builds_tree=True, is_tidy=False, version=_version_of("trafilatura")),
+    "trafilatura": Engine(_trafilatura, builds_tree=True, is_tidy=False, version=_trafilatura_version),
 }
 
 

@@ -63,10 +63,14 @@ def _filter(group: pa.Table, where: str) -> pa.Table:
 def _expression(text: str, columns: list[str]) -> pc.Expression:
     """Errors: `UserError` for what is no expression of this kind, `UnknownNameError` for a column that is not there."""
     try:
-        tree = ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError) as error:
+        return _convert(ast.parse(text, mode="eval").body, columns)
+    except (
+        SyntaxError,
+        ValueError,
+        TypeError,
+        OverflowError,
+    ) as error:  # the last three: values that make none
         raise UserError(f"--where {text!r}: not an expression ({error})") from error
-    return _convert(tree, columns)
 
 
 def _convert(node: ast.expr, columns: list[str]) -> Any:

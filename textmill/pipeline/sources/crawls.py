@@ -21,7 +21,6 @@ import io
 import re
 import zlib
 from collections.abc import Sequence
-from pathlib import Path
 
 from textmill import storage
 from textmill.errors import InputError, UnknownNameError, UserError
@@ -44,6 +43,7 @@ def choose(warcs: Sequence[str], crawl: str, files: int, kind: str, base: str) -
 
     Errors: `UserError` unless exactly one of the two is given; those of `archives`.
     """
+    _check(kind, files)  # also of what is not used: it may be the mistake
     if bool(warcs) == bool(crawl):
         what = "both given" if warcs else "no input"
         raise UserError(f"{what}: give either --set warcs=FILE,GLOB,FOLDER,URL or --set crawl=CC-MAIN-2026-04")
@@ -58,10 +58,9 @@ def archives(base: str, crawl: str, kind: str, files: int) -> list[str]:
 
     Errors: `UnknownNameError` for a crawl or kind that is not there; `InputError` when it has fewer archives.
     """
-    if kind not in KINDS:
-        raise UnknownNameError("kind of archive", kind, KINDS)
-    if files < 0:
-        raise UserError(f"files={files}: give a number of archives, or 0 for all")
+    _check(kind, files)
+    if not base:
+        raise UserError(f"crawl_base is empty; give {COMMON_CRAWL}, s3://commoncrawl, or a mirror")
     paths = _paths(base, crawl, kind)
     if files > len(paths):
         raise InputError(f"crawl {crawl}: files={files}, but it has only {len(paths)} {kind} archives")
@@ -69,8 +68,16 @@ def archives(base: str, crawl: str, kind: str, files: int) -> list[str]:
     return sorted(storage.join(base, path) for path in chosen)
 
 
+def _check(kind: str, files: int) -> None:
+    if kind not in KINDS:
+        raise UnknownNameError("kind of archive", kind, KINDS)
+    if files < 0:
+        raise UserError(f"files={files}: give a number of archives, or 0 for all")
+
+
 def offered(base: str) -> list[str]:
     """The names of the crawls that ``base`` offers, the newest first. Errors: `InputError`, `EnvironmentFault`."""
+    storage.check_uri(base)
     names = _from_web(base) if storage.is_web(base) else _from_folders(base)
     if not names:
         raise InputError(f"{storage.redact(base)}: lists no crawls; a base has crawl-data/ with a folder for each")
@@ -91,7 +98,7 @@ def _from_web(base: str) -> list[str]:
 def _from_folders(base: str) -> list[str]:
     folder = storage.join(base, "crawl-data")
     if storage.is_local(base):
-        path = Path(folder.removeprefix("file://")).expanduser()
+        path = storage.local_path(folder)
         return [entry.name for entry in path.iterdir() if entry.is_dir()] if path.is_dir() else []
     return store.folders(folder)
 
@@ -122,7 +129,7 @@ def _paths(base: str, crawl: str, kind: str) -> list[str]:
 def _read(uri: str) -> bytes:
     """A small file, wherever it is. Errors: FileNotFoundError, `InputError`, `EnvironmentFault`."""
     if storage.is_local(uri):
-        return Path(uri.removeprefix("file://")).expanduser().read_bytes()
+        return storage.local_path(uri).read_bytes()
     return Downloader(PLANNING).read(uri, MAX_LIST_BYTES)
 
 

@@ -147,7 +147,7 @@ def _expand_store(pattern: str) -> list[str]:
 
 
 def _expand_local(pattern: str) -> list[str]:
-    path = Path(pattern.removeprefix("file://")).expanduser()
+    path = storage.local_path(pattern)
     if path.is_dir():
         found = sorted(str(p) for p in path.iterdir() if p.is_file() and p.name.endswith(ARCHIVE_ENDINGS))
         if not found:
@@ -159,6 +159,8 @@ def _expand_local(pattern: str) -> list[str]:
         if not found:
             what = "matches no file" if glob.has_magic(str(path)) else "no such file"
             raise InputError(f"{pattern}: {what}")
+    if odd := next((name for name in found if not storage.is_utf8(name)), None):
+        raise InputError(f"{odd}: its name is not UTF-8, and could not be written down; rename it")
     return [os.path.abspath(name) for name in found]  # noqa: PTH100 - keeps a symbolic link's own name
 
 

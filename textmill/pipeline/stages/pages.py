@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from textmill import schema, storage
-from textmill.errors import EnvironmentFault, InputError, InvariantError, UnknownNameError, WorkspaceError
+from textmill.errors import EnvironmentFault, InputError, InvariantError, UnknownNameError, UserError, WorkspaceError
 from textmill.pipeline import extract
 from textmill.pipeline.guard import run_guarded, run_unguarded
 from textmill.pipeline.reading import warc
@@ -64,6 +64,8 @@ class Extract(Stage):
         if self.engine_version not in ("", version):
             raise EnvironmentFault(f"engine {self.engine!r}: version {version} here, {self.engine_version} in the plan")
         object.__setattr__(self, "engine_version", version)
+        if not self.records:
+            raise UserError(f"no record types to read; choose among {', '.join(CANDIDATES)}")
         for name in self.records:
             if name not in CANDIDATES:
                 raise UnknownNameError("record type", name, CANDIDATES)
