@@ -266,3 +266,14 @@ def test_runs_are_found_by_workspace_and_name(tmp_path: Path) -> None:
     assert open_run(str(tmp_path / "w"))[1].name == "test"
     found = open_run(f"{tmp_path}/w:test")[1]
     assert found.finished and list(found.stages) == ["numbers", "even"]  # in the order of the data
+
+
+def test_pages_of_another_model_can_be_looked_at_but_not_made(tmp_path: Path) -> None:
+    from textmill.pipeline.sources.inputs import InputFile, Inputs
+    from textmill.pipeline.stages import Extract
+
+    source = Inputs((InputFile("a.warc.gz", 100, "1", True),), 100)
+    older = Extract(source, engine_version="older")
+    assert older.fingerprint != Extract(source).fingerprint
+    with pytest.raises(EnvironmentFault, match="older in the plan"):
+        older.run_shard(Task("w", "00000", tmp_path, lambda *_: None))
