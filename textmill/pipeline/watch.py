@@ -21,7 +21,7 @@ class Limits:
 
     cpu_s: float = 10.0  # budgets leave under 1 s for the slowest page; 2.5 ms are usual
     wall_s: float = 30.0  # for what waits without working, and for a machine that is too busy
-    memory_mb: float = 145.0  # beyond what it holds as the record begins (235 to 300); budgets leave 134 for a page
+    memory_mb: float = 145.0  # beyond what it holds as the record begins (235 to 300); budgets leave 110 for a page
     max_verdicts: int = 20  # after that many in a shard, the records after the last of them are not tried
 
 

@@ -15,7 +15,7 @@ from numba import njit
 
 MAX_HTML_BYTES = 8 << 20
 MAX_TAGS = 300_000
-MAX_MARKS = 90_000  # "<" in a page without a tree, at up to 1.2 KB each; of 4,847 real pages, the largest has 70,535
+MAX_MARKS = 150_000  # "<" in a page without a tree, at up to .7 KB each; of 4,847 real pages, the largest has 70,535
 MAX_DEPTH = 2_000
 MAX_ATTRIBUTES = 1_000
 MAX_OPTIONS = 5_000
