@@ -12,6 +12,8 @@ out of its table cell. What it does to formatting is not followed. Elements deep
 
 Linear in the page, whatever its nesting: the search for an open element is bounded by `MAX_DEPTH`, and made only if
 one is open. Any bytes may be passed; other than UTF-8 they give arbitrary text.
+
+One file, though a long one: numba's cache on disk does not see that a kernel in another file has changed.
 """
 
 from __future__ import annotations
