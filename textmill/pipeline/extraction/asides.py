@@ -58,16 +58,18 @@ def within(markup: Markup, kept_words: NDArray[np.float32], names: Names) -> NDA
     The exception is for a "has-comments" of a whole page, and for the posts of a forum.
     """
     inside = np.zeros(len(kept_words), np.bool_)
-    before = np.concatenate([[0], np.cumsum(kept_words)])
     _within(
-        markup.first_hint, markup.hint, markup.tag, markup.first_block, markup.end_block, before, names.hints,
+        markup.first_hint, markup.hint, markup.tag, markup.first_block, markup.end_block, kept_words, names.hints,
         names.likely, names.tag, inside,
     )  # fmt: skip
     return inside
 
 
 @njit(cache=True, nogil=True)
-def _within(first_hint, hint, tags, first_block, end_block, before, known, likely, known_tag, inside):  # type: ignore[no-untyped-def]
+def _within(first_hint, hint, tags, first_block, end_block, kept_words, known, likely, known_tag, inside):  # type: ignore[no-untyped-def]
+    before = np.zeros(kept_words.size + 1)
+    for b in range(kept_words.size):
+        before[b + 1] = before[b] + kept_words[b]
     for e in range(first_block.size):
         start, end = first_block[e], end_block[e]
         if start == end:

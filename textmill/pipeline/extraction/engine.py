@@ -31,8 +31,7 @@ from textmill.pipeline.extraction.markup import Markup, read_markup
 from textmill.pipeline.extraction.trees import Trees
 
 COMMENT_WORDS = 5  # shorter blocks among the comments are names, dates and buttons
-ROWS = 4096  # that the second forest gets a copy of at a time
-SURE = 0.05  # what the first forest gives no more than this is not looked at again: half of all blocks
+SURE = 0.1  # what the first forest gives no more than this is not looked at again: half of all blocks
 MODEL = Path(__file__).with_name("model.npz")
 _BROKEN = (OSError, ValueError, EOFError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)  # what np.load raises
 
@@ -53,9 +52,7 @@ class Model:
         p = self.first.predict(x)
         features.fill_context(markup, blocks, p, x)
         unsure = np.flatnonzero(p > SURE)
-        for start in range(0, len(unsure), ROWS):
-            rows = unsure[start : start + ROWS]
-            p[rows] = self.second.predict(x[rows])
+        p[unsure] = self.second.predict(x, unsure)
         return p
 
     def save(self, file: Path | IO[bytes]) -> None:

@@ -38,11 +38,12 @@ class Trees:
         ):
             raise ValueError("trees of another depth")
 
-    def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities [rows] of a matrix [rows, features] without NaN."""
-        out = np.zeros(len(x), np.float32)
-        for i in range(0, len(x), _ROWS):
-            _predict(self.feature, self.threshold, self.leaf, x[i : i + _ROWS], out[i : i + _ROWS])
+    def predict(self, x: NDArray[np.float32], rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Probabilities of the rows (all, if none are named) of a matrix [rows, features] without NaN."""
+        rows = np.arange(len(x)) if rows is None else rows
+        out = np.zeros(len(rows), np.float32)
+        for i in range(0, len(rows), _ROWS):
+            _predict(self.feature, self.threshold, self.leaf, x, rows[i : i + _ROWS], out[i : i + _ROWS])
         return out
 
     @classmethod
@@ -84,13 +85,14 @@ def _at_most(threshold: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _predict(feature, threshold, leaf, x, out):  # type: ignore[no-untyped-def]
+def _predict(feature, threshold, leaf, x, rows, out):  # type: ignore[no-untyped-def]
     for tree in range(feature.shape[0]):
-        for row in range(out.size):
+        for k in range(out.size):
+            row = np.uint64(rows[k])
             i = np.uint64(0)
             for _ in range(DEPTH):
                 above = x[row, np.uint64(feature[tree, i])] > threshold[tree, i]
                 i = np.uint64(2) * i + np.uint64(1) + np.uint64(above)
-            out[row] += leaf[tree, i - np.uint64(_INNER)]
-    for row in range(out.size):
-        out[row] = 1 / (1 + np.exp(-out[row]))
+            out[k] += leaf[tree, i - np.uint64(_INNER)]
+    for k in range(out.size):
+        out[k] = 1 / (1 + np.exp(-out[k]))
