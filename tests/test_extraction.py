@@ -19,7 +19,7 @@ from textmill.pipeline.extract import html_to_text
 from textmill.pipeline.extraction import engine, features
 from textmill.pipeline.extraction.asides import BOXES, COMMENTS, within
 from textmill.pipeline.extraction.compose import choose, compose
-from textmill.pipeline.extraction.engine import Model, default_model, main_content, model_version
+from textmill.pipeline.extraction.engine import SURE, Model, default_model, main_content, model_version
 from textmill.pipeline.extraction.features import Blocks, Lexicon, Table, measure
 from textmill.pipeline.extraction.markup import TAGS, Markup, hint_hash, read_markup
 from textmill.pipeline.extraction.train.evaluate import page_counts, summarise
@@ -727,8 +727,8 @@ def test_the_second_forest_judges_what_the_first_leaves_open() -> None:
     x = all_features(page.encode(), model.lexicon)
     first = model.first.predict(x)
     second = model.second.predict(all_features(page.encode(), model.lexicon, first))
-    assert 0 < (first > 0.05).sum() < len(first)
-    assert model.judge(markup, blocks).tolist() == np.where(first > 0.05, second, first).tolist()
+    assert 0 < (first > SURE).sum() < len(first)
+    assert model.judge(markup, blocks).tolist() == np.where(first > SURE, second, first).tolist()
 
 
 # The model's file
