@@ -51,7 +51,7 @@ def check_uri(uri: str) -> None:
         raise InputError(f"{redact(uri)}: protocol not allowed; use a local path or one of {', '.join(PROTOCOLS[2:7])}")
     if is_local(uri):
         return
-    if is_web(uri) and not _host(uri):
+    if is_web(uri) and not host_of(uri):
         raise InputError(f"{redact(uri)}: not a URL, it has no host")
     if _USERINFO.search(uri):
         raise InputError(f"{redact(uri)}: a name or password in it; what is read by name is written down by name")
@@ -62,8 +62,8 @@ def check_uri(uri: str) -> None:
         )
 
 
-def _host(url: str) -> str:
-    """The host of a URL; "" if it has none."""
+def host_of(url: str) -> str:
+    """The host of a URL, lower-case; "" if it has none."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:

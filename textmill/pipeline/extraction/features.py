@@ -198,7 +198,7 @@ _L: Final = len(STRUCTURE)  # where the lexicon's columns begin
 _ASCII_KIND: Final = np.array([
     0 if code <= 32 else 2 if chr(code).isdigit() else 1 if chr(code).isalpha() else 4 if chr(code) in ",;" else
     5 if chr(code) in ".!?" else 6 for code in range(128)
-], np.uint8)  # as `_character` says  # fmt: skip
+], np.uint8)  # fmt: skip
 _PRIME: Final = np.uint32(16777619)
 _BASIS: Final = np.uint32(2166136261)
 
@@ -235,17 +235,7 @@ def _character(text, i):  # type: ignore[no-untyped-def]
     """Kind of the character at i, and its size: 0 space, 1 letter, 2 digit, 3 CJK, 4 comma, 5 sentence end, 6 other."""
     byte = text[i]
     if byte < 0x80:
-        if 97 <= (byte | 32) <= 122:
-            return 1, 1
-        if 48 <= byte <= 57:
-            return 2, 1
-        if byte <= 32:
-            return 0, 1
-        if byte == 44 or byte == 59:
-            return 4, 1
-        if byte == 46 or byte == 33 or byte == 63:
-            return 5, 1
-        return 6, 1
+        return int(_ASCII_KIND[byte]), 1
     if byte < 0xE0:
         second = text[i + 1] if i + 1 < text.size else np.uint8(0)
         if byte == 0xC2:

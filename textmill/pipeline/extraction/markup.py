@@ -216,6 +216,8 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
     title_start = title_end = 0
     i = 0
     while i < n and n_elements < tags.size - 1 and n_blocks < blocks.shape[1] - 1:
+        if k == start:  # whatever begins the next block stands here
+            element = stack[depth - 1] if depth else -1
         if html[i] != 60 or not _begins_tag(html, i):  # text, up to the next "<"
             j = i + 1
             while j < n and html[j] != 60:
@@ -227,8 +229,6 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
             if skip_depth < 0:
                 before = k
                 k, pending = _emit(html, i, j, text, k, start, pending, pre_depth >= 0)
-                if before == start and k > start:
-                    element = stack[depth - 1] if depth else -1
                 if link_depth >= 0:
                     link_bytes += k - before
             i = after
@@ -243,29 +243,7 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
         key, end = _tag_name(html, i + 1 + closing)
         this = max(_find(_TAG_KEYS, _TAG_VALUES, key), 0)
         flags = _FLAGS[this]
-        if closing and this != _BR:
-            i = end + 1 if end < n and html[end] == 62 else _tag_end(html, end)
-            inside = k > start
-            if depth and tags[stack[depth - 1]] == this:
-                new_depth = depth - 1
-            else:
-                new_depth = _close(stack, depth, tags, n_open, this, flags)
-            if flags & _BLOCK and skip_depth < 0:
-                if inside:
-                    n_blocks = _flush(blocks, n_blocks, element, start, k, link_bytes, breaks)
-                start, pending, link_bytes, breaks, inside = k, 0, 0, 0, False
-            if this == _A:
-                link_depth = -1
-            for d in range(new_depth, depth):
-                elements[2, stack[d]] = n_blocks + inside
-                n_open[tags[stack[d]]] -= 1
-            depth = new_depth
-            link_depth = -1 if link_depth >= depth else link_depth
-            skip_depth = -1 if skip_depth >= depth else skip_depth
-            pre_depth = -1 if pre_depth >= depth else pre_depth
-            continue
-        # an opening tag
-        if this == _BR:
+        if this == _BR:  # "</br>" is one, too
             i = _tag_end(html, end)
             if skip_depth < 0:
                 if pre_depth >= 0:
@@ -280,42 +258,46 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
                     pending = 2
                     breaks += 1
             continue
-        closes_others = (flags & _CLOSES_P and n_open[_P]) or _CLOSES_OTHERS[this]  # perhaps what is skipped
-        first_hint[n_elements] = n_hints
-        found, class_hash, formula_start, formula_end = 0, np.uint32(0), 0, 0
-        if end < n and html[end] == 62:
-            i = end + 1
-        elif (skip_depth >= 0 and not closes_others) or (flags & (_VOID | _RAW) and this != _SCRIPT):
-            i = _tag_end(html, end)
+        if closing:
+            i = end + 1 if end < n and html[end] == 62 else _tag_end(html, end)
+            if depth and tags[stack[depth - 1]] == this:
+                new_depth = depth - 1
+            else:
+                new_depth = _close(stack, depth, tags, n_open, this, flags)
         else:
-            i, n_hints, found, class_hash, formula_start, formula_end = _attributes(html, end, hint, n_hints)
-        if flags & _RAW:
-            n_hints = first_hint[n_elements]  # it will be no element
-            stop = _raw_end(html, i, key)
-            if this == _TITLE and title_end == 0 and skip_depth < 0:
-                title_start, title_end = i, stop
-            elif this == _SCRIPT and found & _TEX and skip_depth < 0:  # TeX for MathJax
-                before = k
-                k, pending = _emit_formula(html, i, stop, text, k, start, pending)
-                if before == start and k > start:
-                    element = stack[depth - 1] if depth else -1
-            i = stop  # the end tag itself matches nothing and is ignored
-            continue
+            closes_others = (flags & _CLOSES_P and n_open[_P]) or _CLOSES_OTHERS[this]  # perhaps what is skipped
+            first_hint[n_elements] = n_hints
+            found, class_hash, formula_start, formula_end = 0, np.uint32(0), 0, 0
+            if end < n and html[end] == 62:
+                i = end + 1
+            elif (skip_depth >= 0 and not closes_others) or (flags & (_VOID | _RAW) and this != _SCRIPT):
+                i = _tag_end(html, end)
+            else:
+                i, n_hints, found, class_hash, formula_start, formula_end = _attributes(html, end, hint, n_hints)
+            if flags & _RAW:
+                n_hints = first_hint[n_elements]  # it will be no element
+                stop = _raw_end(html, i, key)
+                if this == _TITLE and title_end == 0 and skip_depth < 0:
+                    title_start, title_end = i, stop
+                elif this == _SCRIPT and found & _TEX and skip_depth < 0:  # TeX for MathJax
+                    k, pending = _emit_formula(html, i, stop, text, k, start, pending)
+                i = stop  # the end tag itself matches nothing and is ignored
+                continue
+            new_depth = _implied(stack, depth, tags, n_open, this, flags) if closes_others else depth
         inside = k > start
         if flags & _BLOCK and skip_depth < 0:
             if inside:
                 n_blocks = _flush(blocks, n_blocks, element, start, k, link_bytes, breaks)
             start, pending, link_bytes, breaks, inside = k, 0, 0, 0, False
-        new_depth = depth
-        if closes_others:
-            new_depth = _implied(stack, depth, tags, n_open, this, flags)
         for d in range(new_depth, depth):
             elements[2, stack[d]] = n_blocks + inside
             n_open[tags[stack[d]]] -= 1
         depth = new_depth
-        link_depth = -1 if link_depth >= depth else link_depth
+        link_depth = -1 if link_depth >= depth or (closing and this == _A) else link_depth
         skip_depth = -1 if skip_depth >= depth else skip_depth
         pre_depth = -1 if pre_depth >= depth else pre_depth
+        if closing:
+            continue
         if this == _MATH and skip_depth < 0:
             whole = html[i - 2] == 47  # "<math ... />"
             if not whole and math_end < i:
@@ -326,10 +308,7 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
                 i = _tag_end(html, math_end + 6)
                 whole = True
             if whole:
-                before = k
                 k, pending = _emit_formula(html, formula_start, formula_end, text, k, start, pending)
-                if before == start and k > start:
-                    element = stack[depth - 1] if depth else -1
             continue
         if flags & _VOID or depth >= MAX_DEPTH or (this == _SVG and html[i - 2] == 47):
             continue

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 
@@ -262,7 +261,7 @@ def _earlier_inputs(workspace: str, name: str) -> Iterator[tuple[str, InputFile]
 def _page_row(record: warc.Record, page: extract.Page) -> dict[str, Any]:
     return {
         "url": record.url,
-        "host": host_of(record.url),
+        "host": storage.host_of(record.url),
         "date": record.date,
         "truncated": record.truncated,
         "http_status": page.http_status,
@@ -294,14 +293,6 @@ def _stated(head: Head, optout: OptOut) -> dict[str, Any]:
     """What a page says of itself, as columns."""
     columns = {"title": head.title, "html_lang": head.html_lang, "canonical_url": head.canonical_url}
     return columns | {"published": head.published} | optout._asdict()
-
-
-def host_of(url: str) -> str:
-    """The host of a URL, lower-case; "" if it has none."""
-    try:
-        return (urlsplit(url).hostname or "").lower()
-    except ValueError:
-        return ""
 
 
 def _groups(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
