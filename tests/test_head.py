@@ -19,7 +19,6 @@ from textmill.pipeline.reading.head import Head, read_head
 from textmill.pipeline.reading.http import read_response
 from textmill.pipeline.reading.optout import NO_OPTOUT, read_optout
 from textmill.pipeline.reading.warc import Record
-from textmill.pipeline.stages.scores import fails
 from textmill.text import Documents
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -311,7 +310,7 @@ def test_rules() -> None:
     scorer = OptOut()
     scores = scorer.score(Documents(pa.Table.from_pylist([row._asdict() for row in rows])))
     table = dict(zip(scorer.columns.names, scores, strict=True))
-    failing = [{rule.reason for rule in RULES if fails(rule, table[rule.column])[i]} for i in range(len(rows))]
+    failing = [{rule.reason for rule in RULES if rule.fails(table[rule.column])[i]} for i in range(len(rows))]
     assert failing == [{"noai"}, set(), set(), set(), {"tdm_reservation"}, {"train_ai"}]
 
 

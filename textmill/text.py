@@ -23,8 +23,9 @@ from __future__ import annotations
 import functools
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
@@ -47,12 +48,15 @@ FNV_BASIS = np.uint64(0xCBF29CE484222325)
 FNV_PRIME = np.uint64(0x100000001B3)
 NEWLINE = np.uint8(0x0A)
 
+Made = TypeVar("Made")
+
 
 class Documents:
     """A batch of rows with a column ``text``, any other columns, and what is derived from the text."""
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
+        self._made: dict[Hashable, Any] = {}
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> Documents:
@@ -75,6 +79,12 @@ class Documents:
         if pa.types.is_string(column.type):
             column = column.cast(pa.large_string())
         return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What ``make`` gives, made at the first call with this key: for what several scorers derive from the text."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     @functools.cached_property
     def segmentation(self) -> Segmentation:

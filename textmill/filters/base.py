@@ -1,19 +1,26 @@
-"""What a filter is made of: scorers, which measure, and rules, which decide.
+"""What a filter is made of: scorers, which measure; rules, which decide; editors, which change texts; and presets.
 
 If changing a value changes a number in the score table, it is a field of the scorer; if it changes only who survives,
 it is a rule. Scorers run once for every document; rules are applied to the stored columns in milliseconds.
+
+A preset is a published set of rules under a name that says whose reading of them it is: ``gopher@dolma`` and
+``gopher@datatrove`` have the same thresholds and give other verdicts, because they count other things.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from textmill.errors import UserError
+from textmill.errors import InvariantError, UnknownNameError, UserError
 from textmill.text import Documents
 
 
@@ -22,8 +29,9 @@ class Rule:
     """Keep a document while ``low <= column <= high``. Either bound may be left out.
 
     Bounds are numbers, or strings for a column of labels (``low="en", high="en"``: the label must be ``en``).
-    ``reason`` names the verdict when the rule fails, ``source`` says where the bound was published. A null or NaN in
-    the column is a bug of its scorer and raises; it never keeps or drops a document.
+    ``exclusive``: the bounds themselves fail, too. ``reason`` names the verdict when the rule fails, ``source`` says
+    where the bound was published. A null or NaN in the column is a bug of its scorer and raises; it never keeps or
+    drops a document.
     """
 
     reason: str
@@ -31,6 +39,7 @@ class Rule:
     low: float | str | None = None
     high: float | str | None = None
     source: str = ""
+    exclusive: bool = False
 
     def __post_init__(self) -> None:
         for bound in (self.low, self.high):
@@ -38,6 +47,29 @@ class Rule:
                 raise UserError(f"rule {self.reason!r}: a bound is {bound}; use a finite number, or none")
         if self.low is None and self.high is None:
             raise ValueError(f"rule {self.reason!r} has neither low nor high")
+
+    def fails(self, values: pa.Array) -> NDArray[np.bool_]:
+        """Which values the rule rejects.
+
+        Bounds are compared in the type of the column: a float32 column that holds .1 is not above .1. Written as
+        "unless low <= value <= high", so that nothing slips through a comparison. Errors: `InvariantError` for a bound
+        that does not fit the type.
+        """
+        above, below = (pc.greater, pc.less) if self.exclusive else (pc.greater_equal, pc.less_equal)
+        holds = np.ones(len(values), bool)
+        if self.low is not None:
+            holds &= above(values, self._bound(self.low, values.type)).to_numpy(zero_copy_only=False)
+        if self.high is not None:
+            holds &= below(values, self._bound(self.high, values.type)).to_numpy(zero_copy_only=False)
+        return ~holds
+
+    def _bound(self, bound: float | str, kind: pa.DataType) -> pa.Scalar:
+        if pa.types.is_integer(kind):  # 2.5 stays 2.5
+            return pa.scalar(float(bound))
+        try:
+            return pa.scalar(bound, kind)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError) as error:
+            raise InvariantError(f"rule {self.reason!r}: bound {bound!r} does not fit {kind}") from error
 
 
 @dataclass(frozen=True)
@@ -72,3 +104,83 @@ class PerDocument(Scorer):
     def score(self, documents: Documents) -> list[pa.Array]:
         rows = [self.score_text(text) for text in documents.text.to_pylist()]
         return [pa.array([row[i] for row in rows], field.type) for i, field in enumerate(self.columns)]
+
+
+@dataclass(frozen=True)
+class Editor(ABC):
+    """Changes texts, for example drops lines, and counts what it did. Total and pure, as a scorer is."""
+
+    version: ClassVar[int] = 1
+    name: ClassVar[str]  # of the family
+    kinds: ClassVar[tuple[str, ...]]  # of the changes that it counts
+
+    @abstractmethod
+    def edit(self, documents: Documents) -> tuple[pa.LargeStringArray, Mapping[str, NDArray[np.int64]]]:
+        """The texts afterwards, and how many changes of each of `kinds` there were, [documents]."""
+
+
+@dataclass(frozen=True)
+class After(Scorer):
+    """Another scorer's columns, of the text as an editor leaves it. The edited text is made once a batch."""
+
+    editor: Editor
+    scorer: Scorer
+
+    @property
+    def columns(self) -> pa.Schema:
+        """Those of the other scorer."""
+        return self.scorer.columns
+
+    def score(self, documents: Documents) -> list[pa.Array]:
+        edited = documents.once(self.editor, lambda: Documents(pa.table({"text": self.editor.edit(documents)[0]})))
+        return self.scorer.score(edited)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Published rules, in their published order, and what measures their columns."""
+
+    name: str  # family@whose reading
+    source: str
+    scorers: tuple[Scorer, ...]
+    rules: tuple[Rule, ...]
+    editors: tuple[Editor, ...] = ()  # what it does to the texts of the documents that it keeps
+
+    def passes(self, text: str) -> bool:
+        """Whether one text passes all of the rules."""
+        return not failures(self.rules, measure(self.scorers, Documents.from_texts([text]))).any()
+
+
+def named(presets: Mapping[str, Preset], name: str) -> Preset:
+    """The preset of this name. Errors: `UnknownNameError`."""
+    if name not in presets:
+        raise UnknownNameError("preset", name, presets)
+    return presets[name]
+
+
+def measure(scorers: Sequence[Scorer], documents: Documents) -> pa.Table:
+    """The columns of all scorers. Errors: `InvariantError` for a wrong length, a wrong type, a null or a NaN."""
+    arrays, schema_fields = [], []
+    for scorer in scorers:
+        for array, field in zip(scorer.score(documents), scorer.columns, strict=True):
+            _check(array, field, len(documents), type(scorer).__name__)
+            arrays.append(array)
+            schema_fields.append(field.with_nullable(False))
+    return pa.table(arrays, schema=pa.schema(schema_fields))
+
+
+def _check(array: pa.Array, field: pa.Field, n: int, scorer: str) -> None:
+    where = f"{scorer}: column {field.name!r}"
+    if array.type != field.type or len(array) != n:
+        raise InvariantError(f"{where}: {len(array)} x {array.type}, not {n} x {field.type}")
+    bad = pc.is_null(array, nan_is_null=True)
+    if pc.any(bad).as_py():
+        raise InvariantError(f"{where}: null or NaN in row {bad.index(True).as_py()} of the batch")
+
+
+def failures(rules: Sequence[Rule], scores: pa.Table) -> NDArray[np.bool_]:
+    """Which document fails which rule: [documents, rules]."""
+    verdicts = np.zeros((len(scores), len(rules)), bool)
+    for i, rule in enumerate(rules):
+        verdicts[:, i] = rule.fails(scores[rule.column].combine_chunks())
+    return verdicts

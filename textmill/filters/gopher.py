@@ -20,7 +20,6 @@ Cost beside cutting the text: 320 MB/s on one busy core (AMD EPYC, 21 MB of Engl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numba
 import numpy as np
@@ -28,7 +27,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from textmill.errors import UserError
-from textmill.filters.base import Rule, Scorer
+from textmill.filters.base import Preset, Rule, Scorer, named
 from textmill.text import LETTER, SPACE, Documents, Spans, character_classes, decode, hash_bytes
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
@@ -105,16 +104,14 @@ class GopherQuality(Scorer):
         return _count_distinct(words.hash, words.offsets, hashes, numbers, len(self.stop_words))
 
 
-def passes(text: str) -> bool:
-    """Whether one text passes all of Gopher's quality rules."""
-    columns = GopherQuality().score(Documents.from_texts([text]))
-    values = {field.name: column.to_numpy()[0] for field, column in zip(COLUMNS, columns, strict=True)}
-    return all(_holds(rule, values[rule.column]) for rule in RULES)
+PRESETS = {
+    "gopher@paper": Preset("gopher@paper", _SOURCE, (GopherQuality(),), RULES),
+}
 
 
-def _holds(rule: Rule, value: Any) -> bool:
-    """numpy compares a float32 with a Python number in float32, so that .1 is not above .1."""
-    return bool((rule.low is None or value >= rule.low) and (rule.high is None or value <= rule.high))
+def passes(text: str, preset: str = "gopher@paper") -> bool:
+    """Whether one text passes all rules of a preset of this family. Errors: `UnknownNameError`."""
+    return named(PRESETS, preset).passes(text)
 
 
 def _ratio(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float64]:

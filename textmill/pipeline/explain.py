@@ -89,8 +89,10 @@ def _bounds(rule: Rule) -> str:
     if rule.low == rule.high:
         return f"must be {rule.low}"
     if rule.low is None:
-        return f"at most {rule.high}"
-    return f"at least {rule.low}" if rule.high is None else f"{rule.low} to {rule.high}"
+        return f"{'less than' if rule.exclusive else 'at most'} {rule.high}"
+    if rule.high is None:
+        return f"{'more than' if rule.exclusive else 'at least'} {rule.low}"
+    return f"{'between' if rule.exclusive else ''} {rule.low} to {rule.high}".strip()
 
 
 def _margin(rule: Rule, value: Any) -> str:

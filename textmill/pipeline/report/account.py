@@ -253,6 +253,7 @@ def _rule(rule: Rule, total: Tally, i: int) -> Section:
         "column": rule.column,
         "low": rule.low,
         "high": rule.high,
+        "exclusive": rule.exclusive,
         "source": rule.source,
         "alone": int(total.alone[i]),
         "only": int(total.only[i]),

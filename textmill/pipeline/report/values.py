@@ -63,6 +63,7 @@ def bounds(rule: Section) -> str:
     low, high = rule["low"], rule["high"]
     if low == high:
         return f"= {low}"
+    at_most, at_least = ("<", ">") if rule.get("exclusive") else ("≤", "≥")
     if low is None:
-        return f"≤ {number(high)}"
-    return f"≥ {number(low)}" if high is None else f"{number(low)} to {number(high)}"
+        return f"{at_most} {number(high)}"
+    return f"{at_least} {number(low)}" if high is None else f"{number(low)} to {number(high)}"

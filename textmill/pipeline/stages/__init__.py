@@ -2,6 +2,7 @@
 
 pages       Extract                                archives -> a row for every candidate record
 scores      Score, Decide, Materialize             measure, judge, drop
+edit        Edit                                   lines dropped and marks cut, as published rules do
 duplicates  Signatures, Candidates, Edges,
             Clusters, Keepers                      who is whose copy, and who stays
 corpus      Corpus                                 the kept documents, personal data masked
@@ -11,6 +12,7 @@ model       Train                                  token shards -> a model
 
 from textmill.pipeline.stages.corpus import Corpus
 from textmill.pipeline.stages.duplicates import Candidates, Clusters, Edges, Keepers, Signatures
+from textmill.pipeline.stages.edit import Edit
 from textmill.pipeline.stages.model import Train
 from textmill.pipeline.stages.pages import Extract
 from textmill.pipeline.stages.scores import Decide, Materialize, Score
@@ -22,6 +24,7 @@ __all__ = [
     "Corpus",
     "Decide",
     "Edges",
+    "Edit",
     "Extract",
     "Keepers",
     "Materialize",

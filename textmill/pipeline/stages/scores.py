@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from textmill import schema, storage
-from textmill.errors import InvariantError, UnknownNameError
-from textmill.filters.base import Rule, Scorer
+from textmill.errors import UnknownNameError, UserError
+from textmill.filters.base import Rule, Scorer, failures, measure
 from textmill.pipeline.stage import Result, Stage, Task, one_table
 from textmill.text import Documents
 
@@ -36,6 +35,12 @@ class Score(Stage):
     documents: Stage
     scorers: tuple[Scorer, ...]
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = Counter(self.schema.names)
+        if twice := [name for name, n in names.items() if n > 1]:
+            raise UserError(f"two scorers of stage {self.name!r} write the column {twice[0]!r}; use a stage for each")
+
     @property
     def schema(self) -> pa.Schema:
         """Schema of its table."""
@@ -49,24 +54,9 @@ class Score(Stage):
         source = {task.file(self.documents, task.shard): columns}
         with storage.TableWriter(task.table(), self.schema) as writer:
             for (table,) in storage.read_aligned(source):
-                documents = Documents(table)
-                arrays = [array for scorer in self.scorers for array in _checked(scorer, documents)]
-                writer.write(pa.table([table["doc_id"].combine_chunks(), *arrays], schema=self.schema))
+                scores = measure(self.scorers, Documents(table))
+                writer.write(pa.table([table["doc_id"], *scores.columns], schema=self.schema))
         return one_table(writer, {"rows_in": writer.rows, "rows_out": writer.rows})
-
-
-def _checked(scorer: Scorer, documents: Documents) -> list[pa.Array]:
-    """The scorer's columns. Errors: `InvariantError` for a wrong length, a wrong type, a null or a NaN."""
-    arrays = scorer.score(documents)
-    for array, field in zip(arrays, scorer.columns, strict=True):
-        where = f"{type(scorer).__name__}: column {field.name!r}"
-        if array.type != field.type or len(array) != len(documents):
-            raise InvariantError(f"{where}: {len(array)} x {array.type}, not {len(documents)} x {field.type}")
-        bad = pc.is_null(array, nan_is_null=True)
-        if pc.any(bad).as_py():
-            row = bad.index(True).as_py()
-            raise InvariantError(f"{where}: null or NaN for document {documents.column('doc_id')[row]}")
-    return arrays
 
 
 @dataclass(frozen=True)
@@ -98,37 +88,14 @@ class Decide(Stage):
         counts: Counter[str] = Counter(dict.fromkeys((f"fails_{rule.reason}" for rule in self.rules), 0))
         with storage.TableWriter(task.table(), self.schema) as writer:
             for (table,) in storage.read_aligned({task.file(self.scores, task.shard): columns}):
-                verdicts = [fails(rule, table[rule.column].combine_chunks()) for rule in self.rules]
-                keep = ~np.logical_or.reduce(verdicts) if verdicts else np.ones(len(table), bool)
+                verdicts = failures(self.rules, table)
+                keep = ~verdicts.any(axis=1)
                 counts["n_keep"] += int(keep.sum())
-                for rule, verdict in zip(self.rules, verdicts, strict=True):
-                    counts[f"fails_{rule.reason}"] += int(verdict.sum())
-                arrays = [pa.array(column) for column in [*verdicts, keep]]
+                for rule, n in zip(self.rules, verdicts.sum(axis=0).tolist(), strict=True):
+                    counts[f"fails_{rule.reason}"] += n
+                arrays = [pa.array(column) for column in [*verdicts.T, keep]]
                 writer.write(pa.table([table["doc_id"].combine_chunks(), *arrays], schema=self.schema))
         return one_table(writer, counts | Counter(rows_in=writer.rows, rows_out=writer.rows))
-
-
-def fails(rule: Rule, values: pa.Array) -> np.ndarray:
-    """Which values a rule rejects, as a boolean array.
-
-    Bounds are compared in the type of the column: a float32 column that holds .1 is above the float64 .1. Written as
-    "unless low <= value <= high", so that nothing slips through a comparison.
-    """
-    holds = np.ones(len(values), bool)
-    if rule.low is not None:
-        holds &= pc.greater_equal(values, _bound(rule, rule.low, values.type)).to_numpy(zero_copy_only=False)
-    if rule.high is not None:
-        holds &= pc.less_equal(values, _bound(rule, rule.high, values.type)).to_numpy(zero_copy_only=False)
-    return ~holds
-
-
-def _bound(rule: Rule, bound: float | str, kind: pa.DataType) -> pa.Scalar:
-    if pa.types.is_integer(kind):  # 2.5 stays 2.5
-        return pa.scalar(float(bound))
-    try:
-        return pa.scalar(bound, kind)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError) as error:
-        raise InvariantError(f"rule {rule.reason!r}: bound {bound!r} does not fit {kind}") from error
 
 
 @dataclass(frozen=True)
