@@ -309,7 +309,15 @@ def _measure(text, starts, ends, title, own, hashes, word_start, word):  # type:
                     value = _BASIS
                     capitals += kind == 1 and 65 <= text[i] <= 90
                 value = (value ^ _lower(text[i])) * _PRIME
-                if kind == 2:
+                if kind == 1 and size == 1:  # most bytes are ASCII letters after another
+                    whole = (whole ^ _lower(text[i])) * _PRIME
+                    while i + 1 < ends[b] and text[i + 1] < 0x80 and _ASCII_KIND[text[i + 1]] == 1:
+                        i += 1
+                        chars += 1
+                        letter = _lower(text[i])
+                        value = (value ^ letter) * _PRIME
+                        whole = (whole ^ letter) * _PRIME
+                elif kind == 2:
                     digits += 1
                 else:
                     whole = (whole ^ _lower(text[i])) * _PRIME
