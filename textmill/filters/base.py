@@ -151,6 +151,25 @@ class Preset:
         return not failures(self.rules, measure(self.scorers, Documents.from_texts([text]))).any()
 
 
+def stack(presets: Sequence[Preset]) -> Preset:
+    """Presets one after the other: each measures the text as the editors of those before it leave it."""
+    scorers: list[Scorer] = []
+    editors: list[Editor] = []
+    for preset in presets:
+        scorers += [_after(editors, scorer) for scorer in preset.scorers]
+        editors += preset.editors
+    rules = tuple(rule for preset in presets for rule in preset.rules)
+    name, source = (", ".join(getattr(preset, part) for preset in presets) for part in ("name", "source"))
+    return Preset(name, source, tuple(scorers), rules, tuple(editors))
+
+
+def _after(editors: Sequence[Editor], scorer: Scorer) -> Scorer:
+    """The scorer of the text that all of the editors, in their order, leave."""
+    for editor in reversed(editors):
+        scorer = After(editor, scorer)
+    return scorer
+
+
 def named(presets: Mapping[str, Preset], name: str) -> Preset:
     """The preset of this name. Errors: `UnknownNameError`."""
     if name not in presets:
