@@ -43,8 +43,7 @@ class Trees:
         """Probabilities of the rows (all, if none are named) of a matrix [rows, features] without NaN."""
         rows = np.arange(len(x)) if rows is None else rows
         out = np.zeros(len(rows), np.float32)
-        for i in range(0, len(rows), _ROWS):
-            _predict(self.feature, self.threshold, self.leaf, x, rows[i : i + _ROWS], out[i : i + _ROWS])
+        _predict(self.feature, self.threshold, self.leaf, x, rows, out)
         return out
 
     @classmethod
@@ -87,27 +86,29 @@ def _at_most(threshold: float) -> float:
 
 @njit(cache=True, nogil=True)
 def _predict(feature, threshold, leaf, x, rows, out):  # type: ignore[no-untyped-def]
-    n_fours = out.size & ~3
-    for tree in range(feature.shape[0]):
-        names, limits, values = feature[tree], threshold[tree], leaf[tree]
-        for k in range(0, n_fours, 4):  # four rows at a time: no step waits for the one before
-            a, b, c, d = x[rows[k]], x[rows[k + 1]], x[rows[k + 2]], x[rows[k + 3]]
-            at_a = at_b = at_c = at_d = np.uint64(0)
-            for _ in range(DEPTH):
-                at_a = _child(names, limits, a, at_a)
-                at_b = _child(names, limits, b, at_b)
-                at_c = _child(names, limits, c, at_c)
-                at_d = _child(names, limits, d, at_d)
-            out[k] += values[at_a - np.uint64(_INNER)]
-            out[k + 1] += values[at_b - np.uint64(_INNER)]
-            out[k + 2] += values[at_c - np.uint64(_INNER)]
-            out[k + 3] += values[at_d - np.uint64(_INNER)]
-        for k in range(n_fours, out.size):
-            row = x[rows[k]]
-            at = np.uint64(0)
-            for _ in range(DEPTH):
-                at = _child(names, limits, row, at)
-            out[k] += values[at - np.uint64(_INNER)]
+    for start in range(0, out.size, _ROWS):
+        end = min(start + _ROWS, out.size)
+        fours_end = start + ((end - start) & ~3)
+        for tree in range(feature.shape[0]):
+            names, limits, values = feature[tree], threshold[tree], leaf[tree]
+            for k in range(start, fours_end, 4):  # four rows at a time: no step waits for the one before
+                a, b, c, d = x[rows[k]], x[rows[k + 1]], x[rows[k + 2]], x[rows[k + 3]]
+                at_a = at_b = at_c = at_d = np.uint64(0)
+                for _ in range(DEPTH):
+                    at_a = _child(names, limits, a, at_a)
+                    at_b = _child(names, limits, b, at_b)
+                    at_c = _child(names, limits, c, at_c)
+                    at_d = _child(names, limits, d, at_d)
+                out[k] += values[at_a - np.uint64(_INNER)]
+                out[k + 1] += values[at_b - np.uint64(_INNER)]
+                out[k + 2] += values[at_c - np.uint64(_INNER)]
+                out[k + 3] += values[at_d - np.uint64(_INNER)]
+            for k in range(fours_end, end):
+                row = x[rows[k]]
+                at = np.uint64(0)
+                for _ in range(DEPTH):
+                    at = _child(names, limits, row, at)
+                out[k] += values[at - np.uint64(_INNER)]
     for k in range(out.size):
         out[k] = 1 / (1 + np.exp(-out[k]))
 
