@@ -8,7 +8,9 @@ on any worker, skips the same records with the same status.
 from __future__ import annotations
 
 import contextlib
+import functools
 import mmap
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 
@@ -140,5 +142,16 @@ class Watch:
 
 def resident_bytes(pid: int | None = None) -> int:
     """Memory that a process (None: this one) holds; 0 of one that has ended."""
-    with open(f"/proc/{pid or 'self'}/statm", "rb", buffering=0) as statm:  # noqa: PTH123 - four times as fast
-        return int(statm.read(128).split()[1]) * mmap.PAGESIZE
+    if pid is None:  # asked at every record; to keep the file open takes a tenth of the time
+        return _resident(os.pread(_own_statm(os.getpid()), 128, 0))
+    with open(f"/proc/{pid}/statm", "rb", buffering=0) as statm:  # noqa: PTH123 - four times as fast
+        return _resident(statm.read(128))
+
+
+def _resident(statm: bytes) -> int:
+    return int(statm.split()[1]) * mmap.PAGESIZE
+
+
+@functools.lru_cache(maxsize=1)
+def _own_statm(pid: int) -> int:
+    return os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC)

@@ -21,6 +21,7 @@ from textmill.pipeline.reading.head import NO_HEAD, Head
 from textmill.pipeline.reading.optout import NO_OPTOUT, OptOut
 from textmill.pipeline.sources.inputs import ByteRange, InputFile, Inputs, open_archive, refuse_if_lost
 from textmill.pipeline.stage import NOT_IDENTITY, Result, Stage, Task, one_table
+from textmill.pipeline.stages.scores import n_text_bytes
 from textmill.pipeline.watch import Limits, Watch
 
 CANDIDATES = ("response", "conversion", "resource")  # record types that can hold a page or its text
@@ -121,6 +122,7 @@ class Extract(Stage):
             kept = KeptGroups(task.scratch)
             for group in _groups(self._rows(events, byte_range, counts, watch, kept.rows())):
                 table = pa.Table.from_pylist(group, schema.PAGES)
+                counts["text_bytes"] += n_text_bytes(table)
                 kept.add(table)
                 writer.write(table)
         counts["rows_out"] = writer.rows
@@ -204,7 +206,6 @@ class Extract(Stage):
         counts["rows_in"] += 1
         counts[f"status_{row['status']}"] += 1
         counts["html_bytes"] += row["html_bytes"]
-        counts["text_bytes"] += len((row["text"] or "").encode())
 
 
 def _counter(reason: str) -> str:
