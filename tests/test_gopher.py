@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from statistics import mean, median
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_filters import ODD_TEXTS
 
-from textmill.filters import gopher
-from textmill.filters.base import measure
+from textmill.errors import UnknownNameError, UserError
+from textmill.filters import gopher, repetition
+from textmill.filters.base import failures, measure
 from textmill.filters.gopher import PRESETS, GopherQuality
 from textmill.filters.repetition import Repetition
 from textmill.text import Documents
@@ -292,3 +295,208 @@ class TestReadings:
         together = rows(scorer, ODD_TEXTS)
         assert np.isfinite([list(row.values()) for row in together]).all()
         assert together == [row for text in ODD_TEXTS for row in rows(scorer, [text])]
+
+
+# The worked examples: the same thresholds, other verdicts. Words are cut at whitespace in all of them.
+FOUR = [f"w{i:03}" for i in range(1, 61)]  # distinct words of four letters
+EXAMPLES = {
+    "A": "alpha beta gamma delta\nalpha beta gamma delta\nsoft rain fell down\nmany dogs hide away",
+    "B": " ".join([*FOUR[:30], *FOUR[:12], *FOUR[30:48]]),
+    "C": "soft rain fell down",
+    "D": "\n\n".join(["menu item"] * 3 + [" ".join(FOUR[i : i + 10]) for i in range(0, 60, 10)]),
+    "E": "alpha beta\n\nalpha beta",
+}
+LINES, LINE_CHARS = "repetition_duplicate_line_frac", "repetition_duplicate_line_char_frac"
+TOP2, TOP3, TOP4 = (f"repetition_top_{n}gram_char_frac" for n in (2, 3, 4))
+DUP = {n: f"repetition_duplicate_{n}gram_char_frac" for n in range(5, 11)}
+CHARS = {"A": 85, "B": 299, "C": 19, "D": 337, "E": 22}  # of the text
+LETTERS = {"A": 70, "B": 240, "C": 16, "D": 264, "E": 18}  # of its words
+
+VALUES = [
+    # A. Of four lines the second repeats the first; it has 22 characters, all of them 22 + 22 + 19 + 19.
+    ("A", LINES, Fraction(1, 4), Fraction(1, 4), Fraction(2, 4), Fraction(2, 4)),
+    ("A", LINE_CHARS, Fraction(22, 85), Fraction(22, 82), Fraction(44, 70), Fraction(44, 82)),
+    # Two of "alpha beta" (first), "beta gamma" and "gamma delta" (longest, with "gamma" + "delta"): 9 and 10 letters.
+    ("A", TOP2, Fraction(2 * 10, 85), Fraction(2 * 10, 85), Fraction(2 * 9, 70), Fraction(2 * 10, 70)),
+    # B. Words 31 to 42 repeat words 1 to 12. Greedy: two whole 5-grams fit in; 6-grams two, 7- to 10-grams one.
+    ("B", DUP[5], Fraction(2 * 5 * 4, 299), Fraction(12 * 4 + 11, 299), Fraction(8 * 2, 56), Fraction(24, 60)),
+    ("B", DUP[6], Fraction(2 * 6 * 4, 299), Fraction(12 * 4 + 11, 299), Fraction(7 * 2, 55), Fraction(24, 60)),
+    ("B", DUP[7], Fraction(7 * 4, 299), Fraction(12 * 4 + 11, 299), Fraction(6 * 2, 54), Fraction(24, 60)),
+    ("B", DUP[8], Fraction(8 * 4, 299), Fraction(12 * 4 + 11, 299), Fraction(5 * 2, 53), Fraction(24, 60)),
+    ("B", DUP[9], Fraction(9 * 4, 299), Fraction(12 * 4 + 11, 299), Fraction(4 * 2, 52), Fraction(24, 60)),
+    ("B", DUP[10], Fraction(10 * 4, 299), Fraction(12 * 4 + 11, 299), Fraction(3 * 2, 51), Fraction(24, 60)),
+    # C. Nothing repeats: the first n-gram is the most frequent one, or none is.
+    ("C", TOP2, Fraction(9, 19), Fraction(9, 19), Fraction(8, 16), 0),
+    ("C", TOP4, 1, 1, 1, 0),
+    ("C", DUP[5], 0, 1, 0, 0),
+    # D. Nine lines, the first three alike; with blank ones 17, and the 8 blank ones alike.
+    ("D", LINES, Fraction(2, 9), Fraction(2, 9), Fraction(3 + 8, 17), Fraction(3, 9)),
+    # "menu item menu" twice: 14 characters, 12 letters. A blank line is between its words, so none is replaced.
+    ("D", TOP3, Fraction(2 * 14, 337), 0, Fraction(2 * 12, 264), Fraction(2 * 12, 264)),
+    # E. Two lines of 10 characters, and a blank one. Dolma divides them by 18 letters.
+    ("E", LINES, Fraction(1, 2), Fraction(1, 2), Fraction(2, 3), Fraction(2, 2)),
+    ("E", LINE_CHARS, Fraction(10, 22), Fraction(10, 20), Fraction(20, 18), Fraction(20, 20)),
+]
+
+
+def repetition_of(name: str) -> Repetition:
+    (scorer,) = (scorer for scorer in PRESETS[name].scorers if isinstance(scorer, Repetition))
+    return replace(scorer, words="whitespace")
+
+
+class TestWorkedExamples:
+    def test_the_texts_are_those_of_the_examples(self) -> None:
+        assert {name: len(text) for name, text in EXAMPLES.items()} == CHARS
+        assert {name: len("".join(text.split())) for name, text in EXAMPLES.items()} == LETTERS
+
+    @pytest.mark.parametrize(("example", "column", "datatrove", "curator", "dolma", "dclm"), VALUES)
+    def test_values(
+        self, example: str, column: str, datatrove: Fraction, curator: Fraction, dolma: Fraction, dclm: Fraction
+    ) -> None:
+        expected = {"datatrove": datatrove, "curator": curator, "dolma": dolma, "dclm": dclm}
+        found = {whose: rows(repetition_of(f"gopher@{whose}"), [EXAMPLES[example]])[0][column] for whose in expected}
+        assert found == pytest.approx({whose: float(value) for whose, value in expected.items()})
+
+    def test_verdicts_on_the_same_rule_differ(self) -> None:
+        """B and 5-grams: the published bound is .15; one reading keeps the text, three drop it."""
+        (rule,) = (rule for rule in repetition.RULES if rule.column == DUP[5])
+        fails = {
+            whose: rule.fails(repetition_of(f"gopher@{whose}").score(Documents.from_texts([EXAMPLES["B"]]))[7]).item()
+            for whose in ("datatrove", "curator", "dolma", "dclm")
+        }
+        assert fails == {"datatrove": False, "curator": True, "dolma": True, "dclm": True}
+
+    def test_dolmas_second_version_leaves_blank_lines_out(self) -> None:
+        scorer = replace(repetition_of("gopher@dolma"), lines="runs")
+        assert [row[LINES] for row in rows(scorer, [EXAMPLES["D"], EXAMPLES["E"]])] == pytest.approx([3 / 9, 1])
+
+
+class TestPresets:
+    def test_names_and_sources(self) -> None:
+        whose = "paper datatrove dclm dolma curator cs336".split()
+        assert [*PRESETS] == [f"gopher@{name}" for name in whose]
+        assert all("arXiv 2112.11446, Table A1; as " in rule.source for p in PRESETS.values() for rule in p.rules)
+
+    def test_each_rule_has_a_column_and_a_reason_of_its_own(self) -> None:
+        for each in PRESETS.values():
+            columns = [name for scorer in each.scorers for name in scorer.columns.names]
+            assert len(set(columns)) == len(columns)
+            assert {rule.column for rule in each.rules} <= set(columns)
+            assert len({rule.reason for rule in each.rules}) == len(each.rules)
+
+    @pytest.mark.parametrize(
+        ("name", "first", "last", "n"),
+        [
+            ("paper", "gopher_words", "repetition_duplicate_10gram_char", 8 + 13),
+            ("datatrove", "repetition_duplicate_paragraph", "gopher_stop_words", 13 + 8),
+            ("dclm", "gopher_words", "repetition_duplicate_10gram_char", 7 + 13),
+            ("dolma", "gopher_words", "repetition_duplicate_10gram_char", 7 + 11),
+            ("curator", "gopher_symbols", "gopher_bullets", 7 + 13),
+            ("cs336", "gopher_words", "gopher_alpha", 4),
+        ],
+    )
+    def test_rules_are_in_the_published_order(self, name: str, first: str, last: str, n: int) -> None:
+        reasons = [rule.reason for rule in PRESETS[f"gopher@{name}"].rules]
+        assert (reasons[0], reasons[-1], len(reasons)) == (first, last, n)
+
+    @pytest.mark.parametrize(
+        ("text", "kept_by"),
+        [
+            ("The quick brown fox jumps over a dog.", ""),
+            ("the of " + " ".join(FOUR), "paper datatrove dclm dolma curator cs336"),
+            ("the the " + " ".join(FOUR), "dclm dolma curator cs336"),  # one distinct stop word
+            ("THE OF " + " ".join(FOUR), "paper dclm cs336"),  # in capitals
+            ("thE oF " + " ".join(FOUR), "dclm cs336"),
+            ("the of " + " ".join(FOUR[:48]), "paper datatrove dclm dolma curator cs336"),
+            ("the of " + " ".join(FOUR[:47]), ""),
+            ("the of " + " ".join(FOUR[:47]) + " –", "paper dolma curator cs336"),  # a dash is a word
+            ("the of " + " ".join(FOUR) + " #tag" * 7, "curator cs336"),  # 7 of 69 words, but five-grams repeat
+        ],
+    )
+    def test_verdicts(self, text: str, kept_by: str) -> None:
+        assert " ".join(name.partition("@")[2] for name in PRESETS if gopher.passes(text, name)) == kept_by
+
+    def test_an_unknown_preset_is_named(self) -> None:
+        with pytest.raises(UnknownNameError, match="did you mean 'gopher@dolma'"):
+            gopher.passes("", "gopher@dola")
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda: GopherQuality(symbols="words"),
+            lambda: GopherQuality(words="treebanks"),
+            lambda: Repetition(paragraphs="splitlines"),
+            lambda: Repetition(duplicates="greed"),
+        ],
+    )
+    def test_an_unknown_semantics_is_named(self, make: Callable[[], object]) -> None:
+        with pytest.raises(UnknownNameError):
+            make()
+
+
+def table(scorer: GopherQuality, documents: Documents) -> pa.Table:
+    return measure((scorer,), documents)
+
+
+class TestQuality:
+    @pytest.mark.parametrize(
+        ("document", "bullets", "ellipses"),
+        [
+            ("• a\n● b\n* c\n- d\n– e", 4 / 5, 0),
+            (" \t\u3000- a\n\n\n \u3000\nb - c", 1 / 2, 0),
+            ("a...\nb…\u3000\r\n... c\n\n..", 0, 2 / 4),
+            ("-\n…\n-...", 2 / 3, 2 / 3),
+        ],
+    )
+    def test_lines_are_stripped_and_blank_ones_do_not_count(
+        self, document: str, bullets: float, ellipses: float
+    ) -> None:
+        (row,) = table(GopherQuality(), Documents.from_texts([document])).to_pylist()
+        assert row["gopher_bullet_line_frac"] == pytest.approx(bullets)
+        assert row["gopher_ellipsis_line_frac"] == pytest.approx(ellipses)
+
+    def test_a_text_without_words_is_all_zeros(self) -> None:
+        for row in table(GopherQuality(), Documents.from_texts(["", " \n\t "])).to_pylist():
+            assert set(row.values()) == {0}
+
+    def test_stop_words_are_a_field(self) -> None:
+        documents = Documents.from_texts(
+            ["Der Hund und die Katze UND der Fisch", "the dog and the cat", "ÜBER uns, über"]
+        )
+        german = table(GopherQuality(("der", "die", "und", "über")), documents)
+        assert german["gopher_n_stop_words"].to_pylist() == [3, 0, 1]
+        assert table(GopherQuality(()), documents)["gopher_n_stop_words"].to_pylist() == [0, 0, 0]
+
+    @pytest.mark.parametrize("word", ["", " the", "of the", "a\u3000b"])
+    def test_a_stop_word_is_one_word(self, word: str) -> None:
+        with pytest.raises(UserError, match="one word"):
+            GopherQuality((word,))
+
+    def test_many_stop_words_are_told_apart(self) -> None:
+        many = tuple(f"w{i}" for i in range(500))
+        documents = Documents.from_texts([" ".join(many), " ".join(many[::2]) + " w500 other", "w7 W7 w7"])
+        assert table(GopherQuality(many), documents)["gopher_n_stop_words"].to_pylist() == [500, 250, 1]
+
+    @pytest.mark.parametrize(
+        ("inside", "outside"),
+        [
+            ("the and " * 25, "the and " * 24 + "the"),
+            ("the and " * 50_000, "the and " * 50_000 + "the"),
+            ("the and" + " abc" * 98, "the and" + " abc" * 97 + " ab"),
+            ("the and" + " abcdefghij" * 97 + " a" * 1 + "b" * 23, "the and" + " abcdefghij" * 97 + " a" + "b" * 24),
+            ("the and ##########" + " word" * 97, "the and ###########" + " word" * 97),
+            ("the and ......" + " ...word" * 8 + " word" * 89, "the and ......" + " ...word" * 9 + " word" * 88),
+            ("the and ……" + " …word" * 8 + " word" * 89, "the and ……" + " …word" * 9 + " word" * 88),
+            ("- the and\n" * 9 + "words " * 50, "- the and\n" * 10 + "words " * 50),
+            ("the and words\n" * 14 + "the and words…\n" * 6, "the and words\n" * 13 + "the and words…\n" * 6),
+            ("the and" + " word" * 78 + " 2024" * 20, "the and" + " word" * 77 + " 2024" * 21),
+            ("the of" + " word" * 98, "the the" + " word" * 98),
+        ],
+    )
+    def test_passes_on_both_sides_of_a_bound(self, inside: str, outside: str) -> None:
+        texts = Documents.from_texts([inside, outside])
+        verdicts = failures(gopher.RULES, measure((GopherQuality(),), texts))
+        assert verdicts.any(axis=1).tolist() == [False, True]
+
+    def test_passes_takes_any_text(self) -> None:
+        assert not any(gopher.passes(text) for text in ["", "\ud800", "\x00"])
