@@ -33,8 +33,9 @@ from numpy.typing import NDArray
 
 from textmill.errors import UnknownNameError, UserError
 from textmill.filters import gopher_kernels as kernels
-from textmill.filters import repetition, segments
+from textmill.filters import languages, repetition, segments
 from textmill.filters.base import Preset, Rule, Scorer, named
+from textmill.filters.languages import Language
 from textmill.filters.repetition import SOURCE, Repetition
 from textmill.filters.segments import Split
 from textmill.filters.stop_words import Case, hash_table
@@ -331,6 +332,53 @@ PRESETS = {
 }
 
 
-def passes(text: str, preset: str = "gopher@paper") -> bool:
+@functools.cache
+def for_language(preset: str, language: str) -> Preset:
+    """A preset of this family for a language, by ISO 639-1 code: other stop words, other bounds on words.
+
+    English is the preset as published. See `languages` for what differs and where that comes from. Errors:
+    `UnknownNameError` for the preset or the language.
+    """
+    published = named(PRESETS, preset)
+    if language == languages.REFERENCE:
+        return published
+    differs = languages.language(language)
+    scorers = tuple(_scorer_for(scorer, differs) for scorer in published.scorers)
+    rules = (_rule_for(rule, language, differs) for rule in published.rules)
+    return replace(
+        published,
+        name=f"{preset}/{language}",
+        source=f"{published.source}; in textmill's version for {language}",
+        scorers=scorers,
+        rules=tuple(rule for rule in rules if rule),
+    )
+
+
+def _scorer_for(scorer: Scorer, differs: Language) -> Scorer:
+    if isinstance(scorer, GopherQuality):
+        scorer = replace(scorer, stop_words=differs.stop_words)
+    if differs.words and isinstance(scorer, (GopherQuality, Repetition)):
+        scorer = replace(scorer, words=differs.words)
+    return scorer
+
+
+def _rule_for(rule: Rule, language: str, differs: Language) -> Rule | None:
+    """The rule with other bounds if they differ; None for one on n-grams of what are no words."""
+    if differs.words and rule.column.endswith("gram_char_frac"):
+        return None
+    factors = {
+        "gopher_n_words": differs.n_words,
+        "gopher_mean_word_chars": differs.word_length,
+        "gopher_median_word_chars": differs.word_length,
+        "gopher_alpha_word_frac": differs.alpha / languages.ALPHA,
+    }
+    factor = factors.get(rule.column, 1.0)
+    if factor == 1:
+        return rule
+    low, high = (None if bound is None else round(float(bound) * factor, 2) for bound in (rule.low, rule.high))
+    return replace(rule, low=low, high=high, source=f"{rule.source}; in textmill's version for {language}")
+
+
+def passes(text: str, preset: str = "gopher@paper", language: str = "en") -> bool:
     """Whether one text passes all rules of a preset of this family. Errors: `UnknownNameError`."""
-    return named(PRESETS, preset).passes(text)
+    return for_language(preset, language).passes(text)
