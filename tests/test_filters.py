@@ -20,9 +20,8 @@ from hypothesis import strategies as st
 from resiliparse.parse.lang import supported_langs
 
 from textmill.errors import EnvironmentFault, InputError, UnknownNameError, UserError
-from textmill.filters import SCORERS, gopher, language, pii, scorer_class
+from textmill.filters import SCORERS, language, pii, scorer_class
 from textmill.filters.base import Scorer
-from textmill.filters.gopher import GopherQuality
 from textmill.filters.language import Language, find_model, identify
 from textmill.filters.pii import EMAIL_PLACEHOLDER, EmailMask, find_emails, mask_emails
 from textmill.pipeline.reading.optout import NO_OPTOUT
@@ -107,103 +106,6 @@ class TestEveryScorer:
 def test_an_unknown_scorer_is_named() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'GopherQuality'"):
         scorer_class("GopherQualty")
-
-
-def gopher_reference(document: str) -> dict[str, float]:
-    words = document.split()
-    lines = [line.strip() for line in document.split("\n") if line.strip()]
-    n_words, n_lines = max(len(words), 1), max(len(lines), 1)
-    in_three_cases = {w for stop in gopher.STOP_WORDS for w in (stop, stop.capitalize(), stop.upper())}
-    return {
-        "gopher_n_words": len(words),
-        "gopher_mean_word_chars": sum(map(len, words)) / n_words,
-        "gopher_hash_word_frac": document.count("#") / n_words,
-        "gopher_ellipsis_word_frac": (document.count("...") + document.count("…")) / n_words,
-        "gopher_bullet_line_frac": sum(line.startswith(("•", "●", "*", "-")) for line in lines) / n_lines,
-        "gopher_ellipsis_line_frac": sum(line.endswith(("...", "…")) for line in lines) / n_lines,
-        "gopher_alpha_word_frac": sum(any(map(str.isalpha, word)) for word in words) / n_words,
-        "gopher_n_stop_words": len({word.lower() for word in words if word in in_three_cases}),
-    }
-
-
-GOPHER_PIECES = ["#", ".", "..", "...", "…", "•", "●", "*", "-", "–", "\n", "\n", " ", " ", "\t", "\u3000", "\x85"]
-GOPHER_PIECES += ["the ", "The\n", " AND ", "tHe ", "to,", "with\u2003", "Größe", "日本", "12", "😀", "\u0301", "\xe2"]
-GOPHER_PIECES += ["™", "\r\n", "\n\n \n", "\n\u3000• ", "\n - ", "…\u3000\n", "... \n"]
-GOPHER_TEXTS = st.lists(st.sampled_from(GOPHER_PIECES) | st.text(max_size=2), max_size=40).map("".join)
-
-
-class TestGopher:
-    @settings(deadline=None, derandomize=True)
-    @given(st.lists(GOPHER_TEXTS, max_size=4))
-    def test_agrees_with_plain_python(self, texts: list[str]) -> None:
-        rows = scores(GopherQuality(), Documents.from_texts(texts)).to_pylist()
-        assert rows == [pytest.approx(gopher_reference(document)) for document in texts]
-
-    @pytest.mark.parametrize(
-        ("document", "bullets", "ellipses"),
-        [
-            ("• a\n● b\n* c\n- d\n– e", 4 / 5, 0),
-            (" \t\u3000- a\n\n\n \u3000\nb - c", 1 / 2, 0),
-            ("a...\nb…\u3000\r\n... c\n\n..", 0, 2 / 4),
-            ("-\n…\n-...", 2 / 3, 2 / 3),
-        ],
-    )
-    def test_lines_are_stripped_and_blank_ones_do_not_count(
-        self, document: str, bullets: float, ellipses: float
-    ) -> None:
-        (row,) = scores(GopherQuality(), Documents.from_texts([document])).to_pylist()
-        assert row["gopher_bullet_line_frac"] == pytest.approx(bullets)
-        assert row["gopher_ellipsis_line_frac"] == pytest.approx(ellipses)
-
-    def test_a_text_without_words_is_all_zeros(self) -> None:
-        for row in scores(GopherQuality(), Documents.from_texts(["", " \n\t "])).to_pylist():
-            assert set(row.values()) == {0}
-
-    def test_stop_words_are_a_field(self) -> None:
-        documents = Documents.from_texts(
-            ["Der Hund und die Katze UND der Fisch", "the dog and the cat", "ÜBER uns, über"]
-        )
-        german = scores(GopherQuality(("der", "die", "und", "über")), documents)
-        assert german["gopher_n_stop_words"].to_pylist() == [3, 0, 1]
-        assert scores(GopherQuality(()), documents)["gopher_n_stop_words"].to_pylist() == [0, 0, 0]
-
-    @pytest.mark.parametrize("word", ["", " the", "of the", "a\u3000b"])
-    def test_a_stop_word_is_one_word(self, word: str) -> None:
-        with pytest.raises(UserError, match="one word"):
-            GopherQuality((word,))
-
-    def test_many_stop_words_are_told_apart(self) -> None:
-        many = tuple(f"w{i}" for i in range(500))
-        documents = Documents.from_texts([" ".join(many), " ".join(many[::2]) + " w500 other", "w7 W7 w7"])
-        assert scores(GopherQuality(many), documents)["gopher_n_stop_words"].to_pylist() == [500, 250, 1]
-
-    def test_rules_bound_the_columns_once_each(self) -> None:
-        assert sorted(rule.column for rule in gopher.RULES) == sorted(gopher.COLUMNS.names)
-        assert len({rule.reason for rule in gopher.RULES}) == len(gopher.RULES)
-        assert all(rule.source for rule in gopher.RULES)
-
-    @pytest.mark.parametrize(
-        ("inside", "outside"),
-        [
-            ("the and " * 25, "the and " * 24 + "the"),
-            ("the and " * 50_000, "the and " * 50_000 + "the"),
-            ("the and" + " abc" * 98, "the and" + " abc" * 97 + " ab"),
-            ("the and" + " abcdefghij" * 97 + " a" * 1 + "b" * 23, "the and" + " abcdefghij" * 97 + " a" + "b" * 24),
-            ("the and ##########" + " word" * 97, "the and ###########" + " word" * 97),
-            ("the and ......" + " ...word" * 8 + " word" * 89, "the and ......" + " ...word" * 9 + " word" * 88),
-            ("the and ……" + " …word" * 8 + " word" * 89, "the and ……" + " …word" * 9 + " word" * 88),
-            ("- the and\n" * 9 + "words " * 50, "- the and\n" * 10 + "words " * 50),
-            ("the and words\n" * 14 + "the and words…\n" * 6, "the and words\n" * 13 + "the and words…\n" * 6),
-            ("the and" + " word" * 78 + " 2024" * 20, "the and" + " word" * 77 + " 2024" * 21),
-            ("the of" + " word" * 98, "the the" + " word" * 98),
-        ],
-    )
-    def test_passes_on_both_sides_of_a_bound(self, inside: str, outside: str) -> None:
-        assert gopher.passes(inside)
-        assert not gopher.passes(outside)
-
-    def test_passes_takes_any_text(self) -> None:
-        assert not any(gopher.passes(text) for text in ["", "\ud800", "\x00"])
 
 
 class TestLanguage:

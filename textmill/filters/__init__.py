@@ -17,6 +17,7 @@ SCORERS = {
     "GopherQuality": "textmill.filters.gopher",
     "Language": "textmill.filters.language",
     "OptOut": "textmill.filters.optout",
+    "Repetition": "textmill.filters.repetition",
     "UrlDenied": "textmill.filters.url",
 }
 

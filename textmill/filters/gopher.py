@@ -1,9 +1,10 @@
-"""Gopher's quality rules: Rae et al. 2021, "Scaling Language Models" (arXiv 2112.11446), Table A1.
+"""Gopher's quality rules: Rae et al. 2021, "Scaling Language Models" (arXiv 2112.11446), Table A1; and its presets.
 
-The paper leaves open what a word, a symbol, a bullet is, and the public versions differ. Here:
+The paper leaves open what a word, a symbol, a bullet is, and the public versions differ. Each choice is a field of
+`GopherQuality`. Its defaults, this package's completion of the paper, are:
 
-- A word is what ``str.split()`` gives, as in DCLM, Dolma and NeMo Curator. (datatrove splits off punctuation: its
-  letter rule is stricter, its symbol rules are laxer.) Its length is in characters, punctuation included.
+- A word is what ``str.split()`` gives, as in DCLM, Dolma and NeMo Curator; its length is in characters, punctuation
+  included. (datatrove splits punctuation off: its letter rule is stricter, its symbol rules are laxer.)
 - Symbols are occurrences in the text, over words: ``#``, and apart from it ``...`` and ``…``, as in datatrove.
 - Lines are those that are not blank. A bullet is ``•``, ``●``, ``*`` or ``-`` (DCLM's) after any indentation; an
   ellipsis is ``...`` or ``…`` before any whitespace at the end.
@@ -11,203 +12,373 @@ The paper leaves open what a word, a symbol, a bullet is, and the public version
 - Stop words are counted once each, as in datatrove, in any of the three usual cases ("the", "The", "THE"). A stop
   word with punctuation on it does not count.
 
-The rules fit languages that put spaces between words, and the stop words are English; for others give others. A text
-without words has 0 in every column.
+The presets of the family add the thirteen rules of `repetition`. Rules and stop words are for English; `for_language`
+gives a preset for another language. A text without words has 0 in every column.
 
-Cost beside cutting the text: 320 MB/s on one busy core (AMD EPYC, 21 MB of English web text).
+Deviations. ``gopher@datatrove``: Treebank words stand for spaCy's; punctuation is Unicode's category P and ASCII's
+symbols (datatrove has a list). ``gopher@dclm``: its word count is of fastText's tokens, which
+whitespace other than ASCII's does not separate. ``gopher@curator``: it stops counting stop words at two.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, get_args
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.errors import UserError
+from textmill.errors import UnknownNameError, UserError
+from textmill.filters import gopher_kernels as kernels
+from textmill.filters import languages, repetition, segments
 from textmill.filters.base import Preset, Rule, Scorer, named
-from textmill.text import LETTER, SPACE, Documents, Spans, character_classes, decode, hash_bytes
+from textmill.filters.languages import Language
+from textmill.filters.repetition import SOURCE, Repetition
+from textmill.filters.segments import Split
+from textmill.filters.stop_words import Case, hash_table
+from textmill.text import KINDS, Documents, Segmentation, Spans, character_classes
 
+Counted = Literal[
+    "all",
+    "not_punctuation",  # with a character that is no punctuation
+    "alphanumeric",  # that begin with a letter or a number
+]
+Average = Literal["mean", "median"]
+Symbols = Literal[
+    "occurrences",  # in the text; several may be in one word
+    "words_with",  # words that contain one
+    "words_of",  # words that are an ellipsis, or more than half of whose characters begin a run of #
+]
+Letters = Literal["any", "ascii"]
+StopWords = Literal["distinct", "occurrences"]
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
-COLUMNS = pa.schema(
-    [
-        pa.field("gopher_n_words", pa.int32(), nullable=False),
-        pa.field("gopher_mean_word_chars", pa.float32(), nullable=False),
-        pa.field("gopher_hash_word_frac", pa.float32(), nullable=False),  # occurrences a word; may exceed 1
-        pa.field("gopher_ellipsis_word_frac", pa.float32(), nullable=False),  # occurrences a word
-        pa.field("gopher_bullet_line_frac", pa.float32(), nullable=False),
-        pa.field("gopher_ellipsis_line_frac", pa.float32(), nullable=False),
-        pa.field("gopher_alpha_word_frac", pa.float32(), nullable=False),
-        pa.field("gopher_n_stop_words", pa.int32(), nullable=False),  # distinct ones
-    ]
-)
-
-_SOURCE = "Gopher, arXiv 2112.11446, Table A1"
-RULES = (
-    Rule("gopher_words", "gopher_n_words", low=50, high=100_000, source=_SOURCE),
-    Rule("gopher_word_length", "gopher_mean_word_chars", low=3, high=10, source=_SOURCE),
-    Rule("gopher_hashes", "gopher_hash_word_frac", high=0.1, source=_SOURCE),
-    Rule("gopher_ellipses", "gopher_ellipsis_word_frac", high=0.1, source=_SOURCE),
-    Rule("gopher_bullets", "gopher_bullet_line_frac", high=0.9, source=_SOURCE),
-    Rule("gopher_ellipsis_lines", "gopher_ellipsis_line_frac", high=0.3, source=_SOURCE),
-    Rule("gopher_alpha", "gopher_alpha_word_frac", low=0.8, source=_SOURCE),
-    Rule("gopher_stop_words", "gopher_n_stop_words", low=2, source=_SOURCE),
-)
-
-_HASH, _DOT, _DASH, _STAR = map(ord, "#.-*")
-_ELLIPSIS, _BULLET, _DISC = map(ord, "…•●")
-_ELLIPSIS_LEAD = "…".encode()[0]
+_TYPES = {
+    "gopher_n_words": pa.int32(),
+    "gopher_mean_word_chars": pa.float32(),
+    "gopher_median_word_chars": pa.float32(),
+    "gopher_hash_word_frac": pa.float32(),  # a word; occurrences may exceed 1
+    "gopher_ellipsis_word_frac": pa.float32(),
+    "gopher_symbol_word_frac": pa.float32(),  # either of the two
+    "gopher_bullet_line_frac": pa.float32(),
+    "gopher_ellipsis_line_frac": pa.float32(),
+    "gopher_alpha_word_frac": pa.float32(),
+    "gopher_n_stop_words": pa.int32(),
+}
 
 
 @dataclass(frozen=True)
 class GopherQuality(Scorer):
-    """Counts what Gopher's quality rules bound. Errors: `UserError` for a stop word that is no word."""
+    """Counts what Gopher's quality rules bound.
+
+    Errors: `UserError` for a stop word that is no word, a bullet that is no character, an empty ellipsis;
+    `UnknownNameError` for a value that a field does not have.
+    """
+
+    version: ClassVar[int] = 2
 
     stop_words: tuple[str, ...] = STOP_WORDS
+    words: str = "whitespace"  # how words are cut, see `Segmentation.cut`
+    counted_words: Counted = "all"  # which of them gopher_n_words counts
+    measured_words: Counted = "all"  # whose length is measured
+    word_length: Average = "mean"
+    symbols: Symbols = "occurrences"
+    ellipses: tuple[str, ...] = ("...", "…")  # as symbols, and at the ends of lines, whatever their case
+    lines: Split = "nonblank"
+    stripped: bool = True  # whether whitespace around lines is passed over
+    bullets: str = "•●*-"
+    letters: Letters = "any"
+    stop_word_count: StopWords = "distinct"
+    stop_word_case: Case = "usual"
+
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {
+        "words": tuple(KINDS),
+        "counted_words": get_args(Counted),
+        "measured_words": get_args(Counted),
+        "word_length": get_args(Average),
+        "symbols": get_args(Symbols),
+        "lines": get_args(Split),
+        "letters": get_args(Letters),
+        "stop_word_count": get_args(StopWords),
+        "stop_word_case": get_args(Case),
+    }
 
     def __post_init__(self) -> None:
+        for name, valid in self.choices.items():
+            if getattr(self, name) not in valid:
+                raise UnknownNameError(name, getattr(self, name), valid)
         for word in self.stop_words:
             if word.split() != [word]:
                 raise UserError(f"stop word {word!r}: a stop word is one word, without whitespace")
+        if "" in self.ellipses:
+            raise UserError("an ellipsis has at least one character")
 
     @property
     def columns(self) -> pa.Schema:
-        """The same for all stop words."""
-        return COLUMNS
+        """One for the mean or the median length of words, and eight others."""
+        other = "gopher_median_word_chars" if self.word_length == "mean" else "gopher_mean_word_chars"
+        return pa.schema([pa.field(name, kind, nullable=False) for name, kind in _TYPES.items() if name != other])
 
     def score(self, documents: Documents) -> list[pa.Array]:
         """The columns; see `Scorer.score`."""
         pieces = documents.segmentation
-        words, lines = pieces.words, pieces.lines
-        n_words = words.counts
-        n_lines = lines.sums(~lines.blank)
-        n_hashes, n_ellipses = _count_symbols(pieces.data, pieces.offsets)
-        bullets, ellipses = _mark_lines(pieces.data, lines.start, lines.end, character_classes())
+        words = pieces.cut(self.words)
+        n_words = np.maximum(words.counts, 1)
+        n_counted, n_measured, measured_chars, n_alpha, n_stop, n_distinct_stop = self._word_counts(pieces, words)
+        n_lines, n_bullets, n_ellipses = self._line_counts(pieces)
+        mean_chars = measured_chars / np.maximum(n_measured, 1)
         values = [
-            n_words,
-            _ratio(words.sums(words.n_chars), n_words),
-            _ratio(n_hashes, n_words),
-            _ratio(n_ellipses, n_words),
-            _ratio(lines.sums(bullets), n_lines),
-            _ratio(lines.sums(ellipses), n_lines),
-            _ratio(words.sums((words.classes & LETTER) != 0), n_words),
-            self._n_stop_words(words),
+            n_counted,
+            mean_chars if self.word_length == "mean" else self._median_chars(pieces, words),
+            *(self._symbol_counts(pieces, words) / n_words),
+            n_bullets / np.maximum(n_lines, 1),
+            n_ellipses / np.maximum(n_lines, 1),
+            n_alpha / n_words,
+            n_distinct_stop if self.stop_word_count == "distinct" else n_stop,
         ]
-        return [pa.array(column).cast(field.type) for column, field in zip(values, COLUMNS, strict=True)]
+        return [pa.array(column).cast(field.type) for column, field in zip(values, self.columns, strict=True)]
 
-    def _n_stop_words(self, words: Spans) -> NDArray[np.int64]:
-        """Distinct stop words in each document."""
-        hashes, numbers = _hash_table(self.stop_words)
-        return _count_distinct(words.hash, words.offsets, hashes, numbers, len(self.stop_words))
+    def _word_counts(self, pieces: Segmentation, words: Spans) -> NDArray[np.int64]:
+        """Words that count, those that are measured and their characters, alphabetic ones, stop words and distinct
+        ones: [6, documents]."""
+        modes = [get_args(Counted).index(mode) for mode in (self.counted_words, self.measured_words)]
+        table = hash_table(self.stop_words, self.stop_word_case)
+        return kernels.count_words(
+            pieces.data, *_arrays(words), character_classes(), *modes, self.letters == "ascii", words.hash, *table
+        )
+
+    def _median_chars(self, pieces: Segmentation, words: Spans) -> NDArray[np.float64]:
+        mode = get_args(Counted).index(self.measured_words)
+        return kernels.median_chars(pieces.data, *_arrays(words), character_classes(), mode)
+
+    def _symbol_counts(self, pieces: Segmentation, words: Spans) -> NDArray[np.int64]:
+        """Symbols that are a ``#``, an ellipsis, either: [3, documents]."""
+        marks = _marks(("#", *self.ellipses))
+        if self.symbols == "occurrences":
+            return kernels.count_occurrences(pieces.data, pieces.offsets, *marks)
+        whole = self.symbols == "words_of"
+        return kernels.count_symbol_words(
+            pieces.data, words.offsets, words.start, words.end, words.n_chars, *marks, whole
+        )
+
+    def _line_counts(self, pieces: Segmentation) -> NDArray[np.int64]:
+        """Lines, those with a bullet, those with an ellipsis: [3, documents]."""
+        offsets, start, end = segments.lines(pieces, self.lines)
+        bullets = np.array([ord(bullet) for bullet in self.bullets], dtype=np.uint32)
+        ellipses = _marks(tuple(ellipsis.lower() for ellipsis in self.ellipses))
+        marked = kernels.count_marked_lines(
+            pieces.data, offsets, start, end, character_classes(), self.stripped, bullets, *ellipses
+        )
+        return np.concatenate([np.diff(offsets)[None], marked])
 
 
-PRESETS = {
-    "gopher@paper": Preset("gopher@paper", _SOURCE, (GopherQuality(),), RULES),
+def _arrays(words: Spans) -> tuple[NDArray, ...]:
+    return words.offsets, words.start, words.end, words.n_chars, words.classes
+
+
+@functools.cache
+def _marks(marks: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Strings, for kernels: their bytes, and their offsets in these."""
+    encoded = [mark.encode() for mark in marks]
+    return np.frombuffer(b"".join(encoded), dtype=np.uint8), np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+
+
+_RULES = {
+    rule.reason: rule
+    for rule in (
+        Rule("gopher_words", "gopher_n_words", low=50, high=100_000, source=SOURCE),
+        Rule("gopher_word_length", "gopher_mean_word_chars", low=3, high=10, source=SOURCE),
+        Rule("gopher_median_word_length", "gopher_median_word_chars", low=3, high=10, source=SOURCE),
+        Rule("gopher_hashes", "gopher_hash_word_frac", high=0.1, source=SOURCE),
+        Rule("gopher_ellipses", "gopher_ellipsis_word_frac", high=0.1, source=SOURCE),
+        Rule("gopher_symbols", "gopher_symbol_word_frac", high=0.1, source=SOURCE),
+        Rule("gopher_bullets", "gopher_bullet_line_frac", high=0.9, source=SOURCE),
+        Rule("gopher_ellipsis_lines", "gopher_ellipsis_line_frac", high=0.3, source=SOURCE),
+        Rule("gopher_alpha", "gopher_alpha_word_frac", low=0.8, source=SOURCE),
+        Rule("gopher_stop_words", "gopher_n_stop_words", low=2, source=SOURCE),
+    )
 }
 
 
-def passes(text: str, preset: str = "gopher@paper") -> bool:
-    """Whether one text passes all rules of a preset of this family. Errors: `UnknownNameError`."""
-    return named(PRESETS, preset).passes(text)
+def rules(reasons: str) -> tuple[Rule, ...]:
+    """The paper's rules of these reasons (the ``gopher_`` left out), in this order."""
+    return tuple(_RULES[f"gopher_{reason}"] for reason in reasons.split())
 
 
-def _ratio(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float64]:
-    """``counts / n``; where n is 0 the counts are too, and so is the ratio."""
-    return counts / np.maximum(n, 1)
+RULES = rules("words word_length hashes ellipses bullets ellipsis_lines alpha stop_words")
 
 
-@numba.njit(cache=True, nogil=True)
-def _count_symbols(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Occurrences in each document of "#", and of "..." or "…"; those of "..." do not overlap."""
-    n_hashes = np.zeros(len(offsets) - 1, dtype=np.int64)
-    n_ellipses = np.zeros(len(offsets) - 1, dtype=np.int64)
-    for document in range(len(offsets) - 1):
-        text = data[offsets[document] : offsets[document + 1]]
-        n_dots = 0  # so far, of the current ellipsis
-        for i in range(len(text)):
-            n_hashes[document] += text[i] == _HASH
-            n_dots = n_dots + 1 if text[i] == _DOT else 0
-            if n_dots == 3 or (text[i] == _ELLIPSIS_LEAD and decode(text, i)[0] == _ELLIPSIS):
-                n_ellipses[document] += 1
-                n_dots = 0
-    return n_hashes, n_ellipses
+def _reading(name: str, whose: str, scorers: tuple[Scorer, ...], *rules: Sequence[Rule]) -> Preset:
+    source = f"{SOURCE}; as {whose}"
+    return Preset(name, source, scorers, tuple(replace(rule, source=source) for group in rules for rule in group))
 
 
-@numba.njit(cache=True, nogil=True)
-def _mark_lines(
-    data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64], classes: NDArray[np.uint8]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which lines begin with a bullet, and which end with an ellipsis, whitespace aside."""
-    bullets = np.zeros(len(start), dtype=np.bool_)
-    ellipses = np.zeros(len(start), dtype=np.bool_)
-    for k in range(len(start)):
-        line = _stripped(data[start[k] : end[k]], classes)
-        if len(line):
-            bullets[k] = decode(line, 0)[0] in (_DASH, _STAR, _BULLET, _DISC)
-        if len(line) >= 3:
-            a, b, c = line[-3], line[-2], line[-1]
-            ellipses[k] = (a == b == c == _DOT) or decode(line[-3:], 0)[0] == _ELLIPSIS
-    return bullets, ellipses
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        _reading(
+            "gopher@paper",
+            "textmill completes it",
+            (GopherQuality(), Repetition()),
+            RULES,
+            repetition.RULES,
+        ),
+        _reading(
+            "gopher@datatrove",
+            "in datatrove 0.10, where repetition comes first",
+            (
+                Repetition(
+                    words="treebank",
+                    lines="runs",
+                    paragraphs="runs",
+                    copies="after_first",
+                    segment_denominator="text",
+                    top_chars="joined",
+                    top_ties="first",
+                    top_once=True,
+                    duplicates="greedy",
+                    ngram_denominator="text",
+                ),
+                GopherQuality(
+                    words="treebank",
+                    counted_words="not_punctuation",
+                    measured_words="not_punctuation",
+                    lines="splitlines",
+                    bullets="•-",
+                    stop_word_case="as_given",
+                ),
+            ),
+            repetition.segment_rules("paragraph paragraph_char line line_char"),
+            repetition.ngram_rules(),
+            RULES,
+        ),
+        _reading(
+            "gopher@dclm",
+            "in DCLM's reproduction of RefinedWeb",
+            (
+                GopherQuality(
+                    counted_words="alphanumeric",
+                    ellipses=("...", ". . .", "…"),
+                    stop_word_count="occurrences",
+                    stop_word_case="any",
+                ),
+                Repetition(words="unicode"),
+            ),
+            rules("words word_length symbols bullets ellipsis_lines alpha stop_words"),
+            repetition.RULES,
+        ),
+        _reading(
+            "gopher@dolma",
+            "Dolma's gopher_v1 counts (its released mixes allow .30 of characters in duplicate lines, and misname the "
+            "top n-grams, so that no document fails those)",
+            (
+                GopherQuality(
+                    word_length="median",
+                    symbols="words_with",
+                    ellipses=("…",),
+                    lines="plain",
+                    stripped=False,
+                    bullets="*-",
+                    stop_word_count="occurrences",
+                    stop_word_case="as_given",
+                ),
+                Repetition(
+                    lines="plain", segment_denominator="words", top_ties="first", top_once=True, duplicates="summed"
+                ),
+            ),
+            rules("words median_word_length symbols alpha stop_words bullets ellipsis_lines"),
+            repetition.segment_rules("line line_char"),
+            repetition.ngram_rules(),
+        ),
+        _reading(
+            "gopher@curator",
+            "in NeMo Curator 26.07's English heuristics",
+            (
+                GopherQuality(
+                    symbols="words_of",
+                    ellipses=("...", "[...]", "…", "(...)", "[…]", "-»", "read more..", "read more"),
+                    bullets="•‣⁃⁌⁍∙○●◘◦⦾⦿",
+                    stop_word_count="occurrences",
+                    stop_word_case="as_given",
+                ),
+                Repetition(
+                    lines="nonblank",
+                    paragraphs="plain",
+                    copies="after_first",
+                    top_chars="replaced",
+                    top_ties="first",
+                    top_once=True,
+                    duplicates="uncounted",
+                    ngram_denominator="text",
+                    too_short=1.0,
+                ),
+            ),
+            rules("symbols"),
+            repetition.segment_rules(),
+            rules("words alpha stop_words word_length ellipsis_lines"),
+            repetition.ngram_rules(),
+            rules("bullets"),
+        ),
+        _reading(
+            "gopher@cs336",
+            "Stanford CS336's fourth assignment asks for it",
+            (GopherQuality(ellipses=("...",)),),
+            rules("words word_length ellipsis_lines alpha"),
+        ),
+    )
+}
 
 
-@numba.njit(cache=True, nogil=True)
-def _stripped(line: NDArray[np.uint8], classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What ``str.strip()`` leaves."""
-    start, end = 0, len(line)
-    while start < end:
-        code_point, size = decode(line, start)
-        if classes[code_point] != SPACE:
-            break
-        start += size
-    while start < end:
-        last = end - 1
-        while last > start and line[last] & 0xC0 == 0x80:  # a later byte of a longer character
-            last -= 1
-        if classes[decode(line, last)[0]] != SPACE:
-            break
-        end = last
-    return line[start:end]
+@functools.cache
+def for_language(preset: str, language: str) -> Preset:
+    """A preset of this family for a language, by ISO 639-1 code: other stop words, other bounds on words.
 
-
-def _hash_table(stop_words: tuple[str, ...]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The words in their three cases, for `_count_distinct`: hashes and numbers, at hash modulo size or soon after.
-
-    A free slot has number -1. At most an eighth of the slots is taken, so one look tells most words apart.
+    English is the preset as published. See `languages` for what differs and where that comes from. Errors:
+    `UnknownNameError` for the preset or the language.
     """
-    size = 1 << (24 * len(stop_words)).bit_length()
-    hashes, numbers = np.zeros(size, dtype=np.uint64), np.full(size, -1, dtype=np.int64)
-    for number, word in enumerate(stop_words):
-        for form in {word, word.lower(), word.capitalize(), word.upper()}:
-            value = hash_bytes(form.encode())
-            slot = value % size
-            while numbers[slot] >= 0:
-                slot = (slot + 1) % size
-            hashes[slot], numbers[slot] = value, number
-    return hashes, numbers
+    published = named(PRESETS, preset)
+    if language == languages.REFERENCE:
+        return published
+    differs = languages.language(language)
+    scorers = tuple(_scorer_for(scorer, differs) for scorer in published.scorers)
+    rules = (_rule_for(rule, language, differs) for rule in published.rules)
+    return replace(
+        published,
+        name=f"{preset}/{language}",
+        source=f"{published.source}; in textmill's version for {language}",
+        scorers=scorers,
+        rules=tuple(rule for rule in rules if rule),
+    )
 
 
-@numba.njit(cache=True, nogil=True)
-def _count_distinct(
-    words: NDArray[np.uint64],
-    offsets: NDArray[np.int64],
-    hashes: NDArray[np.uint64],
-    numbers: NDArray[np.int64],
-    n_stop_words: int,
-) -> NDArray[np.int64]:
-    """How many of the words in a `_hash_table` occur in each document."""
-    n_found = np.zeros(len(offsets) - 1, dtype=np.int64)
-    last_seen = np.full(n_stop_words, -1, dtype=np.int64)  # the latest document that has the word
-    last_slot = np.uint64(len(hashes) - 1)
-    for document in range(len(offsets) - 1):
-        for word in words[offsets[document] : offsets[document + 1]]:
-            slot = word & last_slot
-            while numbers[slot] >= 0 and hashes[slot] != word:
-                slot = (slot + np.uint64(1)) & last_slot
-            number = numbers[slot]
-            if number >= 0 and last_seen[number] != document:
-                last_seen[number] = document
-                n_found[document] += 1
-    return n_found
+def _scorer_for(scorer: Scorer, differs: Language) -> Scorer:
+    if isinstance(scorer, GopherQuality):
+        scorer = replace(scorer, stop_words=differs.stop_words)
+    if differs.words and isinstance(scorer, (GopherQuality, Repetition)):
+        scorer = replace(scorer, words=differs.words)
+    return scorer
+
+
+def _rule_for(rule: Rule, language: str, differs: Language) -> Rule | None:
+    """The rule with other bounds if they differ; None for one on n-grams of what are no words."""
+    if differs.words and rule.column.endswith("gram_char_frac"):
+        return None
+    factors = {
+        "gopher_n_words": differs.n_words,
+        "gopher_mean_word_chars": differs.word_length,
+        "gopher_median_word_chars": differs.word_length,
+        "gopher_alpha_word_frac": differs.alpha / languages.ALPHA,
+    }
+    factor = factors.get(rule.column, 1.0)
+    if factor == 1:
+        return rule
+    low, high = (None if bound is None else round(float(bound) * factor, 2) for bound in (rule.low, rule.high))
+    return replace(rule, low=low, high=high, source=f"{rule.source}; in textmill's version for {language}")
+
+
+def passes(text: str, preset: str = "gopher@paper", language: str = "en") -> bool:
+    """Whether one text passes all rules of a preset of this family. Errors: `UnknownNameError`."""
+    return for_language(preset, language).passes(text)

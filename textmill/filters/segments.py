@@ -1,0 +1,157 @@
+"""Lines and paragraphs as the published rules cut them: five ways to split a text at its newlines."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from textmill.text import NEWLINE, SPACE, Segmentation, character_classes, decode
+
+Split = Literal[
+    "plain",  # at each separator (lines: a newline; paragraphs: two); empty pieces are pieces
+    "nonblank",  # the same, without the blank pieces
+    "stripped",  # the same, and the others without the whitespace around them
+    "runs",  # at each run of newlines (lines: one or more; paragraphs: two or more, in the text stripped of whitespace)
+    "splitlines",  # as str.splitlines(): also at carriage returns and the like, and no empty line after the last one
+]
+Bounds: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # as `Spans`: offsets, start, end
+
+
+def lines(pieces: Segmentation, how: Split) -> Bounds:
+    """Offsets [documents + 1] of the lines, and the positions where they start and end."""
+    if how == "splitlines":
+        return _cut_splitlines(pieces.data, pieces.offsets)
+    cut = pieces.lines
+    if how == "plain":
+        return cut.offsets, cut.start, cut.end
+    return _join_lines(pieces.data, cut.offsets, cut.start, cut.end, 1, *_ways(how), character_classes())
+
+
+def paragraphs(pieces: Segmentation, how: Split) -> Bounds:
+    """The same of the paragraphs."""
+    cut = pieces.lines
+    return _join_lines(pieces.data, cut.offsets, cut.start, cut.end, 2, *_ways(how), character_classes())
+
+
+def _ways(how: Split) -> tuple[bool, bool, bool]:
+    """Whether separators are runs, blank pieces are left out, and pieces are stripped."""
+    return how == "runs", how in ("nonblank", "stripped"), how == "stripped"
+
+
+@numba.njit(cache=True, nogil=True)
+def strip(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> tuple[int, int]:
+    """Where what ``str.strip()`` leaves of ``data[start:end]`` starts and ends."""
+    text = data[start:end]
+    first, last = 0, len(text)
+    if last and text[0] < 0x80 and classes[text[0]] != SPACE and text[-1] < 0x80 and classes[text[-1]] != SPACE:
+        return start, end  # nearly always
+    while first < last:
+        code_point, size = decode(text, first)
+        if classes[code_point] != SPACE:
+            break
+        first += size
+    while first < last:
+        at = last - 1
+        while at > first and text[at] & 0xC0 == 0x80:  # a later byte of a longer character
+            at -= 1
+        if classes[decode(text, at)[0]] != SPACE:
+            break
+        last = at
+    return start + min(first, last), start + last
+
+
+@numba.njit(cache=True, nogil=True)
+def _join_lines(
+    data: NDArray[np.uint8],
+    line_offsets: NDArray[np.int64],
+    line_start: NDArray[np.int64],
+    line_end: NDArray[np.int64],
+    n_newlines: int,
+    runs: bool,
+    leave_out_blank: bool,
+    stripped: bool,
+    classes: NDArray[np.uint8],
+) -> Bounds:
+    """Pieces between separators of n newlines, made of whole lines."""
+    offsets = np.zeros_like(line_offsets)
+    start, end = np.empty_like(line_start), np.empty_like(line_end)
+    n = 0
+    for document in range(len(line_offsets) - 1):
+        line, last = line_offsets[document], line_offsets[document + 1]
+        text_start, text_end = line_start[line], line_end[last - 1]
+        if runs and n_newlines > 1:
+            text_start, text_end = strip(data, text_start, text_end, classes)
+            while line_end[line] < text_start:
+                line += 1
+            while line_start[last - 1] > text_end:
+                last -= 1
+        piece_start = text_start
+        while line < last:
+            step = _newlines_after(line_start, line_end, line, last, n_newlines, runs)
+            ends = step >= n_newlines or line + step >= last
+            if ends:
+                a, b = piece_start, min(line_end[line], text_end)
+                inner_a, inner_b = strip(data, a, b, classes) if leave_out_blank else (a, b)
+                if not leave_out_blank or inner_a < inner_b:
+                    start[n], end[n] = (inner_a, inner_b) if stripped else (a, b)
+                    n += 1
+            line += step
+            if ends and line < last:
+                piece_start = line_start[line]
+        offsets[document + 1] = n
+    return offsets, start[:n].copy(), end[:n].copy()
+
+
+@numba.njit(cache=True, nogil=True)
+def _newlines_after(
+    start: NDArray[np.int64], end: NDArray[np.int64], line: int, last: int, n_newlines: int, runs: bool
+) -> int:
+    """How many newlines follow a line: n, if it is followed by so many and runs do not count, or fewer than n."""
+    after = line + 1
+    while after < last - 1 and start[after] == end[after] and (runs or after - line < n_newlines):
+        after += 1
+    return after - line
+
+
+@numba.njit(cache=True, nogil=True)
+def _cut_splitlines(data: NDArray[np.uint8], text_offsets: NDArray[np.int64]) -> Bounds:
+    """What ``str.splitlines()`` gives."""
+    most = len(text_offsets)
+    for byte in data[text_offsets[0] : text_offsets[-1]]:
+        most += (byte < 0x20) | (byte == 0x85) | (byte == 0xA8) | (byte == 0xA9)
+    offsets = np.zeros_like(text_offsets)
+    start, end = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
+    n = 0
+    for document in range(len(text_offsets) - 1):
+        first = text_offsets[document]
+        text = data[first : text_offsets[document + 1]]
+        begin = i = 0
+        while i < len(text):
+            size = _line_break(text, i)
+            if size:
+                start[n], end[n] = first + begin, first + i
+                n += 1
+                begin = i + size
+            i += max(size, 1)
+        if begin < len(text):
+            start[n], end[n] = first + begin, first + len(text)
+            n += 1
+        offsets[document + 1] = n
+    return offsets, start[:n].copy(), end[:n].copy()
+
+
+@numba.njit(cache=True, nogil=True)
+def _line_break(text: NDArray[np.uint8], i: int) -> int:
+    """Bytes of the line break at byte i; 0 if none is there."""
+    byte = text[i]
+    if 0x1E < byte < 0xC2:
+        return 0
+    if byte == 0x0D:
+        return 2 if i + 1 < len(text) and text[i + 1] == NEWLINE else 1
+    if byte < 0x80:
+        return int(0x0A <= byte <= 0x0C or 0x1C <= byte <= 0x1E)
+    code_point, size = decode(text, i)
+    return size if code_point == 0x85 or code_point == 0x2028 or code_point == 0x2029 else 0
