@@ -270,9 +270,15 @@ def _token_end(text, i, kinds):  # type: ignore[no-untyped-def]
     """Where the token that begins at byte i ends; behind byte i's character if that is whitespace."""
     code_point, size = decode(text, i)
     i += size
-    if kinds[code_point] == _WORD:
-        while i < text.size:
-            code_point, size = (np.uint32(text[i]), 1) if text[i] < 0x80 else decode(text, i)
+    if kinds[code_point] != _WORD:
+        return i
+    while i < text.size:
+        if text[i] < 0x80:
+            if kinds[text[i]] != _WORD:
+                break
+            i += 1
+        else:
+            code_point, size = decode(text, i)
             if kinds[code_point] != _WORD:
                 break
             i += size
@@ -294,9 +300,13 @@ def _gap_end(text, i, kinds):  # type: ignore[no-untyped-def]
 def _extend(key, text, i, end, lower):  # type: ignore[no-untyped-def]
     """FNV-1a, begun with ``key``, over the code points of ``text[i:end]`` in lower case; never 0."""
     while i < end:
-        code_point, size = decode(text, i)
-        key = (key ^ np.uint64(lower[code_point])) * FNV_PRIME
-        i += size
+        if text[i] < 0x80:
+            key = (key ^ np.uint64(lower[text[i]])) * FNV_PRIME
+            i += 1
+        else:
+            code_point, size = decode(text, i)
+            key = (key ^ np.uint64(lower[code_point])) * FNV_PRIME
+            i += size
     return key if key else FNV_PRIME
 
 
