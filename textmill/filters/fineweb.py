@@ -156,24 +156,22 @@ def _ends_with(data, start, end, marks):  # type: ignore[no-untyped-def]
 def _duplicate_chars(offsets, hashes, n_chars, counted):  # type: ignore[no-untyped-def]
     """Characters of each document's counted lines that have the hash of an earlier one of it."""
     n_duplicate = np.zeros(offsets.size - 1, np.int64)
-    longest = 0
-    for document in range(offsets.size - 1):
-        longest = max(longest, offsets[document + 1] - offsets[document])
     size = 4
-    while size < 2 * longest:
-        size *= 2
+    for document in range(offsets.size - 1):
+        while size < 2 * (offsets[document + 1] - offsets[document]):
+            size *= 2
     seen = np.zeros(size, np.uint64)
     owner = np.full(size, -1, np.int64)  # the latest document that used the slot; of others it is free
     for document in range(offsets.size - 1):
-        # Short documents use a small part of the table, which stays in the cache.
-        mask = np.uint64(3)
-        while mask < 2 * (offsets[document + 1] - offsets[document]):
-            mask = mask << np.uint64(1) | np.uint64(1)
+        size = 4  # a short document uses a small part of the table, which stays in the cache
+        while size < 2 * (offsets[document + 1] - offsets[document]):
+            size *= 2
+        last_slot = np.uint64(size - 1)
         for k in range(offsets[document], offsets[document + 1]):
             if counted[k]:
-                slot = hashes[k] & mask
+                slot = hashes[k] & last_slot
                 while owner[slot] == document and seen[slot] != hashes[k]:
-                    slot = (slot + np.uint64(1)) & mask
+                    slot = (slot + np.uint64(1)) & last_slot
                 if owner[slot] == document:
                     n_duplicate[document] += n_chars[k]
                 seen[slot], owner[slot] = hashes[k], document
