@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from textmill.filters.base import Preset, Scorer
 
 SCORERS = {
+    "BadWords": "textmill.filters.c4",
+    "C4": "textmill.filters.c4",
+    "FineWebQuality": "textmill.filters.fineweb",
     "GopherQuality": "textmill.filters.gopher",
     "Language": "textmill.filters.language",
     "OptOut": "textmill.filters.optout",
@@ -23,6 +26,8 @@ SCORERS = {
 
 # Modules that hold a dictionary PRESETS, by the first part of the presets' names.
 FAMILIES = {
+    "c4": "textmill.filters.c4",
+    "fineweb": "textmill.filters.fineweb",
     "gopher": "textmill.filters.gopher",
 }
 

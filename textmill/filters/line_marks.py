@@ -1,0 +1,247 @@
+"""What rules on lines share: where lines end, what stands at their ends, and which phrases are in them.
+
+All kernels work on one buffer of UTF-8 bytes and on arrays of line bounds, ``start`` and ``end``, in the order of the
+text. Phrases are compared in either case of the ASCII letters; other letters must agree as they are.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from textmill.errors import UnknownNameError
+from textmill.text import SPACE, Segmentation, decode
+
+LINE_SPLITS = ("newline", "splitlines")
+# What ends a line for str.splitlines; the code points below 0x80, then the others.
+_BREAKS = tuple(map(ord, "\n\v\f\r\x1c\x1d\x1e"))
+_WIDE_BREAKS = (0x85, 0x2028, 0x2029)
+# From rare to common in English; a phrase is looked for at its rarest letter.
+_LETTERS = "zqjxkvbywgpfmucdlhrsnioate "
+_N_CODE_POINTS = 0x110000
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Line k is ``data[start[k]:end[k]]``; document i has those from ``offsets[i]`` to ``offsets[i + 1]``."""
+
+    offsets: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """Phrases in lower case, ordered by their anchor, the byte at which they are looked for."""
+
+    first: NDArray[np.int64]  # [256]: those with this byte as anchor are numbers first .. last - 1
+    last: NDArray[np.int64]  # [256]
+    anchor: NDArray[np.int64]  # where in the phrase the anchor is, [phrases]
+    offsets: NDArray[np.int64]  # [phrases + 1], into text
+    text: NDArray[np.uint8]
+    mark: NDArray[np.uint8]  # what a line with the phrase is marked with, [phrases]
+
+
+def cut_lines(pieces: Segmentation, split: str) -> Lines:
+    """The lines that ``str.split("\\n")`` ("newline") or ``str.splitlines`` ("splitlines") gives.
+
+    For "splitlines" there may be more blank lines: one in each ``\\r\\n``, and one at the end. Errors:
+    `UnknownNameError`.
+    """
+    if split not in LINE_SPLITS:
+        raise UnknownNameError("line split", split, LINE_SPLITS)
+    lines = pieces.lines
+    if split == "newline":
+        return Lines(lines.offsets, lines.start, lines.end)
+    n_breaks = _count_breaks(pieces.data, lines.start, lines.end, _break_table())
+    if not n_breaks.any():
+        return Lines(lines.offsets, lines.start, lines.end)
+    before = np.concatenate([[0], np.cumsum(n_breaks + 1)])
+    start, end = np.empty((2, before[-1]), np.int64)
+    _cut_at_breaks(pieces.data, lines.start, lines.end, _break_table(), start, end)
+    return Lines(before[lines.offsets], start, end)
+
+
+@functools.cache
+def phrase_table(groups: tuple[tuple[str, ...], ...]) -> Phrases:
+    """For `find_phrases`: a line with a phrase of group g gets bit g. A phrase has no newline and is not empty."""
+    found = []
+    for group, phrases in enumerate(groups):
+        for phrase in phrases:
+            data = phrase.lower().encode()
+            anchor = min(range(len(data)), key=lambda i: _LETTERS.find(chr(data[i])))
+            found.append((data[anchor], anchor, data, 1 << group))
+    found.sort()
+    bytes_of_case = np.arange(256)
+    bytes_of_case[ord("A") : ord("Z") + 1] += 32
+    anchors = np.array([byte for byte, *_ in found], np.int64)
+    return Phrases(
+        first=np.searchsorted(anchors, bytes_of_case, "left"),
+        last=np.searchsorted(anchors, bytes_of_case, "right"),
+        anchor=np.array([anchor for _, anchor, _, _ in found], np.int64),
+        offsets=np.cumsum([0, *(len(data) for _, _, data, _ in found)]),
+        text=np.frombuffer(b"".join(data for _, _, data, _ in found), np.uint8),
+        mark=np.array([mark for *_, mark in found], np.uint8),
+    )
+
+
+def find_phrases(data: NDArray[np.uint8], lines: Lines, phrases: Phrases) -> NDArray[np.uint8]:
+    """The groups of the phrases in each line, as bits: uint8 [lines]."""
+    parts = (phrases.first, phrases.last, phrases.anchor, phrases.offsets, phrases.text, phrases.mark)
+    return _find_phrases(data, lines.start, lines.end, *parts)
+
+
+@functools.cache
+def character_set(characters: str) -> NDArray[np.bool_]:
+    """Which code points are in ``characters``: bool [0x110000]."""
+    table = np.zeros(_N_CODE_POINTS, np.bool_)
+    table[[ord(character) for character in characters]] = True
+    return table
+
+
+@functools.cache
+def _break_table() -> NDArray[np.uint8]:
+    """What a byte means for a line: 0 nothing, 1 its end, 2 perhaps the first byte of a wide end."""
+    table = np.zeros(256, np.uint8)
+    table[list(_BREAKS)] = 1
+    table[[chr(code_point).encode()[0] for code_point in _WIDE_BREAKS]] = 2
+    return table
+
+
+# Kernels
+
+
+@njit(cache=True, nogil=True)
+def _break_size(data, i, end, table):  # type: ignore[no-untyped-def]
+    """The bytes of the line end at byte i; 0 if there is none."""
+    kind = table[data[i]]
+    if kind < 2:
+        return np.int64(kind)
+    code_point, size = decode(data[i:end], 0)
+    return size if code_point in _WIDE_BREAKS else 0
+
+
+@njit(cache=True, nogil=True)
+def _count_breaks(data, start, end, table):  # type: ignore[no-untyped-def]
+    """Line ends inside of each line."""
+    n_breaks = np.zeros(start.size, np.int64)
+    for k in range(start.size):
+        for i in range(start[k], end[k]):
+            if table[data[i]]:
+                n_breaks[k] += _break_size(data, i, end[k], table) > 0
+    return n_breaks
+
+
+@njit(cache=True, nogil=True)
+def _cut_at_breaks(data, start, end, table, new_start, new_end):  # type: ignore[no-untyped-def]
+    """Writes the bounds of the lines that `_count_breaks` counted."""
+    line = 0
+    for k in range(start.size):
+        new_start[line] = start[k]
+        for i in range(start[k], end[k]):
+            if table[data[i]]:
+                size = _break_size(data, i, end[k], table)
+                if size:
+                    new_end[line] = i
+                    line += 1
+                    new_start[line] = i + size
+        new_end[line] = end[k]
+        line += 1
+
+
+@njit(cache=True, nogil=True)
+def _find_phrases(data, start, end, first, last, anchor, offsets, text, mark):  # type: ignore[no-untyped-def]
+    """See `find_phrases`."""
+    marks = np.zeros(start.size, np.uint8)
+    if start.size == 0:
+        return marks
+    line = 0
+    for i in range(start[0], end[-1]):
+        byte = data[i]
+        if first[byte] < last[byte]:
+            while end[line] < i:
+                line += 1
+            for p in range(first[byte], last[byte]):
+                begin = i - anchor[p]
+                phrase = text[offsets[p] : offsets[p + 1]]
+                if begin >= start[line] and begin + phrase.size <= end[line] and _begins(data, begin, phrase):
+                    marks[line] |= mark[p]
+    return marks
+
+
+@njit(cache=True, nogil=True)
+def _begins(data, begin, phrase):  # type: ignore[no-untyped-def]
+    """Whether the phrase, which is in lower case, stands at byte ``begin``."""
+    for k in range(phrase.size):
+        byte = data[begin + k]
+        if 65 <= byte <= 90:
+            byte += np.uint8(32)
+        if byte != phrase[k]:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def last_character(data, start, end):  # type: ignore[no-untyped-def]
+    """The last code point of ``data[start:end]``, which is not empty, and where it begins."""
+    i = end - 1
+    while i > start and data[i] & 0xC0 == 0x80:  # a later byte of a longer character
+        i -= 1
+    return decode(data[i:end], 0)[0], i
+
+
+@njit(cache=True, nogil=True)
+def strip_start(data, start, end, classes):  # type: ignore[no-untyped-def]
+    """Where ``data[start:end]`` begins without the whitespace before it; ``end`` if there is nothing else."""
+    while start < end:
+        code_point, size = decode(data[start:end], 0)
+        if classes[code_point] != SPACE:
+            break
+        start += size
+    return start
+
+
+@njit(cache=True, nogil=True)
+def strip_end(data, start, end, classes):  # type: ignore[no-untyped-def]
+    """Where ``data[start:end]`` ends without the whitespace behind it; ``start`` if there is nothing else."""
+    while start < end:
+        code_point, i = last_character(data, start, end)
+        if classes[code_point] != SPACE:
+            break
+        end = i
+    return end
+
+
+@njit(cache=True, nogil=True)
+def count_words(data, start, end, classes):  # type: ignore[no-untyped-def]
+    """How many words ``str.split()`` gives for ``data[start:end]``."""
+    n_words = 0
+    was_space = True
+    while start < end:
+        code_point, size = decode(data[start:end], 0)
+        space = classes[code_point] == SPACE
+        n_words += space < was_space
+        was_space = space
+        start += size
+    return n_words
+
+
+@njit(cache=True, nogil=True)
+def words_of_lines(word_start, n_chars, line_end, max_word_chars):  # type: ignore[no-untyped-def]
+    """Words in each line, and whether one of them is longer than ``max_word_chars``. No word crosses a line end."""
+    n_words = np.zeros(line_end.size, np.int32)
+    has_long = np.zeros(line_end.size, np.bool_)
+    word = 0
+    for k in range(line_end.size):
+        first = word
+        longest = np.int32(0)
+        while word < word_start.size and word_start[word] < line_end[k]:
+            longest = max(longest, n_chars[word])
+            word += 1
+        n_words[k] = word - first
+        has_long[k] = longest > max_word_chars
+    return n_words, has_long
