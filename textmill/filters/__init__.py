@@ -17,12 +17,17 @@ SCORERS = {
     "GopherQuality": "textmill.filters.gopher",
     "Language": "textmill.filters.language",
     "OptOut": "textmill.filters.optout",
+    "Perplexity": "textmill.filters.perplexity",
     "UrlDenied": "textmill.filters.url",
+    "UrlParts": "textmill.filters.url_parts",
+    "UrlWords": "textmill.filters.url_words",
 }
 
 # Modules that hold a dictionary PRESETS, by the first part of the presets' names.
 FAMILIES = {
     "gopher": "textmill.filters.gopher",
+    "perplexity": "textmill.filters.perplexity",
+    "url": "textmill.filters.url",
 }
 
 
