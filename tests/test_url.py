@@ -266,6 +266,7 @@ def test_domains_are_those_of_tldextract(hosts: list[tuple[list[str], str]]) -> 
         ("%", 0, 0, 0),
         ("porn%", 0, 1, 0),
         ("%70%6f%72%6", 0, 0, 0),
+        ("http://a.example/%E3porn%AApornhub%C3", 1, 1, 0),
         ("", 0, 0, 0),
     ],
 )

@@ -101,7 +101,8 @@ def read_texts(uris: Iterable[str]) -> Iterator[Documents]:
             if n_chars >= BATCH_CHARS:
                 yield Documents.from_texts(texts)
                 texts, n_chars = [], 0
-    yield Documents.from_texts(texts)
+    if texts:
+        yield Documents.from_texts(texts)
 
 
 def _texts(uri: str) -> Iterator[str]:
@@ -135,12 +136,15 @@ def _paragraphs(_: str, lines: Iterable[bytes]) -> Iterator[str]:
     n_chars = 0
     for line in lines:
         text = line.decode("utf-8", "replace")
-        if text.isspace() or n_chars >= BATCH_CHARS:
+        blank = text.isspace()
+        if paragraph and (blank or n_chars >= BATCH_CHARS):
             yield "".join(paragraph)
             paragraph, n_chars = [], 0
-        paragraph.append(text)
-        n_chars += len(text)
-    yield "".join(paragraph)
+        if not blank:
+            paragraph.append(text)
+            n_chars += len(text)
+    if paragraph:
+        yield "".join(paragraph)
 
 
 def sample(batches: Iterable[Documents], max_words: int) -> Sentences:

@@ -16,7 +16,7 @@ and does not lower-case the URL's words; DCLM leaves a dot where ``www`` was, so
 hosts as a whole (datatrove: and registered domains); here an entry covers the hosts below it, as UT1 means it.
 
 An entry is kept as a 64-bit hash (FNV-1a): 8 bytes each, 40 MB for all of UT1, and one in 10^12 URLs is taken for an
-entry of such a list by mistake. Cost on one core: under 1 us a URL.
+entry of such a list by mistake. Cost on one busy core: 2.3 us a URL, with 1.1 million entries.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ a maximal run of letters, marks and digits, of the whole URL: scheme, host, path
 The words of the package are ours, few, and chosen to be unmistakable; they are no match for the published lists (some
 100 to 200 words a kind), which can be given as files: ``strict``, ``hard`` and ``soft``, or under datatrove's names.
 
-Cost on one core: .6 us a URL, however many words there are; a list of 1,000 strict words takes .5 MB.
+Cost on one busy core: 1 us a URL, and little more for long lists. Of 3,887 URLs of real pages the words of the package
+mark one, an article about a lawsuit.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def find_words(paths: Iterable[str]) -> UrlWords:
 
 def _kind_of(path: Path) -> str:
     for kind, names in KINDS.items():
-        if path.name in names:
+        if path.name.partition(".")[0] in names:
             return kind
     raise InputError(f"{path}: a list of words for URLs is named strict, hard or soft, for example strict.txt")
 
@@ -277,13 +278,25 @@ def _hex_digit(byte):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _decode(text, i):  # type: ignore[no-untyped-def]
+    """`decode`, but strict: an escape can give any byte, and must not hide the letters after it (``%E3porn``)."""
+    code_point, size = decode(text, i)
+    if size > 1 and text[i] < 0xC2:
+        return np.uint32(0xFFFD), 1
+    for k in range(1, size):
+        if text[i + k] & 0xC0 != 0x80:
+            return np.uint32(0xFFFD), 1
+    return code_point, size
+
+
+@njit(cache=True, nogil=True)
 def _count_strict(data, offsets, letters, step, n_ends, counts):  # type: ignore[no-untyped-def]
     """Counts where a word of the automaton ends in each URL."""
     for url in range(len(offsets) - 1):
         text = data[offsets[url] : offsets[url + 1]]
         i = state = n = 0
         while i < len(text):
-            code_point, size = decode(text, i)
+            code_point, size = _decode(text, i)
             letter = letters[code_point]
             if letter >= 0:
                 state = step[state, letter]
@@ -301,7 +314,7 @@ def _count_words(data, offsets, classes, lower, keys, kinds, n_hard, n_soft):  #
         key = FNV_BASIS
         i = 0
         while i <= len(text):
-            code_point, size = decode(text, i) if i < len(text) else (np.uint32(0), 1)
+            code_point, size = _decode(text, i) if i < len(text) else (np.uint32(0), 1)
             i += size
             if classes[code_point] & _WORD:
                 key = (key ^ np.uint64(lower[code_point])) * FNV_PRIME
