@@ -131,7 +131,7 @@ def test_wrong_values_of_the_dag_are_one_line(capsys: pytest.CaptureFixture[str]
     assert "about labels" in run_fails(capsys, warcs, "language.low=5")
     assert "did you mean 'response'" in run_fails(capsys, warcs, "records=respons")
     assert "no record types" in run_fails(capsys, warcs, "records=")
-    assert "no deny-list" in run_fails(capsys, warcs, "deny_list=.")
+    assert "no list in this folder" in run_fails(capsys, warcs, "deny_list=.")
 
 
 def test_a_rule_without_bounds_is_switched_off(crawl: Path) -> None:

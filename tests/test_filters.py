@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from resiliparse.parse.lang import supported_langs
 
 from textmill.errors import EnvironmentFault, InputError, UnknownNameError, UserError
-from textmill.filters import SCORERS, language, pii, scorer_class
+from textmill.filters import SCORERS, language, perplexity, pii, scorer_class
 from textmill.filters.base import Scorer
 from textmill.filters.language import Language, find_model, identify
+from textmill.filters.ngrams_train import train
 from textmill.filters.pii import EMAIL_PLACEHOLDER, EmailMask, find_emails, mask_emails
 from textmill.pipeline.reading.optout import NO_OPTOUT
 from textmill.text import Documents
@@ -57,8 +58,18 @@ ODD_TEXTS = [
 ]
 
 
+def perplexity_of_a_sentence(path: Path) -> Scorer:
+    train([Documents.from_texts(["the quick brown fox jumps over the lazy dog"])], order=3).save(str(path))
+    return perplexity.find_model(str(path))
+
+
+NEED_A_FILE = {"Perplexity": perplexity_of_a_sentence}
+
+
 @pytest.fixture(params=sorted(SCORERS))
-def scorer(request: pytest.FixtureRequest) -> Scorer:
+def scorer(request: pytest.FixtureRequest, tmp_path: Path) -> Scorer:
+    if request.param in NEED_A_FILE:
+        return NEED_A_FILE[request.param](tmp_path / "model")
     return scorer_class(request.param)()
 
 

@@ -21,6 +21,7 @@ HEAVY_OWNERS = {
     "backports": {"textmill.pipeline.reading.members"},
     "isal": {"textmill.pipeline.reading.members"},
     "lz4": {"textmill.pipeline.reading.members"},
+    "tldextract": {"textmill.filters.url_parts"},
     "bokeh": {"textmill.pipeline.report.page"},
     "warcio": {"textmill.simulate"},
     "urllib3": {"textmill.pipeline.sources.web"},

@@ -45,6 +45,13 @@ examples:
   textmill crawls --base /data/mirror --json     a mirror in a folder, as JSON
   textmill run common_crawl --set crawl=NAME --set files=10 --set crawl_base=BASE
 """
+PERPLEXITY_EXAMPLES = """\
+examples:
+  textmill perplexity train --text wiki/*.jsonl.gz --calibrate sample.parquet --out wiki.ngrams
+  textmill perplexity train --text good.txt --out good.ngrams --order 3 --max-words 50000000
+
+files: .parquet and .jsonl (a column or value "text"), else plain text; packed with gzip or not
+"""
 SHOW_EXAMPLES = """\
 examples:
   textmill show work pages -n 5
@@ -149,6 +156,20 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--model", default="tiny", help="shape: tiny, nano-25m, gpt2-124m (default: %(default)s)")
     train.add_argument("--steps", type=int, default=300, help="optimizer steps (default: %(default)s)")
     train.set_defaults(command=_train)
+
+    perplexity = commands.add_parser("perplexity", help="models of reference text, to measure perplexity with")
+    actions = perplexity.add_subparsers(title="actions", metavar="ACTION", required=True)
+    learn = actions.add_parser(
+        "train", help="make a model of reference text", epilog=PERPLEXITY_EXAMPLES, formatter_class=raw
+    )
+    learn.add_argument("--text", nargs="+", required=True, metavar="FILE", help="text that is held to be good")
+    learn.add_argument("--calibrate", nargs="+", default=[], metavar="FILE", help="documents to part into three by it")
+    learn.add_argument("--out", required=True, metavar="MODEL", help="the file to write")
+    learn.add_argument("--order", type=_positive, default=5, help="words of the longest n-gram (default: %(default)s)")
+    learn.add_argument(
+        "--max-words", type=_positive, default=10_000_000, help="of more text, a sample (default: %(default)s)"
+    )
+    learn.set_defaults(command=_perplexity_train)
 
     version = commands.add_parser("version", help="versions of textmill and of what shapes its output")
     version.set_defaults(command=_version)
@@ -341,6 +362,18 @@ def _train(options: argparse.Namespace) -> None:
         result = train(recipe.model, recipe.train, train_shards, val_shards, Path(options.out), on_step=on_step)
     val_loss = "not measured" if result.last.val_loss is None else f"{result.last.val_loss:.4f}"
     print(f"step {result.last.step}: loss {result.last.loss:.4f}, validation loss {val_loss}; {result.checkpoint}")
+
+
+def _perplexity_train(options: argparse.Namespace) -> None:
+    from textmill.filters.ngrams_train import calibrated, read_texts, train
+
+    model = train(read_texts(options.text), options.order, options.max_words)
+    if options.calibrate:
+        model = calibrated(model, read_texts(options.calibrate))
+    model.save(options.out)
+    head, middle = model.header.head_below, model.header.middle_below
+    parts = "not calibrated" if head is None else f"head below {head:.1f}, middle below {middle:.1f}"
+    print(f"{options.out}: {sum(model.header.n_ngrams):,} n-grams of {model.header.n_words:,} words; {parts}")
 
 
 def _version(options: argparse.Namespace) -> None:

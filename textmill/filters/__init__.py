@@ -20,8 +20,11 @@ SCORERS = {
     "GopherQuality": "textmill.filters.gopher",
     "Language": "textmill.filters.language",
     "OptOut": "textmill.filters.optout",
+    "Perplexity": "textmill.filters.perplexity",
     "Repetition": "textmill.filters.repetition",
     "UrlDenied": "textmill.filters.url",
+    "UrlParts": "textmill.filters.url_parts",
+    "UrlWords": "textmill.filters.url_words",
 }
 
 # Modules that hold a dictionary PRESETS, by the first part of the presets' names.
@@ -29,6 +32,8 @@ FAMILIES = {
     "c4": "textmill.filters.c4",
     "fineweb": "textmill.filters.fineweb",
     "gopher": "textmill.filters.gopher",
+    "perplexity": "textmill.filters.perplexity",
+    "url": "textmill.filters.url",
 }
 
 
