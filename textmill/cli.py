@@ -45,6 +45,13 @@ examples:
   textmill crawls --base /data/mirror --json     a mirror in a folder, as JSON
   textmill run common_crawl --set crawl=NAME --set files=10 --set crawl_base=BASE
 """
+WHATIF_EXAMPLES = """\
+examples:
+  textmill whatif work                                                 what the run keeps, checked anew
+  textmill whatif work --set gopher_words.low=30                       a wider bound
+  textmill whatif work --set gopher_words.low=30 --set gopher_words.high=none --json
+  textmill whatif work --set language.low=none --set language.high=none    a rule switched off
+"""
 SHOW_EXAMPLES = """\
 examples:
   textmill show work pages -n 5
@@ -135,6 +142,17 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
     explain.add_argument("page", metavar="URL_OR_ID", help="its URL, or its document id")
     explain.set_defaults(command=_explain)
+
+    whatif = commands.add_parser(
+        "whatif", help="what a run would keep under other bounds", epilog=WHATIF_EXAMPLES, formatter_class=raw
+    )
+    whatif.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
+    whatif.add_argument(
+        "--set", action="append", default=[], metavar="REASON.low=VALUE", dest="settings", help="a bound, or none"
+    )
+    whatif.add_argument("-n", type=int, default=5, help="documents to show of each kind (default: %(default)s)")
+    whatif.add_argument("--json", action="store_true", help="print everything as JSON")
+    whatif.set_defaults(command=_whatif)
 
     show = commands.add_parser("show", help="rows of a table", epilog=SHOW_EXAMPLES, formatter_class=raw)
     show.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
@@ -309,6 +327,22 @@ def _explain(options: argparse.Namespace) -> None:
     workspace, run = open_run(options.run)
     for line in explain(workspace, run, options.page):
         print(line)
+
+
+def _whatif(options: argparse.Namespace) -> None:
+    from textmill.pipeline.dag import parse_bounds
+    from textmill.pipeline.whatif import print_whatif, what_if
+    from textmill.pipeline.workspace import open_run
+    from textmill.storage import to_json
+
+    if options.n < 0:
+        raise UserError(f"-n {options.n}: must not be negative")
+    wanted = parse_bounds(options.settings)
+    account = what_if(*open_run(options.run), wanted, options.n)
+    if options.json:
+        sys.stdout.write(to_json(account))
+    else:
+        print_whatif(account)
 
 
 def _show(options: argparse.Namespace) -> None:
