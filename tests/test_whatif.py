@@ -224,7 +224,7 @@ def test_verdicts_are_those_of_plain_loops(rows: list[Any], limits: list[tuple[f
     sizes = np.array([n for _, _, n in rows], np.int64)
     n_stages = np.array([1 + (second is not None) for _, second, _ in rows], np.int64)
     ids = np.arange(len(rows), dtype=np.uint64)
-    shard = ScoredShard(ids, sizes, n_stages, places, tables, np.zeros((len(rows), 5), bool))
+    shard = ScoredShard(ids, sizes, n_stages, places, tables, np.zeros((5, len(rows)), bool))
     totals = Totals.of(5)
     totals.add(shard, chain.verdicts(shard, rules))
 

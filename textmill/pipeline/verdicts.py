@@ -33,20 +33,16 @@ class ScoredShard(NamedTuple):
     n_stages: NDArray[np.int64]  # [n], how many stages of the chain scored it
     places: list[NDArray[np.int64]]  # for each stage, which of the documents it scored
     scores: list[pa.Table]  # for each stage, their columns
-    fails: NDArray[np.bool_]  # [n, rules], as the run decided; false where it was not scored
+    fails: NDArray[np.bool_]  # [rules, n], as the run decided; false where it was not scored
 
 
 class Verdicts(NamedTuple):
     """What some rules say of n documents. A rule fails only documents that passed all stages before its own."""
 
-    fails: NDArray[np.bool_]  # [n, rules]
+    fails: NDArray[np.bool_]  # [rules, n]
+    first: NDArray[np.int64]  # [n], the first rule that fails; -1 for none
     keep: NDArray[np.bool_]  # [n]
     unknown: NDArray[np.bool_]  # [n], passes every rule that has a score to judge, and some have none
-
-    @property
-    def first(self) -> NDArray[np.int64]:
-        """The first rule that each document fails; of no meaning for one that fails none."""
-        return np.argmax(self.fails, axis=1) if self.fails.shape[1] else np.zeros(len(self.fails), np.int64)
 
 
 @dataclass(frozen=True)
@@ -81,19 +77,19 @@ class Chain:
 
     def verdicts(self, shard: ScoredShard, rules: Sequence[Rule | None]) -> Verdicts:
         """What ``rules``, one in the place of each of the chain's (None: switched off), say of a shard."""
-        passing = np.ones(len(shard.doc_ids), bool)
-        fails = np.zeros((len(shard.doc_ids), len(rules)), bool)
-        begin = 0
+        fails = np.zeros((len(rules), len(shard.doc_ids)), bool)
+        first = np.full(len(shard.doc_ids), -1)
+        i = 0
         for stage, place, scores in zip(self.stages, shard.places, shard.scores, strict=True):
-            end = begin + len(stage.rules)
-            for i, rule in enumerate(rules[begin:end], begin):
+            arrives = first < 0
+            for rule in rules[i : i + len(stage.rules)]:
                 if rule is not None:
-                    fails[place, i] = rule.fails(scores[rule.column].combine_chunks())
-            fails[:, begin:end] &= passing[:, None]
-            passing &= ~fails[:, begin:end].any(axis=1)
-            begin = end
+                    fails[i, place] = rule.fails(scores[rule.column].combine_chunks())
+                    fails[i] &= arrives
+                    first[fails[i] & (first < 0)] = i
+                i += 1
         is_scored = shard.n_stages == len(self.stages)
-        return Verdicts(fails, passing & is_scored, passing & ~is_scored)
+        return Verdicts(fails, first, (first < 0) & is_scored, (first < 0) & ~is_scored)
 
 
 def _uris(run: FinishedRun, stage: Decide) -> list[tuple[str, str, str]]:
@@ -121,7 +117,7 @@ def _joined(stages: Sequence[Decide], tables: Sequence[tuple[pa.Table, pa.Table]
     ids = [scores["doc_id"].to_numpy() for scores, _ in tables]
     doc_ids = ids[0]
     text_bytes, n_stages = np.zeros(len(doc_ids), np.int64), np.zeros(len(doc_ids), np.int64)
-    fails, places = [np.zeros((len(doc_ids), 0), bool)], []
+    fails, places = [np.zeros((0, len(doc_ids)), bool)], []
     for stage, own, (scores, decisions) in zip(stages, ids, tables, strict=True):
         place = np.searchsorted(doc_ids, own)
         if len(place) and (place.max() >= len(doc_ids) or not np.array_equal(doc_ids[place], own)):
@@ -129,8 +125,8 @@ def _joined(stages: Sequence[Decide], tables: Sequence[tuple[pa.Table, pa.Table]
         places.append(place)
         text_bytes[place] = scores[TEXT_BYTES.name].to_numpy()
         n_stages[place] += 1
-        decided = np.zeros((len(doc_ids), len(stage.rules)), bool)
+        decided = np.zeros((len(stage.rules), len(doc_ids)), bool)
         for i, rule in enumerate(stage.rules):
-            decided[place, i] = decisions[rule.reason].to_numpy()
+            decided[i, place] = decisions[rule.reason].to_numpy()
         fails.append(decided)
-    return ScoredShard(doc_ids, text_bytes, n_stages, places, [scores for scores, _ in tables], np.hstack(fails))
+    return ScoredShard(doc_ids, text_bytes, n_stages, places, [scores for scores, _ in tables], np.vstack(fails))

@@ -100,11 +100,10 @@ class Totals:
         return cls(np.zeros(n_rules, np.int64), np.zeros(n_rules, np.int64), np.zeros(n_rules, np.int64))
 
     def add(self, shard: ScoredShard, verdicts: Verdicts) -> None:
-        n_failed = verdicts.fails.sum(axis=1)
-        n_rules = len(self.alone)
-        self.alone += verdicts.fails.sum(axis=0)
-        self.only += verdicts.fails[n_failed == 1].sum(axis=0)
-        self.in_order += np.bincount(verdicts.first[n_failed > 0], minlength=n_rules)
+        n_failed = verdicts.fails.sum(axis=0)
+        self.alone += verdicts.fails.sum(axis=1)
+        self.only += verdicts.fails[:, n_failed == 1].sum(axis=1)
+        self.in_order += np.bincount(verdicts.first[verdicts.first >= 0], minlength=len(self.alone))
         self.docs += int(verdicts.keep.sum())
         self.text_bytes += int(shard.text_bytes[verdicts.keep].sum())
         self.unknown_docs += int(verdicts.unknown.sum())
