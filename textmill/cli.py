@@ -7,7 +7,7 @@ import errno
 import logging
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textmill import __version__
 from textmill.errors import EnvironmentFault, InvariantError, UserError
@@ -59,6 +59,7 @@ examples:
   textmill show work pages --where "status == 'bad_charset' or host == 'a.example'"
 """
 INTERRUPTED = 130
+SLIDER_PAGE = "whatif.html"  # beside the report
 SHOWN_FILES = 50  # of those that were lost
 MACHINE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
@@ -152,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     whatif.add_argument("-n", type=int, default=5, help="documents to show of each kind (default: %(default)s)")
     whatif.add_argument("--json", action="store_true", help="print everything as JSON")
+    whatif.add_argument("--html", metavar="FILE", help="write the page with sliders to FILE")
     whatif.set_defaults(command=_whatif)
 
     show = commands.add_parser("show", help="rows of a table", epilog=SHOW_EXAMPLES, formatter_class=raw)
@@ -260,8 +262,19 @@ def _save_report(workspace: Workspace, run: Run, again: bool) -> None:
         from textmill.pipeline.report import account_of, write_html
 
         account = account_of(workspace, run)
-        write_html(account, page)
+        whatif = _save_slider(workspace, run, account)
+        write_html(account, page, whatif)
         write_text(to_json(account), workspace.path("runs", run.name, "report.json"))
+
+
+def _save_slider(workspace: Workspace, run: Run, account: dict[str, Any]) -> str:
+    """Write the page with sliders beside the report, if there are rules. Returns its name, or ""."""
+    from textmill.pipeline.report.slider import write_slider
+
+    if "decisions" not in account:
+        return ""
+    write_slider(workspace, run, account.get("histograms", []), workspace.path("runs", run.name, SLIDER_PAGE))
+    return SLIDER_PAGE
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -338,11 +351,24 @@ def _whatif(options: argparse.Namespace) -> None:
     if options.n < 0:
         raise UserError(f"-n {options.n}: must not be negative")
     wanted = parse_bounds(options.settings)
+    if options.html and wanted:
+        raise UserError("--html and --set: the page has sliders for that; leave one out")
+    if options.html:
+        _write_slider(*open_run(options.run), options.html)
+        print(f"wrote {options.html}")
+        return
     account = what_if(*open_run(options.run), wanted, options.n)
     if options.json:
         sys.stdout.write(to_json(account))
     else:
         print_whatif(account)
+
+
+def _write_slider(workspace: Workspace, run: Run, path: str) -> None:
+    from textmill.pipeline.report import account_of
+    from textmill.pipeline.report.slider import write_slider
+
+    write_slider(workspace, run, account_of(workspace, run).get("histograms", []), path)
 
 
 def _show(options: argparse.Namespace) -> None:

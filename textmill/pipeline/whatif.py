@@ -68,7 +68,7 @@ def what_if(workspace: Workspace, run: Run, wanted: Mapping[str, Mapping[str, st
         flips.add(chain, shard, before, after)
         n_judged += len(shard.doc_ids)
     changed = [i for i, (old, new) in enumerate(zip(*sides, strict=True)) if old != new]
-    per_token = _bytes_per_token(finished)
+    per_token = bytes_per_token(finished)
     return {
         "run": run.name,
         "changed": [chain.rules[i].reason for i in changed],
@@ -110,16 +110,16 @@ class Totals:
         self.unknown_bytes += int(shard.text_bytes[verdicts.unknown].sum())
         self.kept_ids.append(shard.doc_ids[verdicts.keep])
 
-    def section(self, bytes_per_token: float) -> Section:
-        kept = _amount(self.docs, self.text_bytes, bytes_per_token)
-        return kept | {"unknown": _amount(self.unknown_docs, self.unknown_bytes, bytes_per_token)}
+    def section(self, per_token: float) -> Section:
+        kept = _amount(self.docs, self.text_bytes, per_token)
+        return kept | {"unknown": _amount(self.unknown_docs, self.unknown_bytes, per_token)}
 
 
-def _amount(docs: int, text_bytes: int, bytes_per_token: float) -> Section:
-    return {"docs": docs, "text_bytes": text_bytes, "tokens": round(text_bytes / bytes_per_token)}
+def _amount(docs: int, text_bytes: int, per_token: float) -> Section:
+    return {"docs": docs, "text_bytes": text_bytes, "tokens": round(text_bytes / per_token)}
 
 
-def _bytes_per_token(run: FinishedRun) -> Section:
+def bytes_per_token(run: FinishedRun) -> Section:
     """Bytes of text a token, and where that is from."""
     tokens = run.one(Tokens)
     counts = run.counts(tokens) if tokens else {}
@@ -144,32 +144,42 @@ def _rule(chain: Chain, i: int, sides: Sequence[Rule | None], totals: Sequence[T
 
 
 def _copies(
-    run: FinishedRun, chain: Chain, totals: Sequence[Totals], changed: Sequence[int], bytes_per_token: float
+    run: FinishedRun, chain: Chain, totals: Sequence[Totals], changed: Sequence[int], per_token: float
 ) -> Section | None:
     """What is kept when copies are removed, too; None for a run that did not get that far.
 
     Errors: `InvariantError` if the choice under the run's own bounds is not the one that it stored.
     """
-    keepers = next((stage for stage in run.all(Keepers) if stage.decisions.folder == chain.stages[-1].folder), None)
+    keepers = keepers_of(run, chain)
     if keepers is None:
         return None
-    members = _members(run, keepers)
+    members = cluster_members(run, keepers)
     removed = [_removed(members, np.concatenate([np.array([], np.uint64), *total.kept_ids])) for total in totals]
     stored = [
         group.filter(pc.is_valid(group["removed"]))["doc_id"] for group in run.groups(keepers, ["doc_id", "removed"])
     ]
     if sorted(removed[0]["doc_id"].to_pylist()) != sorted(i for ids in stored for i in ids.to_pylist()):
         raise InvariantError(f"{keepers.name}: the stored choice of copies is not that of its policy")
-    before_comparison = {stage.folder for stage in keepers.clusters.ancestry()}
     stages = {chain.stages[chain.stage_of[i]].folder for i in changed}
-    section: Section = {"exact": not stages & before_comparison}
+    section: Section = {"exact": not stages & compares(run, chain)}
     for when, total, rows in zip(("before", "after"), totals, removed, strict=True):
         n_bytes = int(pc.sum(rows["n_bytes"]).as_py() or 0)
-        section[when] = _amount(total.docs - len(rows), total.text_bytes - n_bytes, bytes_per_token)
+        section[when] = _amount(total.docs - len(rows), total.text_bytes - n_bytes, per_token)
     return section
 
 
-def _members(run: FinishedRun, keepers: Keepers) -> pa.Table:
+def keepers_of(run: FinishedRun, chain: Chain) -> Keepers | None:
+    """The stage that chooses among the documents that pass the chain, or None."""
+    return next((stage for stage in run.all(Keepers) if stage.decisions.folder == chain.stages[-1].folder), None)
+
+
+def compares(run: FinishedRun, chain: Chain) -> set[str]:
+    """Folders of the stages that decide which documents are compared with each other."""
+    keepers = keepers_of(run, chain)
+    return {stage.folder for stage in keepers.clusters.ancestry()} if keepers else set()
+
+
+def cluster_members(run: FinishedRun, keepers: Keepers) -> pa.Table:
     """All members of clusters, the preferred ones of each first."""
     clusters = pa.concat_tables(run.groups(keepers.clusters, ["doc_id", "cluster"]))
     columns = ["doc_id", "date", "n_bytes"]
