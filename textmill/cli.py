@@ -38,6 +38,14 @@ examples:
   textmill run my_dag.py:variant --set warcs=a.warc.gz --scheduler tcp://10.0.0.1:8786
   textmill run common_crawl --help-dag                                          the parameters of a DAG
 """
+PLAN_EXAMPLES = """\
+examples:
+  textmill plan common_crawl --set warcs=crawl/                what would run
+  textmill plan common_crawl --set warcs=crawl/ --sample 8     the rules on 8 shards: what fires never or always
+
+With --sample the exit status is 2 if a rule is wrong: it fails all documents, none reach it, or its bound is
+no share where one is needed. Notes leave it 0.
+"""
 CRAWLS_EXAMPLES = """\
 examples:
   textmill crawls                                the crawls of Common Crawl, the newest first
@@ -117,12 +125,23 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=_demo)
 
     run = commands.add_parser("run", help="run a DAG", epilog=RUN_EXAMPLES, formatter_class=raw)
-    plan = commands.add_parser("plan", help="show what a run would do, and what is there already")
+    plan = commands.add_parser(
+        "plan",
+        help="show what a run would do, what is there already, and what is wrong with its rules",
+        epilog=PLAN_EXAMPLES,
+        formatter_class=raw,
+    )
     for command in (run, plan):
         command.add_argument("dag", metavar="DAG", help="its name, or FILE.py, or FILE.py:FUNCTION")
         command.add_argument("--out", default="work", help="workspace folder or URL (default: %(default)s)")
         command.add_argument("--help-dag", action="store_true", help="show the parameters of the DAG and stop")
         _add_run_options(command)
+    plan.add_argument(
+        "--sample",
+        type=_positive,
+        metavar="N",
+        help="run N shards here up to the decisions, and check the rules on them",
+    )
     run.set_defaults(command=_run)
     plan.set_defaults(command=_plan)
 
@@ -210,7 +229,6 @@ def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple
     """Run ``target`` as the options say, with progress on the terminal."""
     from textmill.pipeline import dag as dags
     from textmill.pipeline.executors import make_executor
-    from textmill.pipeline.extraction import is_compiled
     from textmill.pipeline.runner import run_pipeline
     from textmill.pipeline.workspace import Workspace, new_run
     from textmill.progress import RunProgress
@@ -219,8 +237,7 @@ def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple
     workspace = Workspace(options.out)
     workspace.create()
     executor = make_executor(options.workers, options.scheduler, options.serial)
-    if not is_compiled():
-        print("first use: compiling kernels; a minute, once", file=sys.stderr)
+    _say_if_compiling()
     try:
         with workspace.locked(), RunProgress() as progress:
             run = new_run(dag_name, options.settings, target)
@@ -231,6 +248,13 @@ def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple
         print("everything is there already; nothing was executed")
     _save_report(workspace, run, again=progress.n_executed > 0)
     return workspace, run
+
+
+def _say_if_compiling() -> None:
+    from textmill.pipeline.extraction import is_compiled
+
+    if not is_compiled():
+        print("first use: compiling kernels; a minute, once", file=sys.stderr)
 
 
 def _say_what_was_lost(workspace: Workspace, run: Run) -> int:
@@ -277,7 +301,7 @@ def _save_slider(workspace: Workspace, run: Run, account: dict[str, Any]) -> str
     return SLIDER_PAGE
 
 
-def _plan(options: argparse.Namespace) -> None:
+def _plan(options: argparse.Namespace) -> int:
     from textmill.pipeline import dag as dags
     from textmill.pipeline.runner import missing_shards
     from textmill.pipeline.workspace import Workspace
@@ -286,7 +310,7 @@ def _plan(options: argparse.Namespace) -> None:
     dag = dags.load_dag(options.dag)
     if options.help_dag:
         print((dag.__doc__ or "").strip())
-        return
+        return 0
     values, bounds = dags.parse_settings(dag, options.settings)
     target = dags.build(dag, values, bounds)
     target = dags.cut(target, options.to) if options.to else target
@@ -297,6 +321,17 @@ def _plan(options: argparse.Namespace) -> None:
         does = "nothing: there already" if not n_missing else f"run {n_missing} of {n_shards}"
         rows.append([stage.name, type(stage).__name__, n_shards, does, stage.folder])
     console().print(table(f"plan for {workspace.root}", ["stage", "class", "tasks", "would", "folder"], rows))
+    return _check(target, options.sample) if options.sample else 0
+
+
+def _check(target: Stage, n_shards: int) -> int:
+    """The rules on a sample. Returns the exit status: a rule that is wrong is a mistake."""
+    from textmill.pipeline.checks import check, print_checked
+
+    _say_if_compiling()
+    checked = check(target, n_shards)
+    print_checked(checked)
+    return 2 if checked.is_wrong else 0
 
 
 def _crawls(options: argparse.Namespace) -> None:

@@ -41,7 +41,6 @@ from textmill.schema import show_doc_id
 N_DOCUMENTS = 20_000
 N_TEXTS = 2_000
 TEXT_CHARS = 240
-READ_CHARS = 5 * TEXT_CHARS
 HASH_TOP = 2**64 - 2**11  # the largest float64 below 2**64
 
 
@@ -200,8 +199,16 @@ def _as_javascript_has_it(column: pa.Array) -> NDArray[Any]:
 
 
 def _texts(run: FinishedRun, chain: Chain, sample: Sample) -> list[list[Any]]:
-    """[place in the sample, URL, beginning of the text] of those that most likely change sides: they fail few rules."""
-    chosen = np.sort(np.argsort(sample.n_failed, kind="stable")[:N_TEXTS])
+    """[place in the sample, URL, beginning of the text] of some documents, as many of each kind as there are.
+
+    Kinds are kept, failing one rule, failing more, by the last stage that scored them: so that whatever changes sides,
+    some of it can be read.
+    """
+    kind = len(chain.stages) * np.minimum(sample.n_failed, 2) + sample.n_stages
+    place_in_kind = np.zeros(len(kind), np.int64)
+    for each in np.unique(kind):
+        place_in_kind[kind == each] = np.arange(np.count_nonzero(kind == each))
+    chosen = np.sort(np.argsort(place_in_kind, kind="stable")[:N_TEXTS])
     found = texts_of(run, chain.stages[0].scores.documents, sample.doc_ids[chosen].tolist()) if len(chosen) else {}
     shown = []
     for place in chosen.tolist():
