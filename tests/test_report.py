@@ -301,7 +301,7 @@ def test_a_histogram_counts_every_document_with_text(fixture: Fixture) -> None:
     rows = [page(i, text) for i, text in enumerate(texts)] + [page(90, None)]
     fixture.judged(fixture.pages(rows), RULES)
     histograms = {made["column"]: made for made in fixture.account()["histograms"]}
-    assert list(histograms) == ["n_chars", "a_frac"]
+    assert list(histograms) == ["text_bytes", "n_chars", "a_frac"]
     for made in histograms.values():
         assert sum(made["counts"]) + made["n_below"] + made["n_above"] == 60
         assert len(made["edges"]) == len(made["counts"]) + 1

@@ -7,7 +7,7 @@ import errno
 import logging
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textmill import __version__
 from textmill.errors import EnvironmentFault, InvariantError, UserError
@@ -38,6 +38,14 @@ examples:
   textmill run my_dag.py:variant --set warcs=a.warc.gz --scheduler tcp://10.0.0.1:8786
   textmill run common_crawl --help-dag                                          the parameters of a DAG
 """
+PLAN_EXAMPLES = """\
+examples:
+  textmill plan common_crawl --set warcs=crawl/                what would run
+  textmill plan common_crawl --set warcs=crawl/ --sample 8     the rules on 8 shards: what fires never or always
+
+With --sample the exit status is 2 if a rule is wrong: it fails all documents, none reach it, or its bound is
+no share where one is needed. Notes leave it 0.
+"""
 CRAWLS_EXAMPLES = """\
 examples:
   textmill crawls                                the crawls of Common Crawl, the newest first
@@ -52,6 +60,13 @@ examples:
 
 files: .parquet and .jsonl (a column or value "text"), else plain text; packed with gzip or not
 """
+WHATIF_EXAMPLES = """\
+examples:
+  textmill whatif work                                                 what the run keeps, checked anew
+  textmill whatif work --set gopher_words.low=30                       a wider bound
+  textmill whatif work --set gopher_words.low=30 --set gopher_words.high=none --json
+  textmill whatif work --set language.low=none --set language.high=none    a rule switched off
+"""
 SHOW_EXAMPLES = """\
 examples:
   textmill show work pages -n 5
@@ -59,6 +74,7 @@ examples:
   textmill show work pages --where "status == 'bad_charset' or host == 'a.example'"
 """
 INTERRUPTED = 130
+SLIDER_PAGE = "whatif.html"  # beside the report
 SHOWN_FILES = 50  # of those that were lost
 MACHINE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
@@ -116,12 +132,23 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=_demo)
 
     run = commands.add_parser("run", help="run a DAG", epilog=RUN_EXAMPLES, formatter_class=raw)
-    plan = commands.add_parser("plan", help="show what a run would do, and what is there already")
+    plan = commands.add_parser(
+        "plan",
+        help="show what a run would do, what is there already, and what is wrong with its rules",
+        epilog=PLAN_EXAMPLES,
+        formatter_class=raw,
+    )
     for command in (run, plan):
         command.add_argument("dag", metavar="DAG", help="its name, or FILE.py, or FILE.py:FUNCTION")
         command.add_argument("--out", default="work", help="workspace folder or URL (default: %(default)s)")
         command.add_argument("--help-dag", action="store_true", help="show the parameters of the DAG and stop")
         _add_run_options(command)
+    plan.add_argument(
+        "--sample",
+        type=_positive,
+        metavar="N",
+        help="run N shards here up to the decisions, and check the rules on them",
+    )
     run.set_defaults(command=_run)
     plan.set_defaults(command=_plan)
 
@@ -142,6 +169,18 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
     explain.add_argument("page", metavar="URL_OR_ID", help="its URL, or its document id")
     explain.set_defaults(command=_explain)
+
+    whatif = commands.add_parser(
+        "whatif", help="what a run would keep under other bounds", epilog=WHATIF_EXAMPLES, formatter_class=raw
+    )
+    whatif.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
+    whatif.add_argument(
+        "--set", action="append", default=[], metavar="REASON.low=VALUE", dest="settings", help="a bound, or none"
+    )
+    whatif.add_argument("-n", type=int, default=5, help="documents to show of each kind (default: %(default)s)")
+    whatif.add_argument("--json", action="store_true", help="print everything as JSON")
+    whatif.add_argument("--html", metavar="FILE", help="write the page with sliders to FILE")
+    whatif.set_defaults(command=_whatif)
 
     show = commands.add_parser("show", help="rows of a table", epilog=SHOW_EXAMPLES, formatter_class=raw)
     show.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
@@ -211,7 +250,6 @@ def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple
     """Run ``target`` as the options say, with progress on the terminal."""
     from textmill.pipeline import dag as dags
     from textmill.pipeline.executors import make_executor
-    from textmill.pipeline.extraction import is_compiled
     from textmill.pipeline.runner import run_pipeline
     from textmill.pipeline.workspace import Workspace, new_run
     from textmill.progress import RunProgress
@@ -220,8 +258,7 @@ def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple
     workspace = Workspace(options.out)
     workspace.create()
     executor = make_executor(options.workers, options.scheduler, options.serial)
-    if not is_compiled():
-        print("first use: compiling kernels; a minute, once", file=sys.stderr)
+    _say_if_compiling()
     try:
         with workspace.locked(), RunProgress() as progress:
             run = new_run(dag_name, options.settings, target)
@@ -232,6 +269,13 @@ def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple
         print("everything is there already; nothing was executed")
     _save_report(workspace, run, again=progress.n_executed > 0)
     return workspace, run
+
+
+def _say_if_compiling() -> None:
+    from textmill.pipeline.extraction import is_compiled
+
+    if not is_compiled():
+        print("first use: compiling kernels; a minute, once", file=sys.stderr)
 
 
 def _say_what_was_lost(workspace: Workspace, run: Run) -> int:
@@ -263,11 +307,22 @@ def _save_report(workspace: Workspace, run: Run, again: bool) -> None:
         from textmill.pipeline.report import account_of, write_html
 
         account = account_of(workspace, run)
-        write_html(account, page)
+        whatif = _save_slider(workspace, run, account)
+        write_html(account, page, whatif)
         write_text(to_json(account), workspace.path("runs", run.name, "report.json"))
 
 
-def _plan(options: argparse.Namespace) -> None:
+def _save_slider(workspace: Workspace, run: Run, account: dict[str, Any]) -> str:
+    """Write the page with sliders beside the report, if there are rules. Returns its name, or ""."""
+    from textmill.pipeline.report.slider import write_slider
+
+    if "decisions" not in account:
+        return ""
+    write_slider(workspace, run, account.get("histograms", []), workspace.path("runs", run.name, SLIDER_PAGE))
+    return SLIDER_PAGE
+
+
+def _plan(options: argparse.Namespace) -> int:
     from textmill.pipeline import dag as dags
     from textmill.pipeline.runner import missing_shards
     from textmill.pipeline.workspace import Workspace
@@ -276,7 +331,7 @@ def _plan(options: argparse.Namespace) -> None:
     dag = dags.load_dag(options.dag)
     if options.help_dag:
         print((dag.__doc__ or "").strip())
-        return
+        return 0
     values, bounds = dags.parse_settings(dag, options.settings)
     target = dags.build(dag, values, bounds)
     target = dags.cut(target, options.to) if options.to else target
@@ -287,6 +342,17 @@ def _plan(options: argparse.Namespace) -> None:
         does = "nothing: there already" if not n_missing else f"run {n_missing} of {n_shards}"
         rows.append([stage.name, type(stage).__name__, n_shards, does, stage.folder])
     console().print(table(f"plan for {workspace.root}", ["stage", "class", "tasks", "would", "folder"], rows))
+    return _check(target, options.sample) if options.sample else 0
+
+
+def _check(target: Stage, n_shards: int) -> int:
+    """The rules on a sample. Returns the exit status: a rule that is wrong is a mistake."""
+    from textmill.pipeline.checks import check, print_checked
+
+    _say_if_compiling()
+    checked = check(target, n_shards)
+    print_checked(checked)
+    return 2 if checked.is_wrong else 0
 
 
 def _crawls(options: argparse.Namespace) -> None:
@@ -330,6 +396,35 @@ def _explain(options: argparse.Namespace) -> None:
     workspace, run = open_run(options.run)
     for line in explain(workspace, run, options.page):
         print(line)
+
+
+def _whatif(options: argparse.Namespace) -> None:
+    from textmill.pipeline.dag import parse_bounds
+    from textmill.pipeline.whatif import print_whatif, what_if
+    from textmill.pipeline.workspace import open_run
+    from textmill.storage import to_json
+
+    if options.n < 0:
+        raise UserError(f"-n {options.n}: must not be negative")
+    wanted = parse_bounds(options.settings)
+    if options.html and wanted:
+        raise UserError("--html and --set: the page has sliders for that; leave one out")
+    if options.html:
+        _write_slider(*open_run(options.run), options.html)
+        print(f"wrote {options.html}")
+        return
+    account = what_if(*open_run(options.run), wanted, options.n)
+    if options.json:
+        sys.stdout.write(to_json(account))
+    else:
+        print_whatif(account)
+
+
+def _write_slider(workspace: Workspace, run: Run, path: str) -> None:
+    from textmill.pipeline.report import account_of
+    from textmill.pipeline.report.slider import write_slider
+
+    write_slider(workspace, run, account_of(workspace, run).get("histograms", []), path)
 
 
 def _show(options: argparse.Namespace) -> None:

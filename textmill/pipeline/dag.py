@@ -24,6 +24,7 @@ from textmill.pipeline.stages import Decide
 
 Dag = Callable[..., Stage]
 BOUNDS = ("low", "high")
+NO_BOUND = ("", "none")
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,9 @@ def parse_settings(dag: Dag, settings: Sequence[str]) -> tuple[dict[str, Any], d
     values: dict[str, Any] = {}
     bounds: dict[str, dict[str, str]] = {}
     for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise UserError(f"--set {setting}: write it as NAME=VALUE")
-        reason, _, bound = name.rpartition(".")
-        if reason:
-            if bound not in BOUNDS:
-                raise UnknownNameError(f"bound of {reason!r}:", bound, BOUNDS)
-            bounds.setdefault(reason, {})[bound] = text
+        name, bound, text = _split(setting)
+        if bound:
+            bounds.setdefault(name, {})[bound] = text
         elif name not in known:
             raise UnknownNameError("parameter", name, known)
         else:
@@ -90,6 +86,30 @@ def parse_settings(dag: Dag, settings: Sequence[str]) -> tuple[dict[str, Any], d
             several = isinstance(value, tuple) and name in values
             values[name] = values[name] + value if several else value
     return values, bounds
+
+
+def parse_bounds(settings: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Bounds of rules (reason -> bound -> text) from ``REASON.low=VALUE`` texts. Errors: `UserError`."""
+    bounds: dict[str, dict[str, str]] = {}
+    for setting in settings:
+        reason, bound, text = _split(setting)
+        if not bound:
+            raise UserError(
+                f"--set {setting}: not a bound of a rule; write it as REASON.low=VALUE or REASON.high=VALUE"
+            )
+        bounds.setdefault(reason, {})[bound] = text
+    return bounds
+
+
+def _split(setting: str) -> tuple[str, str, str]:
+    """``NAME=VALUE`` as (name, "", value); ``REASON.BOUND=VALUE`` as (reason, bound, value)."""
+    name, equals, text = setting.partition("=")
+    if not equals:
+        raise UserError(f"--set {setting}: write it as NAME=VALUE")
+    reason, _, bound = name.rpartition(".")
+    if reason and bound not in BOUNDS:
+        raise UnknownNameError(f"bound of {reason!r}:", bound, BOUNDS)
+    return (reason, bound, text) if reason else (name, "", text)
 
 
 def build(dag: Dag, values: Mapping[str, Any], bounds: Mapping[str, Mapping[str, str]]) -> Stage:
@@ -115,32 +135,41 @@ def cut(target: Stage, name: str) -> Stage:
 
 def _with_bounds(target: Stage, bounds: Mapping[str, Mapping[str, str]]) -> Stage:
     decides = [stage for stage in target.ancestry() if isinstance(stage, Decide)]
-    reasons = [rule.reason for stage in decides for rule in stage.rules]
-    for reason in bounds:
-        if reason not in reasons:
-            raise UnknownNameError("rule", reason, reasons)
+    changed = iter(change_bounds([rule for stage in decides for rule in stage.rules], bounds))
 
     def change(stage: Stage) -> Stage:
         if not isinstance(stage, Decide):
             return stage
-        rules = [_with_own_bounds(rule, bounds.get(rule.reason, {})) for rule in stage.rules]
+        rules = [next(changed) for _ in stage.rules]
         return replace(stage, rules=tuple(rule for rule in rules if rule is not None))
 
     return target.rebuild(change)
 
 
+def change_bounds(rules: Sequence[Rule], bounds: Mapping[str, Mapping[str, str]]) -> list[Rule | None]:
+    """The rules with some bounds changed; None for one that has none left, and so is switched off.
+
+    Errors: `UnknownNameError` for a reason that no rule has, `UserError` for a text that is no bound.
+    """
+    reasons = [rule.reason for rule in rules]
+    for reason in bounds:
+        if reason not in reasons:
+            raise UnknownNameError("rule", reason, reasons)
+    return [_with_own_bounds(rule, bounds.get(rule.reason, {})) for rule in rules]
+
+
 def _with_own_bounds(rule: Rule, texts: Mapping[str, str]) -> Rule | None:
-    """The rule with some bounds changed; None when it has none left, and so is switched off."""
     bounds = {bound: getattr(rule, bound) for bound in BOUNDS}
     for bound, text in texts.items():
-        if isinstance(rule.low, str) or isinstance(rule.high, str):
+        is_label = isinstance(rule.low, str) or isinstance(rule.high, str)
+        if is_label and text not in NO_BOUND:
             raise UserError(f"--set {rule.reason}.{bound}={text}: this rule is about labels, and has no numbers to set")
         bounds[bound] = _parse_bound(rule.reason, bound, text)
     return None if set(bounds.values()) == {None} else replace(rule, **bounds)
 
 
 def _parse_bound(reason: str, bound: str, text: str) -> float | None:
-    if text in ("", "none"):
+    if text in NO_BOUND:
         return None
     try:
         value = float(text)

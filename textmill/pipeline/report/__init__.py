@@ -6,6 +6,7 @@ samples     its samples of documents that were kept, and that were dropped for e
 values      how values are written: in JSON, and for people
 tables      the account on the terminal
 page        the account as a page (page.html.j2, page.css); the only module that imports Bokeh
+slider      a page on which the bounds of the rules can be moved (slider.html.j2, slider.css, slider.js)
 """
 
 from textmill.pipeline.report.account import account_of

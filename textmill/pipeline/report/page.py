@@ -19,16 +19,16 @@ ACCENT, LIMIT, INK = "#0b7285", "#c92a2a", "#495057"
 PLOT_HEIGHT_PX = 190
 
 
-def write_html(account: Section, uri: str) -> None:
+def write_html(account: Section, uri: str, whatif: str = "") -> None:
     """Write the page to ``uri``, whole or not at all. Errors: `UserError` where that cannot be written."""
     try:
-        storage.write_text(to_html(account), uri)
+        storage.write_text(to_html(account, whatif), uri)
     except OSError as error:
         raise UserError(f"{uri}: cannot be written ({error.strerror}); choose another place") from error
 
 
-def to_html(account: Section) -> str:
-    """The page. Sections follow from what the account holds."""
+def to_html(account: Section, whatif: str = "") -> str:
+    """The page. Sections follow from what the account holds; ``whatif`` is the address of the page with sliders."""
     from bokeh.embed import components
     from bokeh.resources import Resources
     from jinja2 import Environment, PackageLoader
@@ -56,6 +56,7 @@ def to_html(account: Section) -> str:
     }
     return environment.get_template("page.html.j2").render(
         account=account,
+        whatif=whatif,
         script=Markup(library + script),
         plots={name: Markup(div) for name, div in divs.items()},
     )

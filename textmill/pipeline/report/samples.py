@@ -70,7 +70,7 @@ def _kept_samples(run: FinishedRun, corpus: Corpus) -> list[Section]:
     drawn: list[Draw] = []
     for group in run.groups(corpus, ["doc_id"]):
         drawn = _draw(drawn, group["doc_id"], group["doc_id"], N_KEPT_SAMPLES)
-    found = _texts(run, corpus, [draw.doc_id for draw in drawn])
+    found = texts_of(run, corpus, [draw.doc_id for draw in drawn])
     return [_shown(draw.doc_id, *found[draw.doc_id]) for draw in drawn]
 
 
@@ -98,7 +98,7 @@ def _copy_samples(run: FinishedRun, keepers: Keepers) -> list[Section]:
     return _masked_samples(run, keepers.signatures.documents, named, dict.fromkeys(COPIES, "keeper"))
 
 
-def _texts(run: FinishedRun, stage: Stage, doc_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
+def texts_of(run: FinishedRun, stage: Stage, doc_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
     """URL and beginning of the text of some documents. Row groups that hold none of them are not read."""
     wanted = pa.array(doc_ids, pa.uint64())
     found: dict[int, tuple[str, str]] = {}
@@ -119,7 +119,7 @@ def _masked_samples(
 ) -> list[Section]:
     """The drawn documents of each reason; their text lies in ``documents``, where it is not masked yet."""
     mask = EmailMask()
-    found = _texts(run, documents, [draw.doc_id for draws in drawn.values() for draw in draws])
+    found = texts_of(run, documents, [draw.doc_id for draws in drawn.values() for draw in draws])
     samples = []
     for reason, draws in drawn.items():
         for draw in draws:

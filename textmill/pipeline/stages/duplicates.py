@@ -246,10 +246,14 @@ class Keepers(Stage):
 
     def _choose(self, members: pa.Table) -> pa.Table:
         """For each cluster with a member that passes: its keeper, and the keeper's content hash."""
-        order = [("cluster", "ascending"), *POLICIES[self.policy], ("doc_id", "ascending")]
-        passing = members.filter(members["keep"]).sort_by(order)
+        passing = best_first(members.filter(members["keep"]), self.policy)
         cluster = passing["cluster"].to_numpy()
         first = np.ones(len(cluster), bool)
         first[1:] = cluster[1:] != cluster[:-1]
         chosen = passing.filter(pa.array(first)).select(["cluster", "doc_id", "hash_hi", "hash_lo"])
         return chosen.rename_columns(["cluster", "keeper", "keeper_hash_hi", "keeper_hash_lo"])
+
+
+def best_first(members: pa.Table, policy: str) -> pa.Table:
+    """Members of clusters, cluster by cluster, the preferred first: of those that pass the rules, the first stays."""
+    return members.sort_by([("cluster", "ascending"), *POLICIES[policy], ("doc_id", "ascending")])

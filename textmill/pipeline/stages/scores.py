@@ -18,6 +18,7 @@ from textmill.pipeline.stage import Result, Stage, Task, one_table
 from textmill.text import Documents
 
 DOC_ID = pa.field("doc_id", pa.uint64(), nullable=False)
+TEXT_BYTES = pa.field("text_bytes", pa.int32(), nullable=False)  # UTF-8
 # A document is a page that passed the gates; it always has text, so its status is known.
 DOCUMENTS = pa.schema(
     [f for f in schema.PAGES if f.name not in ("status", "fault", "text")]
@@ -27,8 +28,12 @@ DOCUMENTS = pa.schema(
 
 @dataclass(frozen=True)
 class Score(Stage):
-    """Runs scorers over pages or documents. A page without text is scored as an empty text."""
+    """Runs scorers over pages or documents. A page without text is scored as an empty text.
 
+    Beside the scores stand the bytes of each text, for whoever counts later what the rules keep.
+    """
+
+    version = 2  # 1: without the bytes
     table = "scores"
     packages = ("fasttext-numpy2-wheel", "resiliparse", "numba")
 
@@ -44,18 +49,20 @@ class Score(Stage):
     @property
     def schema(self) -> pa.Schema:
         """Schema of its table."""
-        return pa.schema([DOC_ID, *(field.with_nullable(False) for s in self.scorers for field in s.columns)])
+        return pa.schema([DOC_ID, TEXT_BYTES, *(f.with_nullable(False) for s in self.scorers for f in s.columns)])
 
     def shards(self) -> list[str]:
         return self.documents.shards()
 
     def run_shard(self, task: Task) -> Result:
-        columns = sorted({name for scorer in self.scorers for name in scorer.inputs})
+        columns = sorted({"text", *(name for scorer in self.scorers for name in scorer.inputs)})
         source = {task.file(self.documents, task.shard): columns}
         with storage.TableWriter(task.table(), self.schema) as writer:
             for (table,) in storage.read_aligned(source):
-                scores = measure(self.scorers, Documents(table))
-                writer.write(pa.table([table["doc_id"], *scores.columns], schema=self.schema))
+                documents = Documents(table)
+                scores = measure(self.scorers, documents)
+                n_bytes = pc.binary_length(documents.text).cast(pa.int32())
+                writer.write(pa.table([table["doc_id"], n_bytes, *scores.columns], schema=self.schema))
         return one_table(writer, {"rows_in": writer.rows, "rows_out": writer.rows})
 
 

@@ -1,0 +1,132 @@
+"""What the rules of a run say of its documents, under the run's own bounds or under others, from the stored scores.
+
+The stages of rules of a run form a chain: each judges what all before it let through. So a document has no scores in a
+stage that it never reached, and of one that passes the gate only under wider bounds nobody knows what later rules say.
+
+A shard is read at a time; columns of numbers only, no text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from textmill import storage
+from textmill.errors import InputError, InvariantError, UserError
+from textmill.filters.base import Rule
+from textmill.pipeline.finished import FinishedRun
+from textmill.pipeline.stages import Decide, Extract
+from textmill.pipeline.stages.scores import TEXT_BYTES
+
+
+class ScoredShard(NamedTuple):
+    """The documents of one shard, that is, its pages with text, and their scores in every stage of the chain."""
+
+    doc_ids: NDArray[np.uint64]  # [n], ascending
+    text_bytes: NDArray[np.int64]  # [n], of the text that the last stage scored
+    n_stages: NDArray[np.int64]  # [n], how many stages of the chain scored it
+    places: list[NDArray[np.int64]]  # for each stage, which of the documents it scored
+    scores: list[pa.Table]  # for each stage, their columns
+    fails: NDArray[np.bool_]  # [rules, n], as the run decided; false where it was not scored
+
+
+class Verdicts(NamedTuple):
+    """What some rules say of n documents. A rule fails only documents that passed all stages before its own."""
+
+    fails: NDArray[np.bool_]  # [rules, n]
+    first: NDArray[np.int64]  # [n], the first rule that fails; -1 for none
+    keep: NDArray[np.bool_]  # [n]
+    unknown: NDArray[np.bool_]  # [n], passes every rule that has a score to judge, and some have none
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The stages of rules of a run, in the order of the data."""
+
+    stages: tuple[Decide, ...]
+
+    @classmethod
+    def of(cls, run: FinishedRun, name: str) -> Chain:
+        """The chain of a run. Errors: `UserError` if it has none yet."""
+        last = run.one(Decide)
+        if last is None:
+            raise UserError(f"run {name} has no decisions yet; run its DAG with `--to decisions`, or without --to")
+        return cls(tuple(stage for stage in last.ancestry() if isinstance(stage, Decide)))
+
+    @property
+    def rules(self) -> list[Rule]:
+        """All rules, in order."""
+        return [rule for stage in self.stages for rule in stage.rules]
+
+    @property
+    def stage_of(self) -> list[int]:
+        """The stage of each rule."""
+        return [i for i, stage in enumerate(self.stages) for _ in stage.rules]
+
+    def shards(self, run: FinishedRun) -> Iterator[ScoredShard]:
+        """The documents of a run. Errors: `InputError` for scores of an earlier version."""
+        for uris in zip(*(_uris(run, stage) for stage in self.stages), strict=True):
+            tables = [_read(stage, *three) for stage, three in zip(self.stages, uris, strict=True)]
+            yield _joined(self.stages, tables)
+
+    def verdicts(self, shard: ScoredShard, rules: Sequence[Rule | None]) -> Verdicts:
+        """What ``rules``, one in the place of each of the chain's (None: switched off), say of a shard."""
+        fails = np.zeros((len(rules), len(shard.doc_ids)), bool)
+        first = np.full(len(shard.doc_ids), -1)
+        i = 0
+        for stage, place, scores in zip(self.stages, shard.places, shard.scores, strict=True):
+            arrives = first < 0
+            for rule in rules[i : i + len(stage.rules)]:
+                if rule is not None:
+                    fails[i, place] = rule.fails(scores[rule.column].combine_chunks())
+                    fails[i] &= arrives
+                    first[fails[i] & (first < 0)] = i
+                i += 1
+        is_scored = shard.n_stages == len(self.stages)
+        return Verdicts(fails, first, (first < 0) & is_scored, (first < 0) & ~is_scored)
+
+
+def _uris(run: FinishedRun, stage: Decide) -> list[tuple[str, str, str]]:
+    """For each shard its documents, scores and decisions."""
+    three = (run.tables(s) for s in (stage.scores.documents, stage.scores, stage))
+    return list(zip(*three, strict=True))
+
+
+def _read(stage: Decide, documents: str, scores: str, decisions: str) -> tuple[pa.Table, pa.Table]:
+    """Scores and decisions of the documents of a shard that have text."""
+    columns = list(dict.fromkeys(["doc_id", TEXT_BYTES.name, *(rule.column for rule in stage.rules)]))
+    reasons = [rule.reason for rule in stage.rules]
+    found, decided = storage.read_table(scores, columns), storage.read_table(decisions, ["doc_id", *reasons])
+    if missing := [name for name in columns if name not in found.column_names]:
+        raise InputError(f"{scores}: no column {missing[0]!r}; an earlier version made it, run again")
+    if not found["doc_id"].equals(decided["doc_id"]):
+        raise InvariantError(f"documents differ: {scores} and {decisions}")
+    if not isinstance(stage.scores.documents, Extract):
+        return found, decided
+    has_text = pc.equal(storage.read_table(documents, ["status"])["status"], "ok")
+    return found.filter(has_text), decided.filter(has_text)
+
+
+def _joined(stages: Sequence[Decide], tables: Sequence[tuple[pa.Table, pa.Table]]) -> ScoredShard:
+    ids = [scores["doc_id"].to_numpy() for scores, _ in tables]
+    doc_ids = ids[0]
+    text_bytes, n_stages = np.zeros(len(doc_ids), np.int64), np.zeros(len(doc_ids), np.int64)
+    fails, places = [np.zeros((0, len(doc_ids)), bool)], []
+    for stage, own, (scores, decisions) in zip(stages, ids, tables, strict=True):
+        place = np.searchsorted(doc_ids, own)
+        if len(place) and (place.max() >= len(doc_ids) or not np.array_equal(doc_ids[place], own)):
+            raise InvariantError(f"{stage.name}: judged documents that no stage before it let through")
+        places.append(place)
+        text_bytes[place] = scores[TEXT_BYTES.name].to_numpy()
+        n_stages[place] += 1
+        decided = np.zeros((len(stage.rules), len(doc_ids)), bool)
+        for i, rule in enumerate(stage.rules):
+            decided[i, place] = decisions[rule.reason].to_numpy()
+        fails.append(decided)
+    return ScoredShard(doc_ids, text_bytes, n_stages, places, [scores for scores, _ in tables], np.vstack(fails))

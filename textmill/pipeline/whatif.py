@@ -1,0 +1,346 @@
+"""What a run would keep under other bounds, from its stored scores; no page is read again, but for a few samples.
+
+The numbers for the bounds of the run itself are checked against the decisions that it stored. Those for other bounds
+are what a new run would find, with two exceptions, which the account names when they matter:
+
+- A document that only wider bounds of an early stage let through has no scores of later stages. It is counted apart.
+- Who stays of a cluster of copies is chosen anew among the documents that pass; clusters do not depend on the rules
+  that come after the comparison. Rules before it decide who is compared, and with those changed, a new run may find
+  other clusters: then the choice is made in the clusters as this run found them.
+
+Bytes are those of the text that the last stage scored, before personal data is masked. Tokens are an estimate.
+
+Cost: every score that a rule reads and every verdict, once, and 8 bytes a document that passes.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from textmill.errors import InvariantError
+from textmill.filters.base import Rule
+from textmill.filters.pii import EmailMask
+from textmill.pipeline.dag import change_bounds
+from textmill.pipeline.finished import FinishedRun
+from textmill.pipeline.report.samples import SHOWN_CHARS, mix, texts_of
+from textmill.pipeline.report.values import Section, bounds, number, plain
+from textmill.pipeline.stages import Keepers, Tokens
+from textmill.pipeline.stages.duplicates import best_first
+from textmill.pipeline.verdicts import Chain, ScoredShard, Verdicts
+from textmill.pipeline.workspace import Run, Workspace
+from textmill.schema import show_doc_id
+from textmill.terminal import console, safe, size, table
+from textmill.tokenize.shards import SPLITS
+
+# For runs without a tokenizer: what common_crawl's 32,768 entries have on the English pages of ../shared/data/crawl.
+BYTES_PER_TOKEN = 4.4
+WAYS = ("comes in", "goes out", "may come in")
+OFF = {"low": None, "high": None, "exclusive": False}
+
+
+def what_if(workspace: Workspace, run: Run, wanted: Mapping[str, Mapping[str, str]], n_samples: int) -> Section:
+    """The account of a run under changed bounds (reason -> bound -> text), beside that under its own.
+
+    ``n_samples`` documents are shown of those that come in, that go out, and that nobody knows of. Errors: `UserError`
+    for a run without decisions, an unknown reason or a bound that is none; `InvariantError` if the stored decisions are
+    not those of the rules.
+    """
+    finished = FinishedRun(workspace, run)
+    chain = Chain.of(finished, run.name)
+    sides = chain.rules, change_bounds(chain.rules, wanted)
+    totals = [Totals.of(len(chain.rules)) for _ in sides]
+    flips = Flips(n_samples)
+    n_judged = 0
+    for shard in chain.shards(finished):
+        before, after = (chain.verdicts(shard, rules) for rules in sides)
+        if not np.array_equal(before.fails, shard.fails):
+            raise InvariantError(f"run {run.name}: the stored decisions are not those of its rules and scores")
+        for total, verdicts in zip(totals, (before, after), strict=True):
+            total.add(shard, verdicts)
+        flips.add(chain, shard, before, after)
+        n_judged += len(shard.doc_ids)
+    changed = [i for i, (old, new) in enumerate(zip(*sides, strict=True)) if old != new]
+    per_token = bytes_per_token(finished)
+    return {
+        "run": run.name,
+        "changed": [chain.rules[i].reason for i in changed],
+        "documents": n_judged,
+        "before": totals[0].section(per_token["value"]),
+        "after": totals[1].section(per_token["value"]),
+        "copies": _copies(finished, chain, totals, changed, per_token["value"]),
+        "bytes_per_token": per_token,
+        "rules": [_rule(chain, i, [rules[i] for rules in sides], totals) for i in range(len(chain.rules))],
+        "flips": flips.section(finished, chain),
+    }
+
+
+@dataclass
+class Totals:
+    """What rules did to all documents. Counts by rule as in `textmill.pipeline.report.account`."""
+
+    alone: NDArray[np.int64]
+    only: NDArray[np.int64]
+    in_order: NDArray[np.int64]
+    docs: int = 0
+    text_bytes: int = 0
+    unknown_docs: int = 0
+    unknown_bytes: int = 0
+    kept_ids: list[NDArray[np.uint64]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, n_rules: int) -> Totals:
+        return cls(np.zeros(n_rules, np.int64), np.zeros(n_rules, np.int64), np.zeros(n_rules, np.int64))
+
+    def add(self, shard: ScoredShard, verdicts: Verdicts) -> None:
+        n_failed = verdicts.fails.sum(axis=0)
+        self.alone += verdicts.fails.sum(axis=1)
+        self.only += verdicts.fails[:, n_failed == 1].sum(axis=1)
+        self.in_order += np.bincount(verdicts.first[verdicts.first >= 0], minlength=len(self.alone))
+        self.docs += int(verdicts.keep.sum())
+        self.text_bytes += int(shard.text_bytes[verdicts.keep].sum())
+        self.unknown_docs += int(verdicts.unknown.sum())
+        self.unknown_bytes += int(shard.text_bytes[verdicts.unknown].sum())
+        self.kept_ids.append(shard.doc_ids[verdicts.keep])
+
+    def section(self, per_token: float) -> Section:
+        kept = _amount(self.docs, self.text_bytes, per_token)
+        return kept | {"unknown": _amount(self.unknown_docs, self.unknown_bytes, per_token)}
+
+
+def _amount(docs: int, text_bytes: int, per_token: float) -> Section:
+    return {"docs": docs, "text_bytes": text_bytes, "tokens": round(text_bytes / per_token)}
+
+
+def bytes_per_token(run: FinishedRun) -> Section:
+    """Bytes of text a token, and where that is from."""
+    tokens = run.one(Tokens)
+    counts = run.counts(tokens) if tokens else {}
+    n_tokens = sum(counts.get(f"{split}_n_tokens", 0) for split in SPLITS)
+    if not n_tokens:
+        return {"value": BYTES_PER_TOKEN, "source": "assumed; the run has no tokens"}
+    n_bytes = sum(counts[f"{split}_n_bytes"] for split in SPLITS)
+    return {"value": plain(n_bytes / n_tokens), "source": "measured with the tokenizer of the run"}
+
+
+def _rule(chain: Chain, i: int, sides: Sequence[Rule | None], totals: Sequence[Totals]) -> Section:
+    rule = chain.rules[i]
+    section: Section = {"stage": chain.stages[chain.stage_of[i]].name, "reason": rule.reason, "column": rule.column}
+    for when, own, total in zip(("before", "after"), sides, totals, strict=True):
+        counts = {name: int(getattr(total, name)[i]) for name in ("in_order", "alone", "only")}
+        limits = {name: getattr(own, name) for name in OFF} if own else OFF
+        section[when] = limits | counts
+    return section
+
+
+# -- copies
+
+
+def _copies(
+    run: FinishedRun, chain: Chain, totals: Sequence[Totals], changed: Sequence[int], per_token: float
+) -> Section | None:
+    """What is kept when copies are removed, too; None for a run that did not get that far.
+
+    Errors: `InvariantError` if the choice under the run's own bounds is not the one that it stored.
+    """
+    keepers = keepers_of(run, chain)
+    if keepers is None:
+        return None
+    members = cluster_members(run, keepers)
+    removed = [_removed(members, np.concatenate([np.array([], np.uint64), *total.kept_ids])) for total in totals]
+    stored = [
+        group.filter(pc.is_valid(group["removed"]))["doc_id"] for group in run.groups(keepers, ["doc_id", "removed"])
+    ]
+    if sorted(removed[0]["doc_id"].to_pylist()) != sorted(i for ids in stored for i in ids.to_pylist()):
+        raise InvariantError(f"{keepers.name}: the stored choice of copies is not that of its policy")
+    stages = {chain.stages[chain.stage_of[i]].folder for i in changed}
+    section: Section = {"exact": not stages & compares(run, chain)}
+    for when, total, rows in zip(("before", "after"), totals, removed, strict=True):
+        n_bytes = int(pc.sum(rows["n_bytes"]).as_py() or 0)
+        section[when] = _amount(total.docs - len(rows), total.text_bytes - n_bytes, per_token)
+    return section
+
+
+def keepers_of(run: FinishedRun, chain: Chain) -> Keepers | None:
+    """The stage that chooses among the documents that pass the chain, or None."""
+    return next((stage for stage in run.all(Keepers) if stage.decisions.folder == chain.stages[-1].folder), None)
+
+
+def compares(run: FinishedRun, chain: Chain) -> set[str]:
+    """Folders of the stages that decide which documents are compared with each other."""
+    keepers = keepers_of(run, chain)
+    return {stage.folder for stage in keepers.clusters.ancestry()} if keepers else set()
+
+
+def cluster_members(run: FinishedRun, keepers: Keepers) -> pa.Table:
+    """All members of clusters, the preferred ones of each first."""
+    clusters = pa.concat_tables(run.groups(keepers.clusters, ["doc_id", "cluster"]))
+    columns = ["doc_id", "date", "n_bytes"]
+    found = [keepers.signatures.schema.empty_table().select(columns)]
+    for group in run.groups(keepers.signatures, columns):
+        found.append(group.filter(pc.is_in(group["doc_id"], clusters["doc_id"].combine_chunks())))
+    return best_first(clusters.join(pa.concat_tables(found), "doc_id"), keepers.policy)
+
+
+def _removed(members: pa.Table, kept_ids: NDArray[np.uint64]) -> pa.Table:
+    """Members that pass the rules and are copies of a preferred one that passes, too."""
+    passing = members.filter(pc.is_in(members["doc_id"], pa.array(kept_ids)))
+    cluster = passing["cluster"].to_numpy()
+    return passing.slice(1).filter(pa.array(cluster[1:] == cluster[:-1]))
+
+
+# -- documents that change sides
+
+
+class Flip(NamedTuple):
+    """A document that changes sides. Ordered by hash, which no two documents share."""
+
+    hash: int
+    doc_id: int
+    rule: int  # comes in: the first that it failed before; goes out: that it fails now
+    value: Any
+
+
+class Flips:
+    """How many documents change sides, and those with the smallest hashed ids of each way."""
+
+    def __init__(self, n_samples: int) -> None:
+        self._n_samples = n_samples
+        self._n = dict.fromkeys(WAYS, 0)
+        self._bytes = dict.fromkeys(WAYS, 0)
+        self._drawn: dict[str, list[Flip]] = {way: [] for way in WAYS}
+
+    def add(self, chain: Chain, shard: ScoredShard, before: Verdicts, after: Verdicts) -> None:
+        masks = after.keep & ~before.keep, before.keep & ~after.keep, after.unknown
+        for way, mask in zip(WAYS, masks, strict=True):
+            rows = np.flatnonzero(mask)
+            self._n[way] += len(rows)
+            self._bytes[way] += int(shard.text_bytes[rows].sum())
+            failing = after if way == "goes out" else before
+            new = _draw(chain, shard, rows, failing, self._n_samples)
+            self._drawn[way] = heapq.nsmallest(self._n_samples, [*self._drawn[way], *new])
+
+    def section(self, run: FinishedRun, chain: Chain) -> Section:
+        doc_ids = [flip.doc_id for drawn in self._drawn.values() for flip in drawn]
+        texts = texts_of(run, chain.stages[0].scores.documents, doc_ids) if doc_ids else {}
+        return {
+            way: {
+                "docs": self._n[way],
+                "text_bytes": self._bytes[way],
+                "samples": [_sample(chain, flip, *texts[flip.doc_id]) for flip in self._drawn[way]],
+            }
+            for way in WAYS
+        }
+
+
+def _draw(chain: Chain, shard: ScoredShard, rows: NDArray[np.int64], failing: Verdicts, n: int) -> Iterator[Flip]:
+    hashes = mix(shard.doc_ids[rows])
+    for i in np.argsort(hashes)[:n].tolist():
+        rule = int(failing.first[rows[i]])
+        stage = chain.stage_of[rule]
+        place = int(np.searchsorted(shard.places[stage], rows[i]))
+        value = shard.scores[stage][chain.rules[rule].column][place].as_py()
+        yield Flip(int(hashes[i]), int(shard.doc_ids[rows[i]]), rule, value)
+
+
+def _sample(chain: Chain, flip: Flip, url: str, text: str) -> Section:
+    rule = chain.rules[flip.rule]
+    return {
+        "doc_id": show_doc_id(flip.doc_id),
+        "url": url,
+        "reason": rule.reason,
+        "column": rule.column,
+        "value": plain(flip.value),
+        "text": EmailMask().mask(text)[0][:SHOWN_CHARS],
+    }
+
+
+# -- on the terminal
+
+
+def print_whatif(account: Section) -> None:
+    """Print the account: what is kept, what each rule does, who changes sides, and how far the numbers go."""
+    out = console()
+    changed = ", ".join(account["changed"]) or "nothing; --set REASON.low=VALUE changes a bound"
+    out.print(f"run {safe(account['run'])}, {account['documents']:,} documents with text", markup=False)
+    out.print(f"changed: {safe(changed, 1000)}\n", markup=False)
+    out.print(table("What is kept", ["", "in the run", "what if", "change", "%"], list(_kept_rows(account))))
+    out.print()
+    header = ["rule", "keeps", "in order", "alone", "only"]
+    out.print(table("Documents that each rule removes", header, list(_rule_rows(account))))
+    for way, flips in account["flips"].items():
+        if flips["docs"]:
+            out.print()
+            title = f"{way}: {flips['docs']:,} documents, {size(flips['text_bytes'])}; some of them"
+            rows = [[s["doc_id"], s["reason"], number(s["value"]), s["url"]] for s in flips["samples"]]
+            out.print(table(title, ["document", "rule", "value", "URL"], rows))
+    out.print()
+    for line in notes(account):
+        out.print(f"- {line}", markup=False)
+
+
+def _kept_rows(account: Section) -> Iterator[list[object]]:
+    steps = [("pass the rules", account["before"], account["after"])]
+    if account["copies"]:
+        steps.append(("without copies", account["copies"]["before"], account["copies"]["after"]))
+    for step, before, after in steps:
+        for name, what, show in (
+            ("docs", "documents", number),
+            ("text_bytes", "text", size),
+            ("tokens", "tokens", number),
+        ):
+            old, new = before[name], after[name]
+            change = f"{'-' if new < old else '+'}{show(abs(new - old))}" if new != old else ""
+            share = f"{100 * (new - old) / old:+.2f}" if old and new != old else ""
+            yield [f"{step}: {what}", show(old), show(new), change, share]
+
+
+def _rule_rows(account: Section) -> Iterator[list[object]]:
+    """The rules that remove something on either side, and those that were changed."""
+    for rule in account["rules"]:
+        before, after = rule["before"], rule["after"]
+        if before["alone"] or after["alone"] or rule["reason"] in account["changed"]:
+            counts = [_both(number(before[name]), number(after[name])) for name in ("in_order", "alone", "only")]
+            yield [rule["reason"], _both(_keeps(before), _keeps(after)), *counts]
+
+
+def _both(old: str, new: str) -> str:
+    return old if old == new else f"{old} → {new}"
+
+
+def _keeps(side: Section) -> str:
+    return "off" if side["low"] is None and side["high"] is None else bounds(side)
+
+
+def notes(account: Section) -> list[str]:
+    """How far the numbers go, in sentences."""
+    found = ["In the run: as its stored decisions have it."]
+    unknown = account["after"]["unknown"]["docs"]
+    if unknown:
+        found.append(
+            f"{unknown:,} more documents ({size(account['after']['unknown']['text_bytes'])}) pass the early rules now. "
+            "The run dropped them before their later scores were made: none, some or all of them may be kept."
+        )
+    if account["copies"] and account["copies"]["exact"]:
+        found.append(
+            "Copies: who stays of each cluster is chosen anew among the documents that pass. Clusters do not depend on "
+            "the rules that changed" + (", but the documents without scores are in none." if unknown else ".")
+        )
+    elif account["copies"]:
+        found.append(
+            "Copies: who stays is chosen anew, but in the clusters as the run found them. The rules that changed "
+            "decide which documents are compared, so a new run may find other clusters."
+        )
+    per_token = account["bytes_per_token"]
+    found.append(
+        f"Text is counted before personal data is masked. Tokens: {per_token['value']:.3g} bytes each, "
+        f"{per_token['source']}."
+    )
+    return found
