@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-GROUND = {"textmill.storage", "textmill.text", "textmill.schema", "textmill.errors", "textmill"}
+GROUND = {"textmill", "textmill.errors", "textmill.schema", "textmill.storage"}
+GROUND |= {"textmill.text", "textmill.characters", "textmill.words", "textmill.sentences"}
 READING = ("textmill.pipeline.reading", "textmill.pipeline.extraction", "textmill.pipeline.extract")
 HEAVY_OWNERS = {
     "dask": {"textmill.pipeline.executors"},

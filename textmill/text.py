@@ -8,9 +8,8 @@ that are written without spaces have few and long ones. **Lines** are what ``str
 included; an empty text has one. **Paragraphs** are maximal runs of lines that are not blank. A line that holds nothing
 but whitespace is blank.
 
-Every piece carries a 64-bit hash of its bytes: FNV-1a (Fowler, Noll, Vo; RFC 9923), then the finalizer of MurmurHash3,
-which spreads its weak upper bits. It is the same on every machine. An adversary can make pieces collide, so it may
-count repeats but never prove equality.
+Every piece carries a 64-bit hash of its bytes (`hash_bytes`). It is the same on every machine. An adversary can make
+pieces collide, so it may count repeats but never prove equality.
 
 Arrow promises valid UTF-8. Other bytes give arbitrary pieces, but nothing outside of the buffer is read.
 
@@ -21,8 +20,6 @@ another 740 beside the lines. Memory: 29 bytes a piece. The tables of characters
 from __future__ import annotations
 
 import functools
-import sys
-import unicodedata
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -32,20 +29,44 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-# What a character is, one bit each; every code point has exactly one. All but SPACE follow the general category.
-LETTER = np.uint8(1)
-MARK = np.uint8(2)
-NUMBER = np.uint8(4)
-PUNCTUATION = np.uint8(8)
-SYMBOL = np.uint8(16)
-SPACE = np.uint8(32)  # exactly str.isspace()
-OTHER = np.uint8(64)  # control, format, private use, unassigned
+from textmill import sentences, words
+from textmill.characters import (
+    FNV_BASIS,
+    FNV_PRIME,
+    LETTER,
+    MARK,
+    NUMBER,
+    OTHER,
+    PUNCTUATION,
+    SPACE,
+    SYMBOL,
+    character_classes,
+    decode,
+    hash_bytes,
+    hash_of,
+    lowercase_table,
+)
+from textmill.errors import UnknownNameError
 
-_CLASS_OF_CATEGORY = {"L": LETTER, "M": MARK, "N": NUMBER, "P": PUNCTUATION, "S": SYMBOL, "Z": SPACE, "C": OTHER}
-_N_CODE_POINTS = sys.maxunicode + 1
+__all__ = [
+    "FNV_BASIS",
+    "FNV_PRIME",
+    "LETTER",
+    "MARK",
+    "NUMBER",
+    "OTHER",
+    "PUNCTUATION",
+    "SPACE",
+    "SYMBOL",
+    "Documents",
+    "Segmentation",
+    "Spans",
+    "character_classes",
+    "decode",
+    "hash_bytes",
+    "lowercase_table",
+]
 
-FNV_BASIS = np.uint64(0xCBF29CE484222325)
-FNV_PRIME = np.uint64(0x100000001B3)
 NEWLINE = np.uint8(0x0A)
 
 Made = TypeVar("Made")
@@ -125,6 +146,9 @@ class Spans:
         return np.diff(np.concatenate([[0], np.cumsum(values, dtype=np.int64)])[self.offsets])
 
 
+KINDS = {"whitespace": "words", "unicode": "unicode_words", "treebank": "treebank_words"}
+
+
 class Segmentation:
     """Words, lines and paragraphs of texts; each kind is cut on first use.
 
@@ -165,60 +189,42 @@ class Segmentation:
         offsets = np.concatenate([[0], np.cumsum(lines.sums(begins))])
         return self._spans(offsets, lines.start[begins], lines.end[ends])
 
+    @functools.cached_property
+    def unicode_words(self) -> Spans:
+        """The pieces between Unicode word boundaries (UAX #29) that hold a letter or a number.
+
+        ``can't``, ``3.14`` and ``snake_case`` are one word; other punctuation belongs to none. A Chinese character, a
+        kana, and a letter of Thai, Lao, Khmer or Burmese with its marks is a word.
+        """
+        return self._spans(*words.unicode_words(self.data, self.offsets))
+
+    @functools.cached_property
+    def treebank_words(self) -> Spans:
+        """Tokens in the manner of the Penn Treebank, as NLTK's ``word_tokenize`` has them, of `sentences`.
+
+        Punctuation is a token, and so are clitics (``do n't``, ``it 's``, ``can not``), runs of stops, ``--`` and the
+        full stop at the end of a sentence. Quotes stay as they are written.
+        """
+        bounds = self.sentences
+        return self._spans(*words.treebank_words(self.data, self.offsets, (bounds.offsets, bounds.start, bounds.end)))
+
+    @functools.cached_property
+    def sentences(self) -> Spans:
+        """Sentences by the rules of `textmill.sentences`, without whitespace around them."""
+        return self._spans(*sentences.sentences(self.data, self.offsets))
+
+    def cut(self, kind: str) -> Spans:
+        """The words of a kind of `KINDS`: for scorers whose splitter is a parameter. Errors: `UnknownNameError`."""
+        if kind not in KINDS:
+            raise UnknownNameError("kind of words", kind, KINDS)
+        return getattr(self, KINDS[kind])
+
     def _spans(self, offsets: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]) -> Spans:
         hashes = np.empty(len(start), dtype=np.uint64)
         n_chars = np.empty(len(start), dtype=np.int32)
         classes = np.empty(len(start), dtype=np.uint8)
         _measure(self.data, start, end, character_classes(), hashes, n_chars, classes)
         return Spans(offsets, start, end, hashes, n_chars, classes)
-
-
-def hash_bytes(data: bytes) -> int:
-    """The hash that `Spans.hash` holds for a piece of these bytes."""
-    value = int(FNV_BASIS)
-    for byte in data:
-        value = (value ^ byte) * int(FNV_PRIME) % 2**64
-    return int(_finalize(np.uint64(value)))
-
-
-@functools.cache
-def character_classes() -> NDArray[np.uint8]:
-    """The class of every code point, uint8 [0x110000]; made on first use."""
-    table = np.full(_N_CODE_POINTS, OTHER)
-    for code_point in (*range(0x40000), *range(0xE0000, 0xE1000)):  # the rest is unassigned or private
-        character = chr(code_point)
-        table[code_point] = SPACE if character.isspace() else _CLASS_OF_CATEGORY[unicodedata.category(character)[0]]
-    table.flags.writeable = False
-    return table
-
-
-@functools.cache
-def lowercase_table() -> NDArray[np.uint32]:
-    """Every code point in lower case, uint32 [0x110000]; made on first use.
-
-    Always one for one: the only letter that Python lower-cases to two, U+0130, becomes a plain i.
-    """
-    lower = (ord(chr(code_point).lower()[0]) for code_point in range(_N_CODE_POINTS))
-    table = np.fromiter(lower, dtype=np.uint32, count=_N_CODE_POINTS)
-    table.flags.writeable = False
-    return table
-
-
-@numba.njit(cache=True, nogil=True)
-def decode(text: NDArray[np.uint8], i: int) -> tuple[np.uint32, int]:
-    """The code point that begins at byte i, and its size in bytes. For bytes that are no UTF-8: U+FFFD, 1."""
-    lead = np.uint32(text[i])
-    if lead < 0x80:
-        return lead, 1
-    size = 2 + int(lead >= 0xE0) + int(lead >= 0xF0)
-    if i + size > len(text):
-        return np.uint32(0xFFFD), 1
-    code_point = lead & np.uint32(0x7F >> size)
-    for k in range(1, size):
-        code_point = code_point << np.uint32(6) | np.uint32(text[i + k] & 0x3F)
-    if code_point >= _N_CODE_POINTS:
-        return np.uint32(0xFFFD), 1
-    return code_point, size
 
 
 @numba.njit(cache=True, nogil=True)
@@ -316,31 +322,23 @@ def _measure(
 ) -> None:
     """Writes the hash, the number of characters, and the classes of every piece."""
     for k in range(len(start)):
-        value, length, seen = FNV_BASIS, 0, np.uint8(0)
+        length, seen = 0, np.uint8(0)
         piece = data[start[k] : end[k]]
         for i in range(len(piece)):
             byte = piece[i]
-            value = (value ^ np.uint64(byte)) * FNV_PRIME
             if byte < 0x80:
                 seen |= classes[byte]
                 length += 1
             elif byte >= 0xC0:  # the first byte of a longer character
                 seen |= classes[decode(piece, i)[0]]
                 length += 1
-        hashes[k], n_chars[k], found[k] = _finalize(value), length, seen
-
-
-@numba.njit(cache=True, nogil=True)
-def _finalize(value: np.uint64) -> np.uint64:
-    value = (value ^ (value >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
-    value = (value ^ (value >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
-    return value ^ (value >> np.uint64(33))
+        hashes[k], n_chars[k], found[k] = hash_of(piece, 0, len(piece)), length, seen
 
 
 def _buffers(text: pa.LargeStringArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """UTF-8 bytes, and offsets [documents + 1] into them, of Arrow's own memory."""
     if len(text) == 0:  # Arrow may leave out the first offset
-        return np.empty(0, dtype=np.uint8), np.zeros(1, dtype=np.int64)
+        return np.frombuffer(b"", dtype=np.uint8), np.frombuffer(bytes(8), dtype=np.int64)
     _, offsets, data = text.buffers()
     in_bytes = np.frombuffer(offsets, dtype=np.int64)[text.offset : text.offset + len(text) + 1]
     return np.frombuffer(data or b"", dtype=np.uint8), in_bytes

@@ -1,0 +1,289 @@
+"""Cuts text into sentences, by rules that need no model and hold for many languages.
+
+A sentence ends
+
+- at a line end: text that comes from web pages has a block a line. Unwrap hard-wrapped text first;
+- behind ``! ?`` that whitespace follows;
+- behind ``.`` and ``…`` that whitespace follows, unless the next letter is in lower case;
+- behind the full stop, question and exclamation marks of other scripts (``。？！ ؟ । ። ။ ...``: all of the property
+  Sentence_Terminal but ``. ? !``), with or without whitespace behind;
+
+and takes the quotes and brackets that close there along. A single ``.`` does not end a sentence
+
+- behind an abbreviation of a title or the like (`_ABBREVIATIONS`), or one that a number follows (`_BEFORE_NUMBERS`);
+- behind an initial or an acronym (``J. Smith``, ``U.S. Senate``), unless one of `_STARTERS` follows;
+- behind a number of one or two digits (``1. Introduction``, ``3. Oktober``), unless one of `_STARTERS` follows.
+
+Every character but whitespace lies in exactly one sentence. Scripts that end sentences with a space or not at all
+(Thai, Lao, Tibetan) have a sentence a line.
+"""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from textmill.characters import (
+    LETTER,
+    N_CODE_POINTS,
+    NUMBER,
+    SPACE,
+    character_classes,
+    decode,
+    hash_bytes,
+    hash_of,
+    property_table,
+)
+from textmill.words import Bounds
+
+_OTHER, _SPACE, _LINE_END, _LETTER, _LOWER, _UPPER, _NUMBER, _CLOSE, _STOP, _ELLIPSIS, _MARK, _FULL = range(12)
+_STARTERS = """
+    A After All Also An And Another As At Before But By Did Do Does Each For From Has Have He Her Here His How However I
+    If In Is It Its Many More Most My No Not Of On One Or Our She Since So Some Such That The Their Then There These
+    They This Those Through To Under Until Was We Were What When Where Which While Who Why Will With Would Yes You Your
+    Aber Als Am Auch Auf Aus Bei Bis Da Das Dass Der Deshalb Die Dies Diese Dieser Doch Ein Eine Er Es Für Ich Ihr Im
+    Jetzt Man Mit Nach Nun Sie Und Von Was Wenn Wie Wir Zu Zum
+    Ce Ces Cette Comme Dans De Des Elle Elles En Et Il Ils Je La Le Les Mais Nous On Pour Quand Que Sur Un Une Vous
+    Como Con Cuando Del El Ella Ellos Era Es Este Esta Esto Ha Las Lo Los No Para Pero Por Se Si Su Un Una Y Yo
+    Al Che Come Da Di Gli I Io Ma Nel Non Per Questo Questa Sono
+""".split()
+_ABBREVIATIONS = """
+    mr mrs ms messrs mme mlle dr drs prof rev hon gen col lt maj sgt capt cpl adm cmdr gov sen rep pres st mt ft
+    vs viz cf ca resp approx esp incl
+    hr fr hl bzw ggf evtl sog inkl exkl zzgl vgl
+    sr sra srta dña ud uds exmo av avda sig dott ing avv
+    mgr inż im tzw tzn np św ks płk gen red r ul al os pl
+    т г гг ул им др проф св акад
+""".split()
+_BEFORE_NUMBERS = """
+    no nos nr nrs núm num nº vol vols p pp pg pgs ch chap chaps sec sect secs fig figs eq eqs ref refs art arts par
+    ex no op cap col cf ca c bd abs s str z b v § tab tabs jan feb mar apr jun jul aug sep sept oct nov dec
+    okt dez mai рис стр с п ст tel ext pos lot pt
+""".split()
+
+
+@functools.cache
+def _table() -> NDArray[np.uint8]:
+    """What each code point means to a sentence."""
+    table = np.zeros(N_CODE_POINTS, dtype=np.uint8)
+    classes = character_classes()
+    table[classes == LETTER] = _LETTER
+    table[classes == NUMBER] = _NUMBER
+    table[classes == SPACE] = _SPACE
+    properties = {
+        "SB=Lower": _LOWER,
+        "SB=Upper": _UPPER,
+        "SB=Sep": _LINE_END,
+        "SB=CR": _LINE_END,
+        "SB=LF": _LINE_END,
+        "SB=Close": _CLOSE,
+        "SB=STerm": _FULL,
+        "SB=ATerm": _STOP,
+    }
+    found = property_table(properties)
+    table[found != 0] = found[found != 0]
+    for code_point in np.flatnonzero(table == _CLOSE):
+        if unicodedata.category(chr(code_point)) == "Ps":
+            table[code_point] = _OTHER
+    table[[ord("!"), ord("?")]] = _MARK
+    table[ord("…")] = _ELLIPSIS
+    table.flags.writeable = False
+    return table
+
+
+@functools.cache
+def _listed(words: tuple[str, ...]) -> NDArray[np.uint64]:
+    """Hashes of the words as they are and with a capital, sorted."""
+    forms = {form for word in words for form in (word, word.capitalize())}
+    return np.array(sorted(hash_bytes(form.encode()) for form in forms), dtype=np.uint64)
+
+
+def sentences(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Bounds:
+    """The sentences of each text: offsets [documents + 1], and their bounds in bytes."""
+    start, end = np.empty((2, int(offsets[-1] - offsets[0])), dtype=np.int64)
+    lists = [_listed(tuple(words)) for words in (_ABBREVIATIONS, _BEFORE_NUMBERS, _STARTERS)]
+    found = _cut_sentences(data, offsets, _table(), *lists, start, end)
+    return found, start[: found[-1]], end[: found[-1]]
+
+
+@numba.njit(cache=True, nogil=True)
+def _cut_sentences(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    table: NDArray[np.uint8],
+    abbreviations: NDArray[np.uint64],
+    before_numbers: NDArray[np.uint64],
+    starters: NDArray[np.uint64],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Writes the bounds; gives the offsets."""
+    sentence_offsets = np.zeros_like(offsets)
+    n = 0
+    for document in range(len(offsets) - 1):
+        text, base = data[offsets[document] : offsets[document + 1]], offsets[document]
+        begin = last = -1  # of the sentence so far, whitespace at its end aside
+        i = 0
+        while i < len(text):
+            code_point, size = decode(text, i)
+            kind = table[code_point]
+            ends = kind == _LINE_END
+            if kind > _LINE_END or kind == _OTHER:
+                begin = i if begin < 0 else begin
+                last = i + size
+                if kind >= _STOP:
+                    last, ends = _terminated(text, i, begin, table, abbreviations, before_numbers, starters)
+                    size = last - i
+            if ends and begin >= 0:
+                start[n], end[n] = base + begin, base + last
+                n += 1
+                begin = -1
+            i += size
+        if begin >= 0:
+            start[n], end[n] = base + begin, base + last
+            n += 1
+        sentence_offsets[document + 1] = n
+    return sentence_offsets
+
+
+@numba.njit(cache=True, nogil=True)
+def _terminated(
+    text: NDArray[np.uint8],
+    i: int,
+    begin: int,
+    table: NDArray[np.uint8],
+    abbreviations: NDArray[np.uint64],
+    before_numbers: NDArray[np.uint64],
+    starters: NDArray[np.uint64],
+) -> tuple[int, bool]:
+    """Where the marks at byte i, and what closes behind them, end; and whether the sentence does."""
+    strongest, after_marks = _run_of_marks(text, i, table)
+    after = after_marks
+    while after < len(text):
+        code_point, size = decode(text, after)
+        if table[code_point] != _CLOSE:
+            break
+        after += size
+    closed = after > after_marks
+    next_kind, next_at, spaced = _what_follows(text, after, table)
+    if strongest == _FULL:
+        return after, not (closed and not spaced and _LETTER <= next_kind <= _NUMBER and next_at == after)
+    if not spaced or next_kind >= _STOP:
+        return after, next_kind == _LINE_END
+    if next_kind == _LINE_END:
+        return after, True
+    if strongest == _MARK:
+        return after, not (closed and next_kind == _LOWER)
+    if next_kind == _LOWER:
+        return after, False
+    if strongest == _ELLIPSIS:
+        return after, True
+    word = _word_before(text, i, begin, table)
+    if word == i:
+        return after, True
+    value = hash_of(text, word, i)
+    if _among(value, abbreviations) or (next_kind == _NUMBER and _among(value, before_numbers)):
+        return after, False
+    if _is_initial(text, word, i, table) or _is_short_number(text, word, i):
+        return after, _among(_hash_of_word(text, next_at, table), starters)
+    return after, True
+
+
+@numba.njit(cache=True, nogil=True)
+def _run_of_marks(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> tuple[int, int]:
+    """The strongest of the marks from byte i on, and where they end. More than one stop is an ellipsis."""
+    strongest, begin = _OTHER, i
+    while i < len(text):
+        code_point, size = decode(text, i)
+        kind = int(table[code_point])
+        if kind < _STOP:
+            break
+        if kind == _STOP and i > begin:
+            kind = _ELLIPSIS
+        strongest = max(strongest, kind)
+        i += size
+    return strongest, i
+
+
+@numba.njit(cache=True, nogil=True)
+def _what_follows(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> tuple[int, int, bool]:
+    """The kind and place of the next letter, number, mark or line end, and whether whitespace stands at byte i.
+
+    The end of the text is a line end.
+    """
+    spaced = False
+    at = i
+    while at < len(text):
+        code_point, size = decode(text, at)
+        kind = int(table[code_point])
+        if at == i:
+            spaced = kind == _SPACE or kind == _LINE_END
+        if kind >= _STOP or _LINE_END <= kind <= _NUMBER:
+            return kind, at, spaced
+        at += size
+    return _LINE_END, at, spaced or i == len(text)
+
+
+@numba.njit(cache=True, nogil=True)
+def _word_before(text: NDArray[np.uint8], i: int, begin: int, table: NDArray[np.uint8]) -> int:
+    """Where the run of letters, numbers and stops that ends at byte i begins; i if it is long."""
+    at = i
+    while at > begin:
+        before = at - 1
+        while before > begin and text[before] & 0xC0 == 0x80:
+            before -= 1
+        kind = table[decode(text, before)[0]]
+        if not (_LETTER <= kind <= _NUMBER or kind == _STOP):
+            break
+        at = before
+        if i - at > _LONGEST:
+            return i
+    return at
+
+
+_LONGEST = 24  # bytes of an abbreviation
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_initial(text: NDArray[np.uint8], start: int, end: int, table: NDArray[np.uint8]) -> bool:
+    """Whether the word is one letter, or letters with stops between them, and not the English I."""
+    letters = 0
+    i = start
+    while i < end:
+        code_point, size = decode(text, i)
+        kind = table[code_point]
+        letters = letters + 1 if _LETTER <= kind <= _UPPER else 0
+        if letters > 1 or kind == _NUMBER:
+            return False
+        i += size
+    return letters == 1 and not (end == start + 1 and text[start] == ord("I"))
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_short_number(text: NDArray[np.uint8], start: int, end: int) -> bool:
+    for i in range(start, end):
+        if not ord("0") <= text[i] <= ord("9"):
+            return False
+    return end - start <= 2
+
+
+@numba.njit(cache=True, nogil=True)
+def _hash_of_word(text: NDArray[np.uint8], start: int, table: NDArray[np.uint8]) -> np.uint64:
+    """The hash of the run of letters from a byte on."""
+    i = start
+    while i < len(text) and i - start <= _LONGEST:
+        code_point, size = decode(text, i)
+        if not _LETTER <= table[code_point] <= _UPPER:
+            break
+        i += size
+    return hash_of(text, start, i)
+
+
+@numba.njit(cache=True, nogil=True)
+def _among(value: np.uint64, values: NDArray[np.uint64]) -> bool:
+    place = np.searchsorted(values, value)
+    return bool(place < len(values) and values[place] == value)
