@@ -14,15 +14,19 @@ if TYPE_CHECKING:
     from textmill.filters.base import Preset, Scorer
 
 SCORERS = {
+    "CuratorRatios": "textmill.filters.curator",
     "GopherQuality": "textmill.filters.gopher",
     "Language": "textmill.filters.language",
     "OptOut": "textmill.filters.optout",
+    "RedPajamaSignals": "textmill.filters.signals",
     "UrlDenied": "textmill.filters.url",
 }
 
 # Modules that hold a dictionary PRESETS, by the first part of the presets' names.
 FAMILIES = {
     "gopher": "textmill.filters.gopher",
+    "heuristics": "textmill.filters.curator",
+    "signals": "textmill.filters.signals",
 }
 
 
