@@ -1,0 +1,324 @@
+"""NeMo Curator's heuristics for English: its ratios, and all 28 filters as one preset.
+
+Read from NVIDIA-NeMo/Curator at 1e2e427, ``heuristic_filter_english_pipeline.yaml``. Shares are of the characters of a
+text unless a column says otherwise.
+
+- **Alphanumeric** are only ASCII letters and digits, newline, and ``? ! , .``: a space counts as something else, and so
+  does every letter of another script.
+- **URL** characters are what its expression matches after ``http://`` or ``https://``: letters, digits,
+  ``$-_@.&+!*(),`` and ``%`` with two hexadecimal digits. A slash is none of them, so only scheme and host count.
+- **Boilerplate** paragraphs (pieces between ``\\n\\n``) hold a phrase of a policy. One ``lorem ipsum`` makes the share
+  1. Three of its long sentences about cookies are known here by parts of them.
+- **Lines** are those that are not blank; a line has an end mark if it ends with one of ``. ? ! " '``.
+
+A text without characters, or without lines, gets the published 1, which every rule here refuses. Longest word: 0 where
+there is none (published: one more than the limit; the rule on the number of words refuses the text).
+"""
+
+from __future__ import annotations
+
+import functools
+import string
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from textmill.filters.base import Preset, Rule, Scorer, named
+from textmill.text import Documents, Segmentation, Spans, decode
+
+COLUMNS = pa.schema(
+    [
+        pa.field("curator_non_alphanumeric_char_frac", pa.float32(), nullable=False),
+        pa.field("curator_digit_char_frac", pa.float32(), nullable=False),
+        pa.field("curator_url_char_frac", pa.float32(), nullable=False),
+        pa.field("curator_space_char_frac", pa.float32(), nullable=False),
+        pa.field("curator_parenthesis_char_frac", pa.float32(), nullable=False),
+        pa.field("curator_boilerplate_paragraph_frac", pa.float32(), nullable=False),
+        pa.field("curator_unpunctuated_line_frac", pa.float32(), nullable=False),
+        pa.field("curator_longest_word_chars", pa.int32(), nullable=False),
+    ]
+)
+
+_SOURCE = "NeMo Curator 1e2e427, heuristic_filter_english_pipeline.yaml"
+RULES = (
+    Rule("curator_non_alphanumeric", "curator_non_alphanumeric_char_frac", high=0.25, source=_SOURCE),
+    Rule("curator_digits", "curator_digit_char_frac", high=0.15, source=_SOURCE),
+    Rule("curator_urls", "curator_url_char_frac", high=0.2, source=_SOURCE),
+    Rule("curator_spaces", "curator_space_char_frac", high=0.25, source=_SOURCE),
+    Rule("curator_parentheses", "curator_parenthesis_char_frac", high=0.1, source=_SOURCE),
+    Rule("curator_boilerplate", "curator_boilerplate_paragraph_frac", high=0.4, source=_SOURCE),
+    Rule("curator_unpunctuated_lines", "curator_unpunctuated_line_frac", high=0.85, source=_SOURCE),
+    Rule("curator_longest_word", "curator_longest_word_chars", high=1000, source=_SOURCE),
+)
+
+_LOREM_IPSUM = "lorem ipsum"
+_PHRASES = (
+    "terms of use",
+    "privacy policy",
+    "privacy overview",
+    "cookie policy",
+    "uses cookies",
+    "use of cookies",
+    "use cookies",
+    "privacy & cookies policy",
+    "privacy and cookies policy",
+    "necessary cookies are absolutely essential for",
+    "any cookies that may not be particularly necessary",
+    "without changing your cookie settings, you agree to",
+    _LOREM_IPSUM,
+)
+_URL_BYTES = (string.ascii_letters + string.digits + "$-_@.&+!*(),").encode()
+
+_NEWLINE, _SLASH, _PERCENT, _H, _T, _P, _S, _A, _Z = map(ord, "\n/%htpsAZ")
+_ANGLES = tuple(map(ord, "⟨⟩"))
+
+# What is counted of the bytes of a text: several counters in one number, emptied before one of them can overflow.
+_COUNTERS = ("characters", "alphanumeric", "digits", "spaces", "parentheses")
+_COUNTER_BITS = 8
+_STRIDE = (1 << _COUNTER_BITS) - 1
+# Pairs of bytes that need a closer look. Pair k is marked by bit k of the first byte and of the second, each in its
+# own octet of the number. Every phrase holds one of the pairs of letters, which are rare.
+_LETTER_PAIRS = ("ok", "va", "ms", "ps")
+_PAIRS = (b"\n\n", b":/", "⟨".encode()[:2], *(pair.encode() for pair in _LETTER_PAIRS))
+_FIRST, _SECOND, _ROLE_BITS = 56, 48, np.uint64(8)
+_SECONDS = np.uint64(0xFF << _SECOND)
+
+# What those looks find, and what they need to know of earlier ones.
+_N_FOUND = 8
+(
+    _URL_CHARS,
+    _URL_END,  # of the latest one
+    _ANGLE_CHARS,
+    _PARAGRAPHS,
+    _BOILERPLATE,  # paragraphs
+    _IS_BOILERPLATE,  # this paragraph
+    _PARAGRAPH_START,  # of this paragraph
+    _LOREM,
+) = range(_N_FOUND)
+
+
+@dataclass(frozen=True)
+class CuratorRatios(Scorer):
+    """Measures what Curator's filters bound, without those that are Gopher's."""
+
+    @property
+    def columns(self) -> pa.Schema:
+        return COLUMNS
+
+    def score(self, documents: Documents) -> list[pa.Array]:
+        """The columns; see `Scorer.score`."""
+        pieces = documents.segmentation
+        counts, found = _count_documents(pieces.data, pieces.offsets, _bytes(), _phrases())
+        n_chars, n_alphanumeric, n_digits, n_spaces, n_parentheses = counts.T
+        boilerplate = np.where(found[:, _LOREM], 1, found[:, _BOILERPLATE] / found[:, _PARAGRAPHS])
+        values = [
+            _share(n_chars - n_alphanumeric, n_chars),
+            _share(n_digits, n_chars),
+            _share(found[:, _URL_CHARS], n_chars),
+            _share(n_spaces, n_chars),
+            _share(n_parentheses + found[:, _ANGLE_CHARS], n_chars),
+            boilerplate,
+            _unpunctuated(pieces),
+            _longest_words(pieces.words),
+        ]
+        return [pa.array(column).cast(field.type) for column, field in zip(values, COLUMNS, strict=True)]
+
+
+PRESETS = {"heuristics@curator": Preset("heuristics@curator", _SOURCE, (CuratorRatios(),), RULES)}
+
+
+def passes(text: str, preset: str = "heuristics@curator") -> bool:
+    """Whether one text passes all rules of a preset of this family. Errors: `UnknownNameError`."""
+    return named(PRESETS, preset).passes(text)
+
+
+def _share(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float64]:
+    """``counts / n``; 1 where n is 0."""
+    return np.where(n == 0, 1, counts / np.maximum(n, 1))
+
+
+def _unpunctuated(pieces: Segmentation) -> NDArray[np.float64]:
+    """The share of lines that do not end with an end mark, [documents]."""
+    words, lines = pieces.words, pieces.lines
+    last = _last_bytes(pieces.data, words.start, words.end, lines.start, lines.end)
+    n_lines = lines.sums(~lines.blank)
+    return _share(n_lines - lines.sums(_is_end_mark()[last]), n_lines)
+
+
+def _longest_words(words: Spans) -> NDArray[np.int32]:
+    """Characters of the longest word of each document."""
+    longest = np.zeros(len(words.counts), np.int32)
+    some = words.counts > 0
+    if some.any():
+        longest[some] = np.maximum.reduceat(words.n_chars, words.offsets[:-1][some])
+    return longest
+
+
+@functools.cache
+def _is_end_mark() -> NDArray[np.bool_]:
+    return np.isin(np.arange(256), list(b".?!\"'"))
+
+
+@numba.njit(cache=True, nogil=True)
+def _last_bytes(
+    data: NDArray[np.uint8],
+    word_start: NDArray[np.int64],
+    word_end: NDArray[np.int64],
+    line_start: NDArray[np.int64],
+    line_end: NDArray[np.int64],
+) -> NDArray[np.uint8]:
+    """The last byte of each line, whitespace aside; 0 of a blank one."""
+    last = np.zeros(len(line_start), np.uint8)
+    word = 0
+    for line in range(len(last)):
+        while word < len(word_end) and word_end[word] <= line_end[line]:
+            word += 1
+        if word > 0 and word_start[word - 1] >= line_start[line]:
+            last[line] = data[word_end[word - 1] - 1]
+    return last
+
+
+class _Phrases(NamedTuple):
+    """Phrases in lower case, in the order of the pairs of letters by which they are found."""
+
+    data: NDArray[np.uint8]  # one after the other
+    offsets: NDArray[np.int64]  # [phrases + 1]
+    pair_end: NDArray[np.int64]  # where in the phrase the second letter of its pair is
+    lorem_ipsum: int  # the number of this phrase
+    is_url_byte: NDArray[np.bool_]  # [256]
+    is_hex: NDArray[np.bool_]
+
+
+@functools.cache
+def _phrases() -> _Phrases:
+    place = {phrase: min(phrase.index(pair) + 1 for pair in _LETTER_PAIRS if pair in phrase) for phrase in _PHRASES}
+    is_url_byte, is_hex = np.zeros((2, 256), np.bool_)
+    is_url_byte[list(_URL_BYTES)] = True
+    is_hex[list(string.hexdigits.encode())] = True
+    return _Phrases(
+        np.frombuffer("".join(_PHRASES).encode(), np.uint8),
+        np.cumsum([0, *map(len, _PHRASES)]),
+        np.array([place[phrase] for phrase in _PHRASES]),
+        _PHRASES.index(_LOREM_IPSUM),
+        is_url_byte,
+        is_hex,
+    )
+
+
+@functools.cache
+def _bytes() -> NDArray[np.uint64]:
+    """What each byte adds to the counters, and the pairs that it may belong to: uint64 [256]."""
+    letters, digits = string.ascii_letters.encode(), string.digits.encode()
+    counted = {
+        "characters": [byte for byte in range(256) if byte & 0xC0 != 0x80],  # not a later byte of a longer character
+        "alphanumeric": letters + digits + b"\n?!,.",
+        "digits": digits,
+        "spaces": b"\t\n\r\b ",
+        "parentheses": b"{}[]()",
+    }
+    table = np.zeros(256, np.uint64)
+    for i, name in enumerate(_COUNTERS):
+        table[list(counted[name])] |= np.uint64(1 << _COUNTER_BITS * i)
+    for k, (first, second) in enumerate(_PAIRS):
+        table[list({first, *bytes([first]).upper()})] |= np.uint64(1 << _FIRST + k)
+        table[list({second, *bytes([second]).upper()})] |= np.uint64(1 << _SECOND + k)
+    return table
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_documents(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], table: NDArray[np.uint64], phrases: _Phrases
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The counters of each document, [documents, counters], and what closer looks found, [documents, `_N_FOUND`]."""
+    counts = np.zeros((len(offsets) - 1, len(_COUNTERS)), np.int64)
+    all_found = np.zeros((len(offsets) - 1, _N_FOUND), np.int64)
+    for document in range(len(counts)):
+        text, found = data[offsets[document] : offsets[document + 1]], all_found[document]
+        found[_PARAGRAPHS] = 1
+        before = np.uint64(0)
+        for begin in range(0, len(text), _STRIDE):
+            packed = np.uint64(0)
+            for i in range(begin, min(begin + _STRIDE, len(text))):
+                entry = table[text[i]]
+                packed += entry  # what is above the counters runs over, and does no harm
+                if before >> _ROLE_BITS & entry & _SECONDS:
+                    _look(text, i, phrases, found)
+                before = entry
+            for k in range(len(_COUNTERS)):
+                counts[document, k] += packed >> np.uint64(_COUNTER_BITS * k) & np.uint64(_STRIDE)
+    return counts, all_found
+
+
+@numba.njit(cache=True, nogil=True)
+def _look(text: NDArray[np.uint8], i: int, phrases: _Phrases, found: NDArray[np.int64]) -> None:
+    """What the pair of bytes means that ends at byte i."""
+    byte = text[i]
+    if byte == _NEWLINE:
+        if i > found[_PARAGRAPH_START]:  # else the newline before ended a paragraph already
+            found[_PARAGRAPHS] += 1
+            found[_IS_BOILERPLATE] = 0
+            found[_PARAGRAPH_START] = i + 1
+    elif byte == _SLASH:
+        _count_url(text, i - 1, phrases.is_url_byte, phrases.is_hex, found)
+    elif byte >= 0x80:
+        found[_ANGLE_CHARS] += decode(text, i - 1)[0] in _ANGLES
+    else:
+        for k in range(len(phrases.pair_end)):
+            if _is_phrase(text, i - phrases.pair_end[k], phrases.data, phrases.offsets[k], phrases.offsets[k + 1]):
+                found[_LOREM] |= k == phrases.lorem_ipsum
+                found[_BOILERPLATE] += 1 - found[_IS_BOILERPLATE]
+                found[_IS_BOILERPLATE] = 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_url(
+    text: NDArray[np.uint8],
+    colon: int,
+    is_url_byte: NDArray[np.bool_],
+    is_hex: NDArray[np.bool_],
+    found: NDArray[np.int64],
+) -> None:
+    """Counts the characters of a URL whose scheme ends at the colon, if there is one. Two URLs share no character."""
+    start = _scheme_start(text, colon)
+    if start < found[_URL_END]:
+        return
+    i = colon + 3
+    while i < len(text):
+        if is_url_byte[text[i]]:
+            i += 1
+        elif text[i] == _PERCENT and i + 2 < len(text) and is_hex[text[i + 1]] and is_hex[text[i + 2]]:
+            i += 3
+        else:
+            break
+    if i > colon + 3:
+        found[_URL_CHARS] += i - start
+        found[_URL_END] = i
+
+
+@numba.njit(cache=True, nogil=True)
+def _scheme_start(text: NDArray[np.uint8], colon: int) -> int:
+    """Where ``http://`` or ``https://`` begins, given its colon; -1 if it is another colon."""
+    if colon < 4 or colon + 2 >= len(text) or text[colon + 1] != _SLASH or text[colon + 2] != _SLASH:
+        return -1
+    start = colon - 4 - (text[colon - 1] == _S)
+    if start < 0 or text[start] != _H or text[start + 1] != _T or text[start + 2] != _T or text[start + 3] != _P:
+        return -1
+    return start
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_phrase(text: NDArray[np.uint8], start: int, phrases: NDArray[np.uint8], first: int, after: int) -> bool:
+    """Whether the phrase ``phrases[first:after]`` stands at ``start``, in ASCII letters of any case."""
+    if start < 0 or start + after - first > len(text):
+        return False
+    for k in range(after - first):
+        byte = text[start + k]
+        if _A <= byte <= _Z:
+            byte |= 0x20
+        if byte != phrases[first + k]:
+            return False
+    return True
