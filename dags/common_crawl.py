@@ -8,10 +8,12 @@ duplicates are verified by their true similarity; and the copy that stays is cho
 from __future__ import annotations
 
 from textmill.dedup.minhash import MinHash
-from textmill.filters import gopher, optout, url
 from textmill.filters import language as languages
-from textmill.filters.base import Rule
+from textmill.filters import optout, preset_for, url
+from textmill.filters.base import Rule, stack
+from textmill.filters.curator import CuratorRatios
 from textmill.filters.pii import EmailMask
+from textmill.filters.signals import RedPajamaSignals
 from textmill.pipeline.sources import crawls
 from textmill.pipeline.sources.inputs import find_inputs
 from textmill.pipeline.stage import Stage
@@ -21,6 +23,7 @@ from textmill.pipeline.stages import (
     Corpus,
     Decide,
     Edges,
+    Edit,
     Extract,
     Keepers,
     Materialize,
@@ -45,6 +48,8 @@ def common_crawl(
     engine: str = "textmill",
     comments: bool = False,
     deny_list: tuple[str, ...] = (),
+    rules: tuple[str, ...] = ("gopher@datatrove", "c4@fineweb", "fineweb@code"),
+    signals: bool = True,
     similarity: float = 0.7,
     keep: str = "longest",
     vocab_size: int = 32_768,
@@ -68,6 +73,8 @@ def common_crawl(
     engine          text extraction: textmill, resiliparse, resiliparse-all, trafilatura
     comments        whether readers' comments are part of the text
     deny_list       domains and URLs to leave out: files, or folders in UT1's layout
+    rules           published rule sets, in their order (docs/filters.md); each sees the text as those before it edit it
+    signals         also store RedPajama-V2's signals and Curator's ratios, which no rule judges
     similarity      Jaccard index of word 5-grams from which two documents are copies
     keep            which copy stays: longest, newest, first
     vocab_size      entries of the tokenizer
@@ -91,13 +98,16 @@ def common_crawl(
     )
     documents = Materialize(pages, Decide(gate_scores, wanted, name="gate"))
 
-    scores = Score(documents, (gopher.GopherQuality(),))
-    decisions = Decide(scores, gopher.RULES)
+    quality = stack([preset_for(name, language) for name in rules])
+    unjudged = (RedPajamaSignals(), CuratorRatios()) if signals else ()
+    scores = Score(documents, (*quality.scorers, *unjudged))
+    decisions = Decide(scores, quality.rules)
+    edited = Edit(documents, quality.editors) if quality.editors else documents
 
-    signatures = Signatures(documents, MinHash(ngram=5, bands=14, rows=8))
-    clusters = Clusters(Edges(documents, Candidates(signatures), similarity))
+    signatures = Signatures(edited, MinHash(ngram=5, bands=14, rows=8))
+    clusters = Clusters(Edges(edited, Candidates(signatures), similarity))
     keepers = Keepers(signatures, decisions, clusters, keep)
-    corpus = Corpus(documents, decisions, keepers, masks=(EmailMask(),))
+    corpus = Corpus(edited, decisions, keepers, masks=(EmailMask(),))
 
     tokenizer = TrainTokenizer(corpus, vocab_size)
     tokens = Tokens(corpus, tokenizer, val_frac)

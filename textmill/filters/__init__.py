@@ -58,6 +58,13 @@ def preset(name: str) -> Preset:
     return named(importlib.import_module(FAMILIES[family]).PRESETS, name)
 
 
+def preset_for(name: str, language: str) -> Preset:
+    """`preset` in its version for a language (ISO 639-1), if its family has any. Errors: `UnknownNameError`."""
+    found = preset(name)
+    family = importlib.import_module(FAMILIES[name.partition("@")[0]])
+    return family.for_language(name, language) if hasattr(family, "for_language") else found
+
+
 def preset_names() -> list[str]:
     """Names of all presets."""
     return sorted(name for module in FAMILIES.values() for name in importlib.import_module(module).PRESETS)
