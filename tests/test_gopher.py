@@ -15,10 +15,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_filters import ODD_TEXTS
+from test_filters import ODD_TEXTS, SHARED
 
 from textmill.errors import UnknownNameError, UserError
-from textmill.filters import gopher, repetition
+from textmill.filters import gopher, languages, repetition
 from textmill.filters.base import failures, measure
 from textmill.filters.gopher import PRESETS, GopherQuality
 from textmill.filters.repetition import Repetition
@@ -500,3 +500,82 @@ class TestQuality:
 
     def test_passes_takes_any_text(self) -> None:
         assert not any(gopher.passes(text) for text in ["", "\ud800", "\x00"])
+
+
+GERMAN = (
+    "Die Rechtsschutzversicherungsgesellschaften haben in den vergangenen Jahren die Beiträge und die Leistungen ihrer "
+    "Kunden mehrfach angepasst. Der Verbraucherschutz sieht das mit Sorge, denn eine Übersicht über die verschiedenen "
+    "Angebote ist für den Einzelnen kaum zu gewinnen. Wer sich zu einem Wechsel entschließt, sollte das Kleingedruckte "
+    "lesen und auf die Fristen achten, die in der Regel drei Monate zum Jahresende betragen."
+)
+CHINESE = (
+    "人人生而自由，在尊严和权利上一律平等。他们赋有理性和良心，并应以兄弟关系的精神相对待。人人有资格享有本宣言所载的一切权利和自由，"
+    "不分种族、肤色、性别、语言、宗教、政治或其他见解、国籍或社会出身、财产、出生或其他身分等任何区别。人人有权享有生命、自由和人身安全。"
+)
+
+
+class TestLanguages:
+    def test_there_are_many(self) -> None:
+        assert len(languages.languages()) >= 70
+        for differs in languages.languages().values():
+            assert len(set(differs.stop_words)) == len(differs.stop_words) >= 8
+            assert 0.1 < differs.word_length < 2
+            assert 0.5 <= differs.treebank_alpha <= 0.8 >= differs.alpha >= 0.5
+
+    @pytest.mark.parametrize(("language", "text"), [("de", GERMAN), ("zh", CHINESE)])
+    @pytest.mark.parametrize("name", PRESETS)
+    def test_a_text_passes_in_its_language_only(self, name: str, language: str, text: str) -> None:
+        assert gopher.passes(text, name, language)
+        assert not gopher.passes(text, name, "ar") or name == "gopher@cs336"
+
+    def test_english_is_the_preset_as_published(self) -> None:
+        assert all(gopher.for_language(name, "en") is each for name, each in PRESETS.items())
+
+    def test_what_changes(self) -> None:
+        finnish = gopher.for_language("gopher@dclm", "fi")
+        assert (finnish.name, len(finnish.rules)) == ("gopher@dclm/fi", len(PRESETS["gopher@dclm"].rules))
+        quality = finnish.scorers[0]
+        assert isinstance(quality, GopherQuality)
+        assert {"on", "ja", "ei"} <= set(quality.stop_words)
+        bounds = {rule.reason: (rule.low, rule.high) for rule in finnish.rules}
+        longer = languages.language("fi").word_length
+        assert bounds["gopher_word_length"] == (round(3 * longer, 2), round(10 * longer, 2))
+        assert bounds["gopher_words"] == (50, 100_000)
+
+    def test_languages_without_spaces_are_cut_into_characters(self) -> None:
+        chinese = gopher.for_language("gopher@curator", "zh")
+        assert {scorer.words for scorer in chinese.scorers if isinstance(scorer, GopherQuality | Repetition)} == {
+            "unicode"
+        }
+        assert not any("gram" in rule.column for rule in chinese.rules)
+        (words,) = (rule for rule in chinese.rules if rule.reason == "gopher_words")
+        assert words.low == 50 * languages.language("zh").n_words > 60
+
+    @pytest.mark.parametrize(("name", "language"), [("gopher@dolma", "eng"), ("gopher@paperr", "de")])
+    def test_an_unknown_name_is_named(self, name: str, language: str) -> None:
+        with pytest.raises(UnknownNameError, match=r"did you mean 'en'|did you mean 'gopher@paper'"):
+            gopher.passes("", name, language)
+
+    def test_the_words_of_every_source_count_most(self) -> None:
+        laws = "the law of the land and the right of the people".split() * 5
+        chats = "the cat and the dog of the house".split() * 5
+        assert languages.stop_words([laws, chats])[:3] == ["and", "of", "the"]
+
+    @pytest.mark.skipif(not (SHARED / "data" / "languages").exists(), reason="../shared/data/languages is not there")
+    def test_the_file_is_what_the_data_give(self) -> None:
+        used, held_out = languages.split_web(languages.read(SHARED / "data" / "languages"))
+        made = languages.make(
+            {name: {code: of[code] for code in ("de", "en", "th") if code in of} for name, of in used.items()}
+        )
+        for code in ("de", "th"):
+            assert made[code] == {
+                **vars(languages.language(code)),
+                "stop_words": " ".join(languages.language(code).stop_words),
+            }
+        measured = {
+            code: (own, refused)
+            for code, own, refused in languages.validate({code: held_out[code] for code in held_out})
+        }
+        assert min(own for own, _ in measured.values()) > 0.95
+        assert mean(own for own, _ in measured.values()) > 0.995
+        assert mean(refused for _, refused in measured.values()) > 0.93

@@ -344,7 +344,9 @@ def for_language(preset: str, language: str) -> Preset:
         return published
     differs = languages.language(language)
     scorers = tuple(_scorer_for(scorer, differs) for scorer in published.scorers)
-    rules = (_rule_for(rule, language, differs) for rule in published.rules)
+    treebank = any(isinstance(scorer, GopherQuality) and scorer.words == "treebank" for scorer in scorers)
+    alpha = differs.treebank_alpha if treebank else differs.alpha
+    rules = (_rule_for(rule, language, differs, alpha) for rule in published.rules)
     return replace(
         published,
         name=f"{preset}/{language}",
@@ -362,7 +364,7 @@ def _scorer_for(scorer: Scorer, differs: Language) -> Scorer:
     return scorer
 
 
-def _rule_for(rule: Rule, language: str, differs: Language) -> Rule | None:
+def _rule_for(rule: Rule, language: str, differs: Language, alpha: float) -> Rule | None:
     """The rule with other bounds if they differ; None for one on n-grams of what are no words."""
     if differs.words and rule.column.endswith("gram_char_frac"):
         return None
@@ -370,7 +372,7 @@ def _rule_for(rule: Rule, language: str, differs: Language) -> Rule | None:
         "gopher_n_words": differs.n_words,
         "gopher_mean_word_chars": differs.word_length,
         "gopher_median_word_chars": differs.word_length,
-        "gopher_alpha_word_frac": differs.alpha / languages.ALPHA,
+        "gopher_alpha_word_frac": alpha / languages.ALPHA,
     }
     factor = factors.get(rule.column, 1.0)
     if factor == 1:

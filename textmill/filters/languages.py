@@ -10,11 +10,15 @@ out of the making; ``--validate`` measures on them, and what it said is below.
   Eight, or as many more as it takes for 99 of 100 samples of `SAMPLE_WORDS` words to have two; sixty at most.
 - **Word length**: the English bounds, times mean length of a word in the language over mean length in English.
 - **Words with a letter**: the English bound, or what 99 of 100 samples of `SAMPLE_WORDS` words have, rounded down to
-  .05, if that is lower.
+  .05, if that is lower. Treebank words have a bound of their own, as punctuation counts among them.
 - **Languages without spaces** (`UNSPACED`): words are Unicode words, so a Chinese character or a Thai letter each. The
   bounds on their number are the English ones times words in a paragraph of the Declaration over words in English. Stop
   words of Thai, Burmese and the like are letters then, and say no more than the script. N-grams of characters are no
-  n-grams of words, so `gopher.for_language` leaves out the rules on these.
+  n-grams of words, and the rules on these would drop 27 % of Chinese pages (5 % of English ones), so that
+  `gopher.for_language` leaves them out.
+
+Of held-out samples 99.7 % have two stop words of their language (mean of 74 languages; least: Korean, 95 %), and 94 %
+of those in other languages do not (least: Bosnian, 74 %, Yoruba, Latin; relatives share words).
 """
 
 from __future__ import annotations
@@ -53,6 +57,7 @@ class Language:
     stop_words: tuple[str, ...]
     word_length: float  # mean length of a word over that in English
     alpha: float  # least share of words with a letter
+    treebank_alpha: float  # the same of Treebank words
     n_words: float  # words of a text over words of its English translation; 1 where words are cut at whitespace
     words: str  # a kind of words, or "": as the preset has it
 
@@ -75,12 +80,12 @@ def language(code: str) -> Language:
 
 def words_of(text: str, code: str) -> list[str]:
     """The words of a text, as `Language.words` has them cut."""
-    return _unicode_words(text) if code in UNSPACED else text.split()
+    return _words(text, "unicode" if code in UNSPACED else "whitespace")
 
 
-def _unicode_words(text: str) -> list[str]:
+def _words(text: str, kind: str) -> list[str]:
     pieces = Documents.from_texts([text]).segmentation
-    words = pieces.unicode_words
+    words = pieces.cut(kind)
     return [bytes(pieces.data[a:b]).decode() for a, b in zip(words.start, words.end, strict=True)]
 
 
@@ -99,6 +104,7 @@ def make(texts: Texts) -> dict[str, dict[str, object]]:
             "stop_words": " ".join(_enough(stop_words([*by_collection.values()]), by_collection[WEB])),
             "word_length": round(_mean_chars(by_collection[WEB]) / _mean_chars(words[REFERENCE][WEB]), 2),
             "alpha": _alpha(by_collection[WEB]),
+            "treebank_alpha": _alpha(_words("\n".join(texts[WEB][code]), "treebank")),
             "n_words": round(per_paragraph[code] / per_paragraph[REFERENCE], 2) if code in UNSPACED else 1.0,
             "words": "unicode" if code in UNSPACED else "",
         }
@@ -191,7 +197,7 @@ def validate(held_out: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, float
     for code, sentences in held_out.items():
         texts = samples(sentences, code)
         cut[""].append((code, [set(text.lower().split()) for text in texts]))
-        cut["unicode"].append((code, [{word.lower() for word in _unicode_words(text)} for text in texts]))
+        cut["unicode"].append((code, [{word.lower() for word in _words(text, "unicode")} for text in texts]))
     for code, differs in languages().items():
         passed = {
             other: sum(len(words.intersection(differs.stop_words)) >= 2 for words in texts) / len(texts)
