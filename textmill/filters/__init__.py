@@ -20,6 +20,7 @@ SCORERS = {
     "GopherQuality": "textmill.filters.gopher",
     "Language": "textmill.filters.language",
     "OptOut": "textmill.filters.optout",
+    "RefinedWeb": "textmill.filters.refinedweb",
     "Repetition": "textmill.filters.repetition",
     "UrlDenied": "textmill.filters.url",
 }
@@ -29,6 +30,7 @@ FAMILIES = {
     "c4": "textmill.filters.c4",
     "fineweb": "textmill.filters.fineweb",
     "gopher": "textmill.filters.gopher",
+    "refinedweb": "textmill.filters.refinedweb",
 }
 
 
