@@ -23,6 +23,7 @@ SCORERS = {
     "OptOut": "textmill.filters.optout",
     "Perplexity": "textmill.filters.perplexity",
     "RedPajamaSignals": "textmill.filters.signals",
+    "RefinedWeb": "textmill.filters.refinedweb",
     "Repetition": "textmill.filters.repetition",
     "UrlDenied": "textmill.filters.url",
     "UrlParts": "textmill.filters.url_parts",
@@ -36,6 +37,7 @@ FAMILIES = {
     "gopher": "textmill.filters.gopher",
     "heuristics": "textmill.filters.curator",
     "perplexity": "textmill.filters.perplexity",
+    "refinedweb": "textmill.filters.refinedweb",
     "signals": "textmill.filters.signals",
     "url": "textmill.filters.url",
 }

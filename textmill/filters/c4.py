@@ -51,6 +51,7 @@ from textmill.filters.line_marks import (
     last_character,
     phrase_table,
     strip_end,
+    strip_in_place,
     strip_start,
     words_of_lines,
 )
@@ -505,17 +506,6 @@ def _keep(data, offsets, start, end, marks, fates, classes, strip, keep_empty): 
                     out[n : n + last - first] = data[first:last]
                     n += last - first
         if strip:
-            n = _strip_in_place(out, out_offsets[document], n, classes)
+            n = strip_in_place(out, out_offsets[document], n, classes)  # citations leave spaces behind
         out_offsets[document + 1] = n
     return out[:n], out_offsets, n_citations
-
-
-@njit(cache=True, nogil=True)
-def _strip_in_place(out, start, end, classes):  # type: ignore[no-untyped-def]
-    """Removes the whitespace around ``out[start:end]``; returns where it ends then. Citations leave some behind."""
-    end = strip_end(out, start, end, classes)
-    n_before = strip_start(out, start, end, classes) - start
-    if n_before:
-        for i in range(start, end - n_before):
-            out[i] = out[i + n_before]
-    return end - n_before

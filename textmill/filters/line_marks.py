@@ -217,6 +217,17 @@ def strip_end(data, start, end, classes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def strip_in_place(out, start, end, classes):  # type: ignore[no-untyped-def]
+    """Removes the whitespace around ``out[start:end]``; returns where it ends then."""
+    end = strip_end(out, start, end, classes)
+    n_before = strip_start(out, start, end, classes) - start
+    if n_before:
+        for i in range(start, end - n_before):
+            out[i] = out[i + n_before]
+    return end - n_before
+
+
+@njit(cache=True, nogil=True)
 def count_words(data, start, end, classes):  # type: ignore[no-untyped-def]
     """How many words ``str.split()`` gives for ``data[start:end]``."""
     n_words = 0

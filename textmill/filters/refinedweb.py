@@ -1,0 +1,613 @@
+"""RefinedWeb's edits of texts, as DCLM reproduces them: Penedo et al. 2023 (arXiv 2306.01116), appendix G.2; Li et al.
+2024 (arXiv 2406.11794), dclm_baseline_refinedweb.yaml.
+
+`RefinedWebUrls` cuts URLs and IPv4 addresses out of texts, with up to 10 characters of whitespace before each, and
+leaves at most 2 newlines in a row (steps 6 and 7). A URL is a scheme (http, https, ftp) or none, a name whose last part
+is a top-level domain in lower case, and all URL characters behind it. DCLM looks for URLs only in texts whose first
+letters happen to spell a top-level domain ("see ..." yes, "Welcome ..." no): ``guarded``, in the preset only.
+
+`RefinedWebLines` then drops lines (steps 18 to 24), each for the first of these: more than half of the characters in
+upper case; all of them digits; a counter ("3 likes", "1.5k views"); less than 2 words. Of lines of at most 10 words it
+cuts "items in cart", "read more..." at the end and "sign-in" at the beginning, with one whitespace character, and drops
+what is blank then. Empty lines stay. The text loses the whitespace at its ends; DCLM strips it after each step. DCLM
+takes any three characters for the dots of "read more..." (``any_dots``, in the preset only).
+
+A document of which more than 5% of the words go is dropped (step 25). Words are those of ``str.split()`` that begin
+with a letter or a number, here as in fastText's tokens, but these split at ASCII whitespace only. Letters match in
+either ASCII case. A text without words has 0 in every column.
+
+``refinedweb@dclm`` scores Gopher's rules as DCLM has them on the text without URLs, then step 25. Its URL lists and its
+language rule are other families.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+from numpy.typing import NDArray
+
+from textmill.filters import gopher
+from textmill.filters.base import Editor, Preset, Rule, Scorer, named, stack
+from textmill.filters.line_marks import (
+    Lines,
+    find_phrases,
+    last_character,
+    phrase_table,
+    strip_in_place,
+    strip_start,
+    words_of_lines,
+)
+from textmill.text import FNV_BASIS, FNV_PRIME, SPACE, Documents, character_classes, decode
+
+COUNTERS = "likes shares comments retweets reposts quotes bookmarks upvotes downvotes downloads views followers".split()
+MAX_PHRASE_WORDS = 10  # phrases are cut out of lines of at most so many words
+
+LINE_KINDS = ("uppercase_lines", "digit_lines", "counter_lines", "short_lines")
+PHRASE_KINDS = ("cart_phrases", "read_more_phrases", "sign_in_phrases")
+COLUMNS = pa.schema(
+    [
+        *(pa.field(f"refinedweb_n_{kind}", pa.int32(), nullable=False) for kind in LINE_KINDS + PHRASE_KINDS),
+        pa.field("refinedweb_removed_word_frac", pa.float32(), nullable=False),
+    ]
+)
+
+_UPPER, _DIGIT, _DECIMAL, _ALNUM = (np.uint8(1 << k) for k in range(4))
+_KEPT, _CAPITALS, _DIGITS, _COUNTER, _SHORT = range(5)
+_CART, _READ_MORE, _SIGN_IN = range(3)
+_PHRASES = ("items in cart", "read more", "sign-in")
+_CART_BYTES, _READ_MORE_BYTES, _SIGN_IN_BYTES = (np.frombuffer(phrase.encode(), np.uint8) for phrase in _PHRASES)
+_COUNTER_BYTES = np.frombuffer("".join(COUNTERS).encode(), np.uint8)
+_COUNTER_OFFSETS = np.cumsum([0, *map(len, COUNTERS)])
+_HTTPS, _HTTP, _FTP = (np.frombuffer(scheme, np.uint8) for scheme in (b"https", b"http", b"ftp"))
+_DOT, _COMMA, _NEWLINE, _UNDERSCORE, _COLON, _SLASH = map(ord, ".,\n_:/")
+_MAX_TLD_BYTES = 24
+_MAX_SPACES = 10  # that go with a URL
+_LETTERS_AND_DIGITS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_IN_NAME, _IN_URL, _IN_WORD = (np.uint8(1 << k) for k in range(3))
+
+
+@dataclass(frozen=True)
+class _LineRules:
+    """Which lines are dropped and edited; shared by the scorer and the editor."""
+
+    max_upper_frac: float = 0.5
+    min_words: int = 2
+    any_dots: bool = False  # any three characters end "read more..."
+
+    def edited(self, documents: Documents) -> _Edited:
+        """The texts afterwards, and what went; made once a batch, for the scorer and the editor."""
+        rules = (self.max_upper_frac, self.min_words, self.any_dots)
+        return documents.once(("refinedweb lines", rules), lambda: self._edit(documents))
+
+    def _edit(self, documents: Documents) -> _Edited:
+        pieces, kinds, classes = documents.segmentation, _character_kinds(), character_classes()
+        lines, words = pieces.lines, pieces.words
+        bounds = Lines(lines.offsets, lines.start, lines.end)
+        marks = find_phrases(pieces.data, bounds, phrase_table(tuple((phrase,) for phrase in _PHRASES)))
+        n_words, _ = words_of_lines(words.start, words.n_chars, lines.end, 0)
+        rules = (self.max_upper_frac, self.min_words, self.any_dots)
+        fates = _fates(pieces.data, lines.start, lines.end, lines.n_chars, n_words, kinds, classes, *rules[:2])
+        arrays = (lines.offsets, lines.start, lines.end, marks, fates, n_words, words.start)
+        data, offsets, changes, n_removed = _apply(pieces.data, *arrays, kinds, classes, self.any_dots)
+        text = pa.Array.from_buffers(
+            pa.large_string(), len(documents), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+        )
+        n_before = words.sums(_begin_with(pieces.data, words.start, kinds))
+        return _Edited(text, changes, n_removed / np.maximum(n_before, 1))
+
+
+@dataclass(frozen=True)
+class _Edited:
+    text: pa.LargeStringArray
+    changes: NDArray[np.int64]  # [documents, kinds]
+    removed: NDArray[np.float64]  # share of the words
+
+
+@dataclass(frozen=True)
+class RefinedWeb(_LineRules, Scorer):
+    """Counts what RefinedWeb's edits of lines change."""
+
+    @property
+    def columns(self) -> pa.Schema:
+        """The same for all fields."""
+        return COLUMNS
+
+    def score(self, documents: Documents) -> list[pa.Array]:
+        """The columns; see `Scorer.score`."""
+        edited = self.edited(documents)
+        values = [*edited.changes.T, edited.removed]
+        return [pa.array(column).cast(field.type) for column, field in zip(values, COLUMNS, strict=True)]
+
+
+@dataclass(frozen=True)
+class RefinedWebLines(_LineRules, Editor):
+    """Drops the lines and cuts out the phrases."""
+
+    name: ClassVar[str] = "refinedweb"
+    kinds: ClassVar[tuple[str, ...]] = LINE_KINDS + PHRASE_KINDS
+
+    def edit(self, documents: Documents) -> tuple[pa.LargeStringArray, Mapping[str, NDArray[np.int64]]]:
+        """See `Editor.edit`."""
+        edited = self.edited(documents)
+        return edited.text, dict(zip(self.kinds, edited.changes.T, strict=True))
+
+
+@dataclass(frozen=True)
+class RefinedWebUrls(Editor):
+    """Cuts URLs and IPv4 addresses out of texts, and newlines beyond a number in a row."""
+
+    name: ClassVar[str] = "refinedweb"
+    kinds: ClassVar[tuple[str, ...]] = ("urls", "addresses", "newlines")
+
+    max_newlines: int = 2
+    guarded: bool = False  # URLs only in texts that begin with the letters of a top-level domain
+
+    def edit(self, documents: Documents) -> tuple[pa.LargeStringArray, Mapping[str, NDArray[np.int64]]]:
+        """See `Editor.edit`."""
+        pieces = documents.segmentation
+        tables = (_url_characters(), _top_level_domains(), _character_kinds(), character_classes())
+        data, offsets, changes = _cut_urls(pieces.data, pieces.offsets, *tables, self.max_newlines, self.guarded)
+        text = pa.Array.from_buffers(
+            pa.large_string(), len(documents), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+        )
+        return text, dict(zip(self.kinds, changes.T, strict=True))
+
+
+_SOURCE = "RefinedWeb, DCLM dclm_baseline_refinedweb.yaml"
+RULES = (Rule("refinedweb_removed_words", "refinedweb_removed_word_frac", high=0.05, source=f"{_SOURCE}, step 25"),)
+
+
+def _dclm() -> Preset:
+    before = Preset("urls", _SOURCE, (), (), (RefinedWebUrls(guarded=True),))
+    lines = Preset("lines", _SOURCE, (RefinedWeb(any_dots=True),), RULES, (RefinedWebLines(any_dots=True),))
+    steps = stack([before, gopher.PRESETS["gopher@dclm"], lines])
+    return replace(steps, name="refinedweb@dclm", source=_SOURCE)
+
+
+PRESETS = {"refinedweb@dclm": _dclm()}
+
+
+def passes(text: str, preset: str = "refinedweb@dclm") -> bool:
+    """Whether one text passes the rules of a preset of this family. Errors: `UnknownNameError`."""
+    return named(PRESETS, preset).passes(text)
+
+
+@functools.cache
+def _character_kinds() -> NDArray[np.uint8]:
+    """What Python says of each code point: upper case, a digit, a decimal digit, letter or number: uint8 [0x110000]."""
+    table = np.zeros(0x110000, np.uint8)
+    for code_point in range(0x40000):  # the rest is neither
+        c = chr(code_point)
+        table[code_point] = c.isupper() | c.isdigit() << 1 | c.isdecimal() << 2 | c.isalnum() << 3
+    return table
+
+
+@functools.cache
+def _url_characters() -> NDArray[np.uint8]:
+    """Where a byte may stand: uint8 [256]."""
+    table = np.zeros(256, np.uint8)
+    name, rest = f"-@:%._+~#={_LETTERS_AND_DIGITS}", "()?&/"
+    table[list((name + rest).encode())] |= _IN_URL
+    table[list(name.encode())] |= _IN_NAME
+    table[list(f"_{_LETTERS_AND_DIGITS}".encode())] |= _IN_WORD
+    return table
+
+
+@functools.cache
+def _top_level_domains() -> NDArray[np.uint64]:
+    """Hashes of the ASCII top-level domains in the list that tldextract brings, sorted."""
+    import tldextract
+
+    names = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=()).tlds
+    keys = [
+        _key(np.frombuffer(name.encode(), np.uint8), 0, len(name))
+        for name in names
+        if name.isalpha() and name.isascii()
+    ]
+    return np.sort(np.array(keys, np.uint64))
+
+
+# Kernels: lines
+
+
+@njit(cache=True, nogil=True)
+def _fates(data, start, end, n_chars, n_words, kinds, classes, max_upper_frac, min_words):  # type: ignore[no-untyped-def]
+    """What becomes of each line: uint8 [lines]."""
+    fates = np.zeros(start.size, np.uint8)
+    for k in range(start.size):
+        line = data[start[k] : end[k]]
+        if line.size == 0:
+            continue
+        if _count_upper(line, n_chars[k], kinds) > max_upper_frac * n_chars[k]:
+            fates[k] = _CAPITALS
+        elif _all_digits(line, kinds):
+            fates[k] = _DIGITS
+        elif _is_counter(line, kinds, classes):
+            fates[k] = _COUNTER
+        elif n_words[k] < min_words:
+            fates[k] = _SHORT
+    return fates
+
+
+@njit(cache=True, nogil=True)
+def _count_upper(line, n_chars, kinds):  # type: ignore[no-untyped-def]
+    n_upper = 0
+    if n_chars == line.size:  # ASCII: without a branch, so that the machine counts many bytes at once
+        for byte in line:
+            n_upper += int(np.uint8(byte - 65) < 26)
+        return n_upper
+    i = 0
+    while i < line.size:
+        code_point, size = decode(line, i)
+        n_upper += (kinds[code_point] & _UPPER) != 0
+        i += size
+    return n_upper
+
+
+@njit(cache=True, nogil=True)
+def _all_digits(line, kinds):  # type: ignore[no-untyped-def]
+    i = 0
+    while i < line.size:
+        code_point, size = decode(line, i)
+        if not kinds[code_point] & _DIGIT:
+            return False
+        i += size
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _skip_number(line, i, kinds):  # type: ignore[no-untyped-def]
+    """Behind the digits, commas and dots from byte i on."""
+    while i < line.size:
+        code_point, size = decode(line, i)
+        if not kinds[code_point] & _DECIMAL and code_point not in (_COMMA, _DOT):
+            break
+        i += size
+    return i
+
+
+@njit(cache=True, nogil=True)
+def _skip_marks(line, i, kinds):  # type: ignore[no-untyped-def]
+    """Behind the characters from byte i on that are no part of a word."""
+    while i < line.size:
+        code_point, size = decode(line, i)
+        if kinds[code_point] & _ALNUM or code_point == _UNDERSCORE:
+            break
+        i += size
+    return i
+
+
+@njit(cache=True, nogil=True)
+def _is_counter(line, kinds, classes):  # type: ignore[no-untyped-def]
+    """Whether a line is a number, perhaps with k, m or b, whitespace, and what was counted; marks may be around it."""
+    i = _skip_marks(line, 0, kinds)
+    if i == line.size or not kinds[decode(line, i)[0]] & _DECIMAL:
+        return False
+    i = _skip_number(line, i, kinds)
+    if i < line.size and line[i] | 32 in (107, 109, 98):  # k, m, b
+        i += 1
+    noun = strip_start(line, i, line.size, classes)
+    end = noun
+    while end < line.size and 97 <= line[end] | 32 <= 122:
+        end += 1
+    return noun > i and _is_counted(line, noun, end) and _skip_marks(line, end, kinds) == line.size
+
+
+@njit(cache=True, nogil=True)
+def _is_counted(line, start, end):  # type: ignore[no-untyped-def]
+    """Whether ``line[start:end]`` is one of `COUNTERS`."""
+    for k in range(_COUNTER_OFFSETS.size - 1):
+        first, last = _COUNTER_OFFSETS[k], _COUNTER_OFFSETS[k + 1]
+        if last - first == end - start and _same(line, start, _COUNTER_BYTES[first:last]):
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _same(text, start, phrase):  # type: ignore[no-untyped-def]
+    """Whether the phrase, in lower case, stands at byte ``start``, in either ASCII case."""
+    if start < 0 or start + phrase.size > text.size:
+        return False
+    for k in range(phrase.size):
+        byte = text[start + k]
+        if (byte + 32 if 65 <= byte <= 90 else byte) != phrase[k]:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _begin_with(data, word_start, kinds):  # type: ignore[no-untyped-def]
+    """Which words begin with a letter or a number."""
+    found = np.empty(word_start.size, np.bool_)
+    for k in range(word_start.size):
+        found[k] = (kinds[decode(data, word_start[k])[0]] & _ALNUM) != 0
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _count_words(text, kinds, classes):  # type: ignore[no-untyped-def]
+    """Words that begin with a letter or a number."""
+    n_words = i = 0
+    was_space = True
+    while i < text.size:
+        code_point, size = decode(text, i)
+        n_words += was_space and (kinds[code_point] & _ALNUM) != 0
+        was_space = classes[code_point] == SPACE
+        i += size
+    return n_words
+
+
+@njit(cache=True, nogil=True)
+def _apply(data, offsets, start, end, marks, fates, n_words, word_start, kinds, classes, any_dots):  # type: ignore[no-untyped-def]
+    """The texts: (bytes, offsets [documents + 1], changes [documents, kinds], words removed [documents])."""
+    out = np.empty(end[-1] - start[0] if start.size else 0, np.uint8)
+    out_offsets = np.zeros(offsets.size, np.int64)
+    changes = np.zeros((offsets.size - 1, 7), np.int64)
+    n_removed = np.zeros(offsets.size - 1, np.int64)
+    n = word = 0
+    for document in range(offsets.size - 1):
+        for k in range(offsets[document], offsets[document + 1]):
+            size = end[k] - start[k]
+            keeps = fates[k] == _KEPT
+            if keeps:
+                out[n : n + size] = data[start[k] : end[k]]
+                if marks[k] and n_words[k] <= MAX_PHRASE_WORDS:
+                    before = _count_words(out[n : n + size], kinds, classes)
+                    size = _cut_phrases(out[n : n + size], marks[k], changes[document, 4:], classes, any_dots)
+                    n_removed[document] += before - _count_words(out[n : n + size], kinds, classes)
+                    keeps = size > 0
+            else:
+                changes[document, fates[k] - 1] += 1
+                for w in range(word, word + n_words[k]):
+                    n_removed[document] += (kinds[decode(data, word_start[w])[0]] & _ALNUM) != 0
+            word += n_words[k]
+            if keeps:
+                n += size
+                if k < offsets[document + 1] - 1:
+                    out[n] = _NEWLINE
+                    n += 1
+        n = strip_in_place(out, out_offsets[document], n, classes)
+        out_offsets[document + 1] = n
+    return out[:n], out_offsets, changes, n_removed
+
+
+@njit(cache=True, nogil=True)
+def _cut_phrases(line, marks, changes, classes, any_dots):  # type: ignore[no-untyped-def]
+    """Cuts the phrases out of the line, in place; returns its size then, 0 if it is blank."""
+    size = line.size
+    if marks & 1 << _CART:
+        size, n_cut = _cut_everywhere(line, _CART_BYTES, classes)
+        changes[_CART] += n_cut
+        size = 0 if strip_start(line, 0, size, classes) == size else size
+    if size and marks & 1 << _READ_MORE:
+        shorter = _without_read_more(line, size, classes, any_dots)
+        changes[_READ_MORE] += shorter < size
+        size = 0 if strip_start(line, 0, shorter, classes) == shorter else shorter
+    if size and marks & 1 << _SIGN_IN and _same(line[:size], 0, _SIGN_IN_BYTES):
+        begin = _SIGN_IN_BYTES.size
+        if begin < size:
+            code_point, width = decode(line[:size], begin)
+            begin += width if classes[code_point] == SPACE else 0
+        for i in range(begin, size):
+            line[i - begin] = line[i]
+        changes[_SIGN_IN] += 1
+        size -= begin
+        size = 0 if strip_start(line, 0, size, classes) == size else size
+    return size
+
+
+@njit(cache=True, nogil=True)
+def _cut_everywhere(line, phrase, classes):  # type: ignore[no-untyped-def]
+    """Cuts the phrase, with one whitespace character before each, out in place; returns (size, how many)."""
+    i = n = n_cut = 0
+    last_cut = 0  # in what is left; whitespace before it went, or stood before another phrase
+    while i < line.size:
+        if _same(line, i, phrase):
+            if n > last_cut:
+                code_point, begin = last_character(line, last_cut, n)
+                n = begin if classes[code_point] == SPACE else n
+            i += phrase.size
+            last_cut = n
+            n_cut += 1
+        else:
+            line[n] = line[i]
+            n += 1
+            i += 1
+    return n, n_cut
+
+
+@njit(cache=True, nogil=True)
+def _without_read_more(line, size, classes, any_dots):  # type: ignore[no-untyped-def]
+    """The size of the line without "read more..." at its end."""
+    i = size
+    for _ in range(3):
+        if i == 0:
+            return size
+        code_point, i = last_character(line, 0, i)
+        if not any_dots and code_point != _DOT:
+            return size
+    i -= _READ_MORE_BYTES.size
+    if not _same(line[:size], i, _READ_MORE_BYTES):
+        return size
+    if i > 0:
+        code_point, begin = last_character(line, 0, i)
+        i = begin if classes[code_point] == SPACE else i
+    return i
+
+
+# Kernels: URLs
+
+
+@njit(cache=True, nogil=True)
+def _key(data, start, end):  # type: ignore[no-untyped-def]
+    """FNV-1a of ``data[start:end]``."""
+    key = FNV_BASIS
+    for i in range(start, end):
+        key = (key ^ np.uint64(data[i])) * FNV_PRIME
+    return key
+
+
+@njit(cache=True, nogil=True)
+def _among(key, keys):  # type: ignore[no-untyped-def]
+    place = np.searchsorted(keys, key)
+    return place < keys.size and keys[place] == key
+
+
+@njit(cache=True, nogil=True)
+def _cut_urls(data, offsets, table, domains, kinds, classes, max_newlines, guarded):  # type: ignore[no-untyped-def]
+    """The texts: (bytes, offsets [documents + 1], changes [documents, 3])."""
+    out = np.empty(offsets[-1] - offsets[0], np.uint8)
+    out_offsets = np.zeros(offsets.size, np.int64)
+    changes = np.zeros((offsets.size - 1, 3), np.int64)
+    n = 0
+    for document in range(offsets.size - 1):
+        text = data[offsets[document] : offsets[document + 1]]
+        names = not guarded or _begins_with_domain(text, domains)
+        i = copied = 0
+        while i < text.size:
+            end = i + 1
+            if not table[text[i]] & _IN_URL:
+                i = end
+                continue
+            n_dots = 0
+            while end < text.size and table[text[end]] & _IN_URL:
+                n_dots += text[end] == _DOT
+                end += 1
+            if n_dots:
+                url = _find_name(text, i, end, table, domains, kinds) if names else -1
+                address = _find_address(text, i, url if url >= 0 else end, table, kinds) if n_dots >= 3 else -1
+                begin = address if address >= 0 else url
+                if begin >= 0:
+                    changes[document, 0] += url >= 0
+                    changes[document, 1] += address >= 0
+                    if begin == i:
+                        begin = _before_spaces(text, copied, i, classes)
+                    n = _append(out, n, text[copied:begin])
+                    copied = end
+            i = end
+        n = _append(out, n, text[copied:])
+        squeezed = _squeeze(out, out_offsets[document], n, max_newlines)
+        changes[document, 2] = n - squeezed
+        n = out_offsets[document + 1] = squeezed
+    return out[:n], out_offsets, changes
+
+
+@njit(cache=True, nogil=True)
+def _append(out, n, text):  # type: ignore[no-untyped-def]
+    out[n : n + text.size] = text
+    return n + text.size
+
+
+@njit(cache=True, nogil=True)
+def _begins_with_domain(text, domains):  # type: ignore[no-untyped-def]
+    """Whether the first letters of the text, in lower case, are those of a top-level domain."""
+    key = FNV_BASIS
+    for byte in text[:_MAX_TLD_BYTES]:
+        key = (key ^ np.uint64(byte + 32 if 65 <= byte <= 90 else byte)) * FNV_PRIME
+        if _among(key, domains):
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _find_name(text, start, end, table, domains, kinds):  # type: ignore[no-untyped-def]
+    """Where the first URL in the run ``text[start:end]`` of URL characters begins; -1 if there is none."""
+    name = start
+    for i in range(start, end):
+        if text[i] == _DOT and i > name:
+            stop = i + 1
+            while stop < end and stop - i <= _MAX_TLD_BYTES and table[text[stop]] & _IN_WORD:
+                stop += 1
+            if stop > i + 2 and not _goes_on(text, stop, kinds) and _among(_key(text, i + 1, stop), domains):
+                return _scheme_start(text, start, name)
+        if not table[text[i]] & _IN_NAME:
+            name = i + 1
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _goes_on(text, i, kinds):  # type: ignore[no-untyped-def]
+    """Whether the character at byte i is a part of a word."""
+    if i >= text.size:
+        return False
+    code_point = decode(text, i)[0]
+    return (kinds[code_point] & _ALNUM) != 0 or code_point == _UNDERSCORE
+
+
+@njit(cache=True, nogil=True)
+def _scheme_start(text, start, name):  # type: ignore[no-untyped-def]
+    """Where the scheme before byte ``name`` begins; ``name`` if there is none."""
+    i = name - 3
+    if i < start or text[i] != _COLON or text[i + 1] != _SLASH or text[i + 2] != _SLASH:
+        return name
+    for scheme in (_HTTPS, _HTTP, _FTP):
+        if i - scheme.size >= start and np.all(text[i - scheme.size : i] == scheme):
+            return i - scheme.size
+    return name
+
+
+@njit(cache=True, nogil=True)
+def _find_address(text, start, end, table, kinds):  # type: ignore[no-untyped-def]
+    """Where the first IPv4 address in ``text[start:end]`` begins; -1 if there is none."""
+    for i in range(start, end):
+        if 48 <= text[i] <= 57 and not _follows_word(text, i, kinds) and _is_address(text, i, end):
+            begin = _scheme_start(text, start, i)
+            return i if _follows_word(text, begin, kinds) else begin
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _follows_word(text, i, kinds):  # type: ignore[no-untyped-def]
+    """Whether the character before byte i is a part of a word."""
+    if i == 0:
+        return False
+    code_point = last_character(text, max(i - 4, 0), i)[0]
+    return (kinds[code_point] & _ALNUM) != 0 or code_point == _UNDERSCORE
+
+
+@njit(cache=True, nogil=True)
+def _is_address(text, i, end):  # type: ignore[no-untyped-def]
+    """Whether four numbers below 300 with dots between them begin at byte i; the last may be the start of a longer."""
+    for number in range(4):
+        first = i
+        while i < end and i - first < 3 and 48 <= text[i] <= 57:
+            i += 1
+        if i - first == 3 and text[first] > 50:
+            i -= 1  # no number of three digits begins with 3
+        if i == first:
+            return False
+        if number < 3:
+            if i == end or text[i] != _DOT:
+                return False
+            i += 1
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _before_spaces(text, start, i, classes):  # type: ignore[no-untyped-def]
+    """Where the last whitespace characters before byte i begin, `_MAX_SPACES` of them at most."""
+    for _ in range(_MAX_SPACES):
+        if i == start:
+            break
+        code_point, begin = last_character(text, start, i)
+        if classes[code_point] != SPACE:
+            break
+        i = begin
+    return i
+
+
+@njit(cache=True, nogil=True)
+def _squeeze(out, start, end, max_newlines):  # type: ignore[no-untyped-def]
+    """Leaves at most so many newlines in a row, in place; returns the new end."""
+    n, n_newlines = start, 0
+    for i in range(start, end):
+        n_newlines = n_newlines + 1 if out[i] == _NEWLINE else 0
+        out[n] = out[i]
+        n += n_newlines <= max_newlines
+    return n
