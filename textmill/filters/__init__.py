@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 SCORERS = {
     "BadWords": "textmill.filters.c4",
     "C4": "textmill.filters.c4",
+    "CuratorRatios": "textmill.filters.curator",
     "FineWebQuality": "textmill.filters.fineweb",
     "GopherQuality": "textmill.filters.gopher",
     "Language": "textmill.filters.language",
     "OptOut": "textmill.filters.optout",
     "Perplexity": "textmill.filters.perplexity",
+    "RedPajamaSignals": "textmill.filters.signals",
     "Repetition": "textmill.filters.repetition",
     "UrlDenied": "textmill.filters.url",
     "UrlParts": "textmill.filters.url_parts",
@@ -32,7 +34,9 @@ FAMILIES = {
     "c4": "textmill.filters.c4",
     "fineweb": "textmill.filters.fineweb",
     "gopher": "textmill.filters.gopher",
+    "heuristics": "textmill.filters.curator",
     "perplexity": "textmill.filters.perplexity",
+    "signals": "textmill.filters.signals",
     "url": "textmill.filters.url",
 }
 
