@@ -5,10 +5,10 @@ text unless a column says otherwise.
 
 - **Alphanumeric** are only ASCII letters and digits, newline, and ``? ! , .``: a space counts as something else, and so
   does every letter of another script.
-- **URL** characters are what its expression matches after ``http://`` or ``https://``: letters, digits, ``$-_@.&+!*(),``
-  and ``%`` with two hexadecimal digits. A slash is none of them, so only scheme and host count.
+- **URL** characters are what its expression matches after ``http://`` or ``https://``: letters, digits,
+  ``$-_@.&+!*(),`` and ``%`` with two hexadecimal digits. A slash is none of them, so only scheme and host count.
 - **Boilerplate** paragraphs (pieces between ``\\n\\n``) hold a phrase of a policy. One ``lorem ipsum`` makes the share 1.
-  Three of its long sentences about cookies are known here by their beginnings.
+  Three of its long sentences about cookies are known here by parts of them.
 - **Lines** are those that are not blank; a line has an end mark if it ends with one of ``. ? ! " '``.
 
 A text without characters, or without lines, gets the published 1, which every rule here refuses. Longest word: 0 where
@@ -71,18 +71,21 @@ _PHRASES = (
     "without changing your cookie settings, you agree to",
     _LOREM_IPSUM,
 )
-_END_MARKS = np.frombuffer(b".?!\"'", np.uint8)
-_BY_FREQUENCY = "etaoinshrdlucmfwgypbvkxjqz"  # the letters of English, the most frequent first
+_URL_BYTES = (string.ascii_letters + string.digits + "$-_@.&+!*(),").encode()
 
-_NEWLINE, _COLON, _SLASH, _PERCENT, _H, _T, _P, _S, _A, _Z = map(ord, "\n:/%htpsAZ")
-_ANGLE_LEAD, _ANGLES = "⟨".encode()[0], tuple(map(ord, "⟨⟩"))
+_NEWLINE, _SLASH, _PERCENT, _H, _T, _P, _S, _A, _Z = map(ord, "\n/%htpsAZ")
+_ANGLES = tuple(map(ord, "⟨⟩"))
 
 # What is counted of the bytes of a text: several counters in one number, emptied before one of them can overflow.
-_COUNTER_BITS = 12
-_STRIDE = (1 << _COUNTER_BITS) - 1
 _COUNTERS = ("characters", "alphanumeric", "digits", "spaces", "parentheses")
-_URL_BYTE, _HEX_BYTE, _LOOK = (np.uint64(1 << bit) for bit in (61, 62, 63))  # no counters: what a byte may be
-_FLAGS = _URL_BYTE | _HEX_BYTE | _LOOK  # the last says that a closer look is needed
+_COUNTER_BITS = 8
+_STRIDE = (1 << _COUNTER_BITS) - 1
+# Pairs of bytes that need a closer look. Pair k is marked by bit k of the first byte and of the second, each in its
+# own octet of the number. Every phrase holds one of the pairs of letters, which are rare.
+_LETTER_PAIRS = ("ok", "va", "ms", "ps")
+_PAIRS = (b"\n\n", b":/", "⟨".encode()[:2], *(pair.encode() for pair in _LETTER_PAIRS))
+_FIRST, _SECOND, _ROLE_BITS = 56, 48, np.uint64(8)
+_SECONDS = np.uint64(0xFF << _SECOND)
 
 # What those looks find, and what they need to know of earlier ones.
 _N_FOUND = 8
@@ -93,7 +96,7 @@ _N_FOUND = 8
     _PARAGRAPHS,
     _BOILERPLATE,  # paragraphs
     _IS_BOILERPLATE,  # this paragraph
-    _LONE_NEWLINE,  # where the latest newline is that does not end a paragraph yet
+    _PARAGRAPH_START,  # of this paragraph
     _LOREM,
 ) = range(_N_FOUND)
 
@@ -141,12 +144,9 @@ def _share(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float6
 def _unpunctuated(pieces: Segmentation) -> NDArray[np.float64]:
     """The share of lines that do not end with an end mark, [documents]."""
     words, lines = pieces.words, pieces.lines
-    solid = ~lines.blank
-    last_word = np.searchsorted(words.end, lines.end[solid], side="right") - 1
-    ended = np.zeros(len(lines), np.bool_)
-    ended[solid] = np.isin(pieces.data[words.end[last_word] - 1], _END_MARKS)
-    n_lines = lines.sums(solid)
-    return _share(n_lines - lines.sums(ended), n_lines)
+    last = _last_bytes(pieces.data, words.start, words.end, lines.start, lines.end)
+    n_lines = lines.sums(~lines.blank)
+    return _share(n_lines - lines.sums(_is_end_mark()[last]), n_lines)
 
 
 def _longest_words(words: Spans) -> NDArray[np.int32]:
@@ -158,36 +158,60 @@ def _longest_words(words: Spans) -> NDArray[np.int32]:
     return longest
 
 
+@functools.cache
+def _is_end_mark() -> NDArray[np.bool_]:
+    return np.isin(np.arange(256), list(b".?!\"'"))
+
+
+@numba.njit(cache=True, nogil=True)
+def _last_bytes(
+    data: NDArray[np.uint8],
+    word_start: NDArray[np.int64],
+    word_end: NDArray[np.int64],
+    line_start: NDArray[np.int64],
+    line_end: NDArray[np.int64],
+) -> NDArray[np.uint8]:
+    """The last byte of each line, whitespace aside; 0 of a blank one."""
+    last = np.zeros(len(line_start), np.uint8)
+    word = 0
+    for line in range(len(last)):
+        while word < len(word_end) and word_end[word] <= line_end[line]:
+            word += 1
+        if word > 0 and word_start[word - 1] >= line_start[line]:
+            last[line] = data[word_end[word - 1] - 1]
+    return last
+
+
 class _Phrases(NamedTuple):
-    """Phrases in lower case, in the order of their rarest letters, by which they are found."""
+    """Phrases in lower case, in the order of the pairs of letters by which they are found."""
 
     data: NDArray[np.uint8]  # one after the other
     offsets: NDArray[np.int64]  # [phrases + 1]
-    rarest: NDArray[np.int64]  # position in the phrase
-    of_letter: NDArray[np.int64]  # the phrases whose rarest letter is x: of_letter[x] to of_letter[x + 1]
-    lorem_ipsum: int  # number of this phrase
+    pair_end: NDArray[np.int64]  # where in the phrase the second letter of its pair is
+    lorem_ipsum: int  # the number of this phrase
+    is_url_byte: NDArray[np.bool_]  # [256]
+    is_hex: NDArray[np.bool_]
 
 
 @functools.cache
 def _phrases() -> _Phrases:
-    phrases = sorted(_PHRASES, key=_rarest)
-    letters = [ord(_rarest(phrase)) for phrase in phrases]
+    place = {phrase: min(phrase.index(pair) + 1 for pair in _LETTER_PAIRS if pair in phrase) for phrase in _PHRASES}
+    is_url_byte, is_hex = np.zeros((2, 256), np.bool_)
+    is_url_byte[list(_URL_BYTES)] = True
+    is_hex[list(string.hexdigits.encode())] = True
     return _Phrases(
-        np.frombuffer("".join(phrases).encode(), np.uint8),
-        np.cumsum([0, *map(len, phrases)]),
-        np.array([phrase.index(_rarest(phrase)) for phrase in phrases]),
-        np.searchsorted(letters, np.arange(257)),
-        phrases.index(_LOREM_IPSUM),
+        np.frombuffer("".join(_PHRASES).encode(), np.uint8),
+        np.cumsum([0, *map(len, _PHRASES)]),
+        np.array([place[phrase] for phrase in _PHRASES]),
+        _PHRASES.index(_LOREM_IPSUM),
+        is_url_byte,
+        is_hex,
     )
-
-
-def _rarest(phrase: str) -> str:
-    return max(filter(str.isalpha, phrase), key=_BY_FREQUENCY.index)
 
 
 @functools.cache
 def _bytes() -> NDArray[np.uint64]:
-    """What each byte adds to the counters, and its flags: uint64 [256]."""
+    """What each byte adds to the counters, and the pairs that it may belong to: uint64 [256]."""
     letters, digits = string.ascii_letters.encode(), string.digits.encode()
     counted = {
         "characters": [byte for byte in range(256) if byte & 0xC0 != 0x80],  # not a later byte of a longer character
@@ -199,10 +223,9 @@ def _bytes() -> NDArray[np.uint64]:
     table = np.zeros(256, np.uint64)
     for i, name in enumerate(_COUNTERS):
         table[list(counted[name])] |= np.uint64(1 << _COUNTER_BITS * i)
-    table[list(letters + digits + b"$-_@.&+!*(),")] |= _URL_BYTE
-    table[list(string.hexdigits.encode())] |= _HEX_BYTE
-    triggers = {form for phrase in _PHRASES for form in (_rarest(phrase), _rarest(phrase).upper())}
-    table[[_NEWLINE, _COLON, _ANGLE_LEAD, *map(ord, triggers)]] |= _LOOK
+    for k, (first, second) in enumerate(_PAIRS):
+        table[list({first, *bytes([first]).upper()})] |= np.uint64(1 << _FIRST + k)
+        table[list({second, *bytes([second]).upper()})] |= np.uint64(1 << _SECOND + k)
     return table
 
 
@@ -216,62 +239,58 @@ def _count_documents(
     for document in range(len(counts)):
         text, found = data[offsets[document] : offsets[document + 1]], all_found[document]
         found[_PARAGRAPHS] = 1
-        found[_LONE_NEWLINE] = -2
+        before = np.uint64(0)
         for begin in range(0, len(text), _STRIDE):
             packed = np.uint64(0)
             for i in range(begin, min(begin + _STRIDE, len(text))):
                 entry = table[text[i]]
-                packed += entry & ~_FLAGS
-                if entry & _LOOK:
-                    _look(text, i, table, phrases, found)
+                packed += entry  # what is above the counters runs over, and does no harm
+                if before >> _ROLE_BITS & entry & _SECONDS:
+                    _look(text, i, phrases, found)
+                before = entry
             for k in range(len(_COUNTERS)):
                 counts[document, k] += packed >> np.uint64(_COUNTER_BITS * k) & np.uint64(_STRIDE)
     return counts, all_found
 
 
 @numba.njit(cache=True, nogil=True)
-def _look(
-    text: NDArray[np.uint8], i: int, table: NDArray[np.uint64], phrases: _Phrases, found: NDArray[np.int64]
-) -> None:
-    """What begins, goes on or ends at byte i."""
+def _look(text: NDArray[np.uint8], i: int, phrases: _Phrases, found: NDArray[np.int64]) -> None:
+    """What the pair of bytes means that ends at byte i."""
     byte = text[i]
     if byte == _NEWLINE:
-        _count_paragraph(i, found)
-    elif byte == _COLON:
-        _count_url(text, i, table, found)
-    elif byte == _ANGLE_LEAD:
-        found[_ANGLE_CHARS] += decode(text, i)[0] in _ANGLES
+        if i > found[_PARAGRAPH_START]:  # else the newline before ended a paragraph already
+            found[_PARAGRAPHS] += 1
+            found[_IS_BOILERPLATE] = 0
+            found[_PARAGRAPH_START] = i + 1
+    elif byte == _SLASH:
+        _count_url(text, i - 1, phrases.is_url_byte, phrases.is_hex, found)
+    elif byte >= 0x80:
+        found[_ANGLE_CHARS] += decode(text, i - 1)[0] in _ANGLES
     else:
-        letter = byte | 0x20
-        for k in range(phrases.of_letter[letter], phrases.of_letter[letter + 1]):
-            if _is_phrase(text, i - phrases.rarest[k], phrases.data, phrases.offsets[k], phrases.offsets[k + 1]):
+        for k in range(len(phrases.pair_end)):
+            if _is_phrase(text, i - phrases.pair_end[k], phrases.data, phrases.offsets[k], phrases.offsets[k + 1]):
                 found[_LOREM] |= k == phrases.lorem_ipsum
                 found[_BOILERPLATE] += 1 - found[_IS_BOILERPLATE]
                 found[_IS_BOILERPLATE] = 1
 
 
 @numba.njit(cache=True, nogil=True)
-def _count_paragraph(i: int, found: NDArray[np.int64]) -> None:
-    """Ends a paragraph at every second newline of a run."""
-    if found[_LONE_NEWLINE] == i - 1:
-        found[_PARAGRAPHS] += 1
-        found[_IS_BOILERPLATE] = 0
-        found[_LONE_NEWLINE] = -2
-    else:
-        found[_LONE_NEWLINE] = i
-
-
-@numba.njit(cache=True, nogil=True)
-def _count_url(text: NDArray[np.uint8], colon: int, table: NDArray[np.uint64], found: NDArray[np.int64]) -> None:
+def _count_url(
+    text: NDArray[np.uint8],
+    colon: int,
+    is_url_byte: NDArray[np.bool_],
+    is_hex: NDArray[np.bool_],
+    found: NDArray[np.int64],
+) -> None:
     """Counts the characters of a URL whose scheme ends at the colon, if there is one. Two URLs share no character."""
     start = _scheme_start(text, colon)
     if start < found[_URL_END]:
         return
     i = colon + 3
     while i < len(text):
-        if table[text[i]] & _URL_BYTE:
+        if is_url_byte[text[i]]:
             i += 1
-        elif text[i] == _PERCENT and i + 2 < len(text) and table[text[i + 1]] & table[text[i + 2]] & _HEX_BYTE:
+        elif text[i] == _PERCENT and i + 2 < len(text) and is_hex[text[i + 1]] and is_hex[text[i + 2]]:
             i += 3
         else:
             break
