@@ -73,6 +73,11 @@ examples:
   textmill show work scores --where "gopher_n_words < 50 and gopher_alpha_word_frac > 0.9"
   textmill show work pages --where "status == 'bad_charset' or host == 'a.example'"
 """
+FIDELITY_EXAMPLES = """\
+examples:
+  textmill fidelity gopher@dolma gopher@datatrove work
+  textmill fidelity gopher@paper heuristics@curator work -n 10
+"""
 INTERRUPTED = 130
 SLIDER_PAGE = "whatif.html"  # beside the report
 SHOWN_FILES = 50  # of those that were lost
@@ -188,6 +193,15 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("-n", type=int, default=10, help="rows at most (default: %(default)s)")
     show.add_argument("--where", metavar="EXPRESSION", help="only rows for which it is true")
     show.set_defaults(command=_show)
+
+    fidelity = commands.add_parser(
+        "fidelity", help="where two presets disagree, and why", epilog=FIDELITY_EXAMPLES, formatter_class=raw
+    )
+    fidelity.add_argument("presets", metavar="PRESET", nargs=2, help="two presets, such as gopher@paper")
+    fidelity.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
+    fidelity.add_argument("-n", type=int, default=3, help="sample documents, of either kind (default: %(default)s)")
+    fidelity.add_argument("--json", action="store_true", help="print everything as JSON")
+    fidelity.set_defaults(command=_fidelity)
 
     train = commands.add_parser("train", help="train a model on the tokens of a run, or on a folder of shards")
     train.add_argument("source", metavar="RUN_OR_SHARDS", help="workspace, WORKSPACE:NAME, or a folder of token shards")
@@ -437,6 +451,26 @@ def _show(options: argparse.Namespace) -> None:
     workspace, run = open_run(options.run)
     rows = rows_where(workspace, run, options.table, options.where, options.n)
     print_rows(rows, f"{options.table} of {run.name}")
+
+
+def _fidelity(options: argparse.Namespace) -> None:
+    from textmill.filters import preset
+    from textmill.pipeline.fidelity import compare, documents_of, print_fidelity
+    from textmill.pipeline.finished import FinishedRun
+    from textmill.pipeline.workspace import open_run
+    from textmill.storage import to_json
+    from textmill.terminal import counter
+
+    if options.n < 0:
+        raise UserError(f"-n {options.n}: must not be negative")
+    first, second = map(preset, options.presets)
+    run = FinishedRun(*open_run(options.run))
+    with counter("documents", documents_of(run)[1]) as on_rows:
+        found = compare(run, first, second, options.n, on_rows)
+    if options.json:
+        sys.stdout.write(to_json(found.as_json()))
+    else:
+        print_fidelity(found)
 
 
 def _train(options: argparse.Namespace) -> None:
