@@ -17,6 +17,7 @@ Stop words are a field; its default is English function words, not the published
 from __future__ import annotations
 
 import functools
+import string
 import unicodedata
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -26,8 +27,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from textmill.characters import HASH_SEED, finish, hash_of, load, mix
 from textmill.filters.base import Preset, Scorer, named
-from textmill.text import LETTER, NUMBER, Documents, Spans, character_classes, decode
+from textmill.text import LETTER, NUMBER, Documents, Spans, character_classes, decode, hash_bytes
 
 # Words of closed classes: articles, pronouns, prepositions, conjunctions, auxiliaries, and what WordPunct leaves of
 # contractions ("don", "t").
@@ -38,13 +40,13 @@ STOP_WORDS = tuple(
     could d did do does doing don done down during each either else enough even ever every everybody everyone everything
     few first for from further had has have having he hence her here hers herself him himself his how however i if in
     indeed inside instead into is it its itself just last least less ll m many may me might mine more most much must my
-    myself near neither never nevertheless no nobody none nor not nothing now of off often on once one only onto or other
-    others otherwise ought our ours ourselves out outside over own per perhaps please quite rather re s same several
-    shall she should since so some somebody someone something sometimes somewhere still such t than that the their
+    myself near neither never nevertheless no nobody none nor not nothing now of off often on once one only onto or
+    other others otherwise ought our ours ourselves out outside over own per perhaps please quite rather re s same
+    several shall she should since so some somebody someone something sometimes somewhere still such t than that the their
     theirs them themselves then there therefore these they this those though through throughout thus till to together
     too toward towards under unless until up upon us ve very via was we well were what whatever when whenever where
-    whereas wherever whether which while who whoever whole whom whose why will with within without would yes yet you your
-    yours yourself yourselves
+    whereas wherever whether which while who whoever whole whom whose why will with within without would yes yet you
+    your yours yourself yourselves
     """.split()
 )
 
@@ -82,13 +84,19 @@ _NUMERIC = np.uint8(8)  # str.isnumeric()
 _ASCII_LETTER = np.uint8(16)
 _REMOVED = np.uint8(32)  # ASCII punctuation
 _MARK = np.uint8(64)  # is counted, or ends a sentence
+_TO_LOWER = 4  # shifts `_UPPER` to the bit by which upper and lower case differ in ASCII
 
-_HASH, _DOT, _EXCLAMATION, _QUESTION, _OPEN, _CLOSE = map(ord, "#.!?{}")
-_ELLIPSIS, _QUOTE = ord("…"), ord("”")
+_HASH, _DOT, _EXCLAMATION, _QUESTION, _OPEN, _CLOSE, _M, _I = map(ord, "#.!?{}mi")
+_ELLIPSIS, _QUOTE = map(ord, "…”")
 _BULLETS = tuple(map(ord, "•‣▶◀◦■□▪▫–"))
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-_LOREM, _IPSUM = (int.from_bytes(word, "big") for word in (b"lorem", b"ipsum"))
-_FIVE_BYTES = np.uint64(0xFFFFFFFFFF)
+_LOREM, _IPSUM = (np.uint64(int.from_bytes(word, "little")) for word in (b"lorem", b"ipsum"))
+
+_HALF, _LOW_HALF = np.uint64(32), np.uint64(0xFFFFFFFF)
+
+# One bit in each of eight bytes.
+_EIGHT_ONES = np.uint64(0x0101010101010101)
+_BITS_5, _BITS_6 = _EIGHT_ONES << np.uint64(5), _EIGHT_ONES << np.uint64(6)
+_FIVE_BITS_5 = _BITS_5 & np.uint64(0xFFFFFFFFFF)
 
 # What is counted in a document; the last ones are sums over its lines.
 _N_COUNTS = 19
@@ -106,7 +114,7 @@ _N_COUNTS = 19
     _UNIQUE,
     _SPREAD,  # the sum of n log n over the counts of the unique words
     _LOREM_IPSUM,
-    _JAVASCRIPT,
+    _JAVASCRIPTS,
     _ENDED,
     _ELLIPSES,
     _BULLETED,
@@ -133,11 +141,12 @@ class RedPajamaSignals(Scorer):
         """The columns; see `Scorer.score`."""
         pieces = documents.segmentation
         words, lines = pieces.words, pieces.lines
-        tables = _Tables(*_characters(), _stop_table(self.stop_words), _gains(), _javascript())
-        counts = _count_documents(pieces.data, _Words.of(words), _Lines.of(lines), tables, _fit(words))
+        tables = _Tables(*_characters(), _stop_table(self.stop_words), _gains(), _JAVASCRIPT)
+        counts = _count_documents(pieces.data, _Words.of(words), _Lines.of(lines), tables, *_memory(words))
         n_chars = lines.sums(lines.n_chars) + lines.counts - 1
         n_lines = lines.counts - (lines.n_chars[lines.offsets[1:] - 1] == 0)
-        return [pa.array(values).cast(f.type) for values, f in zip(_signals(counts.T, n_chars, n_lines), COLUMNS)]
+        values = _signals(counts.T, n_chars, n_lines)
+        return [pa.array(column).cast(field.type) for column, field in zip(values, COLUMNS, strict=True)]
 
 
 PRESETS = {"signals@rpv2": Preset("signals@rpv2", _SOURCE, (RedPajamaSignals(),), ())}
@@ -170,13 +179,13 @@ def _signals(counts: NDArray[np.float64], n_chars: NDArray, n_lines: NDArray) ->
         _ratio(counts[_UPPER_FRAC], n_lines),
         _ratio(counts[_NUMERIC_FRAC], n_lines),
         _ratio(n_words, n_lines),
-        _ratio(counts[_JAVASCRIPT], n_lines),
+        _ratio(counts[_JAVASCRIPTS], n_lines),
     ]
 
 
 def _ratio(counts: NDArray[np.float64], n: NDArray) -> NDArray[np.float64]:
     """``counts / n``; where n is 0 the counts are too, and so is the ratio."""
-    return counts / np.maximum(n, 1)
+    return np.asarray(counts / np.maximum(n, 1))
 
 
 class _Words(NamedTuple):
@@ -185,12 +194,13 @@ class _Words(NamedTuple):
     offsets: NDArray[np.int64]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
+    hash: NDArray[np.uint64]
     n_chars: NDArray[np.int32]
     classes: NDArray[np.uint8]
 
     @classmethod
     def of(cls, words: Spans) -> _Words:
-        return cls(words.offsets, words.start, words.end, words.n_chars, words.classes)
+        return cls(words.offsets, words.start, words.end, words.hash, words.n_chars, words.classes)
 
 
 class _Lines(NamedTuple):
@@ -209,37 +219,48 @@ class _Tables(NamedTuple):
     """What the kernel looks up."""
 
     traits: NDArray[np.uint8]  # [code points]
-    normal: NDArray[np.uint32]  # [code points], where in `sequences` its normal form lies: 8 * start + length
-    sequences: NDArray[np.uint32]  # normal forms, one after the other
+    normal: NDArray[
+        np.uint32
+    ]  # [code points]; 0, or where `forms` has its normal form: start << 7 | bytes << 3 | chars
+    forms: NDArray[np.uint8]  # normal forms in UTF-8, one after the other
     stop_words: NDArray[np.uint64]  # hashes, at hash modulo size or soon after; 0 is free
     gains: NDArray[np.float64]  # (n + 1) log(n + 1) - n log n
     javascript: np.uint64  # the hash of this word
 
 
+_JAVASCRIPT = np.uint64(hash_bytes(b"javascript"))
+FORM_GROWTH = 3  # no normal form has more bytes than its character, times this
+
+
 @functools.cache
-def _characters() -> tuple[NDArray[np.uint8], NDArray[np.uint32], NDArray[np.uint32]]:
+def _characters() -> tuple[NDArray[np.uint8], NDArray[np.uint32], NDArray[np.uint8]]:
     """Traits and normal forms of all characters; made on first use."""
-    traits = np.zeros(len(character_classes()), np.uint8)
-    traits[(character_classes() & (LETTER | NUMBER)) != 0] |= _WORD
+    traits = np.where(character_classes() & (LETTER | NUMBER), _WORD, np.uint8(0))
     normal = np.zeros(len(traits), np.uint32)
-    sequences: list[int] = []
-    for code_point in (*range(0x20000), *range(0x2F800, 0x2FA20)):  # no character beyond has a case or another form
+    forms = bytearray()
+    for code_point in (*range(0xD800), *range(0xE000, 0x30000)):  # no character beyond has a trait or another form
         character = chr(code_point)
-        traits[code_point] |= _UPPER * character.isupper()
-        traits[code_point] |= _OTHER_CASE * (character.islower() or character.istitle() and not character.isupper())
-        traits[code_point] |= _NUMERIC * character.isnumeric()
-        form = unicodedata.normalize("NFD", character.lower()) if not 0xD800 <= code_point < 0xE000 else character
+        traits[code_point] |= _traits(character)
+        form = unicodedata.normalize("NFD", character.lower())
         if form != character:
-            normal[code_point] = 8 * len(sequences) + len(form)
-            sequences += map(ord, form)
-    for code_point in range(0x20000, len(traits)):
-        if (character := chr(code_point)).isnumeric():
-            traits[code_point] |= _NUMERIC
-    for code_point in range(0x21, 0x7F):
-        traits[code_point] |= _ASCII_LETTER if chr(code_point).isalpha() else _REMOVED * (not chr(code_point).isalnum())
-    traits[ord("_")] |= _WORD
-    traits[[_HASH, _DOT, _EXCLAMATION, _QUESTION, _OPEN, _CLOSE, _ELLIPSIS]] |= _MARK
-    return traits, normal, np.array(sequences, np.uint32)
+            encoded = form.encode()
+            normal[code_point] = len(forms) << 7 | len(encoded) << 3 | len(form)
+            forms += encoded
+    return traits, normal, np.frombuffer(bytes(forms), np.uint8)
+
+
+def _traits(character: str) -> np.uint8:
+    """All but `_WORD`, which follows the category; it is added for the one mark that has it."""
+    traits = {
+        _UPPER: character.isupper(),
+        _OTHER_CASE: character.islower() or (character.istitle() and not character.isupper()),
+        _NUMERIC: character.isnumeric(),
+        _ASCII_LETTER: character in string.ascii_letters,
+        _REMOVED: character in string.punctuation,
+        _MARK: character in "#.!?{}…",
+        _WORD: character == "_",
+    }
+    return np.uint8(sum(trait for trait, holds in traits.items() if holds))
 
 
 @functools.cache
@@ -247,7 +268,7 @@ def _stop_table(stop_words: tuple[str, ...]) -> NDArray[np.uint64]:
     """The hashes of the words; at most an eighth of the slots is taken, so one look tells most words apart."""
     slots = np.zeros(1 << (8 * len(stop_words)).bit_length(), np.uint64)
     for word in stop_words:
-        value = _hash(np.frombuffer(word.encode("utf-8", "replace"), np.uint8))
+        value = hash_bytes(word.encode("utf-8", "replace"))
         slot = value % len(slots)
         while slots[slot]:
             slot = (slot + 1) % len(slots)
@@ -259,116 +280,127 @@ def _stop_table(stop_words: tuple[str, ...]) -> NDArray[np.uint64]:
 def _gains() -> NDArray[np.float64]:
     n = np.arange(4097)
     n_log_n = n * np.log(np.maximum(n, 1))
-    return n_log_n[1:] - n_log_n[:-1]
+    return np.diff(n_log_n)
 
 
-@functools.cache
-def _javascript() -> np.uint64:
-    return np.uint64(_hash(np.frombuffer(b"javascript", np.uint8)))
+def _memory(words: Spans) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """What the kernel writes to: a table for the words of any one document, at most half full, and room for one
+    word, and for what a character that is cut off at its end may reach beyond.
 
-
-def _fit(words: Spans) -> NDArray[np.uint64]:
-    """A table for the words of any one document, at most half full: [slots, hash and (document + 1) << 32 | count]."""
-    longest = int(words.counts.max(initial=0))
-    return np.zeros((1 << (2 * longest).bit_length(), 2), np.uint64)
+    The table's slots are [slots, (hash, (document + 1) << 32 | count)].
+    """
+    most_words = int(words.counts.max(initial=0))
+    most_bytes = int((words.end - words.start).max(initial=0))
+    return np.zeros((1 << (2 * most_words).bit_length(), 2), np.uint64), np.empty(
+        FORM_GROWTH * most_bytes + 4, np.uint8
+    )
 
 
 @numba.njit(cache=True, nogil=True)
 def _count_documents(
-    data: NDArray[np.uint8], words: _Words, lines: _Lines, tables: _Tables, seen: NDArray[np.uint64]
+    data: NDArray[np.uint8],
+    words: _Words,
+    lines: _Lines,
+    tables: _Tables,
+    seen: NDArray[np.uint64],
+    scratch: NDArray[np.uint8],
 ) -> NDArray[np.float64]:
     """The counts of each document, [documents, quantities]."""
-    counts = np.zeros((len(lines.offsets) - 1, _N_COUNTS), np.float64)
-    traits, normal, sequences, stop_words, gains, javascript = tables
+    # Out of their tuples: to pass a tuple on costs more than what is done with a word.
+    word_offsets, starts, ends, hashes, n_chars_of, classes_of = words
+    line_offsets, line_ends, line_chars = lines
+    traits, normal, forms, stop_words, gains, javascript = tables
+    counts = np.zeros((len(line_offsets) - 1, _N_COUNTS), np.float64)
     for document in range(len(counts)):
         count = counts[document]
-        first_line, last_line = lines.offsets[document], lines.offsets[document + 1] - 1
-        word, after = words.offsets[document], words.offsets[document + 1]
-        last_slot = _last_slot(after - word)
+        word, after = word_offsets[document], word_offsets[document + 1]
+        stamp, last_slot = np.uint64(document + 1), _last_slot(after - word)
         lorem = False
-        for line in range(first_line, last_line + 1):
-            first = word
+        for line in range(line_offsets[document], line_offsets[document + 1]):
+            first, n_words, n_word_chars = word, count[_WORDS], count[_WORD_CHARS]
             n_upper = n_numeric = 0
-            n_words, n_word_chars = count[_WORDS], count[_WORD_CHARS]
-            while word < after and words.start[word] < lines.end[line]:
-                start, end = words.start[word], words.end[word]
-                if words.n_chars[word] == end - start and words.classes[word] & ~(LETTER | NUMBER) == 0:
-                    value, tail, n_chars, n_capitals, n_numbers = _count_plain(data, start, end, stop_words, count)
+            while word < after and starts[word] < line_ends[line]:
+                start, end, classes = starts[word], ends[word], classes_of[word]
+                if classes & ~(LETTER | NUMBER) == 0 and n_chars_of[word] == end - start:  # ASCII letters and digits
+                    n_chars = end - start
+                    value, upper, numeric = _count_plain(data, start, end, hashes[word], classes, stop_words, count)
+                    is_lorem, is_ipsum = _ends(data, start, end)
                 else:
-                    value, tail, n_chars, n_capitals, n_numbers = _count_any(
-                        data, start, end, traits, normal, sequences, stop_words, count
+                    n, n_chars, upper, numeric = _count_odd(
+                        data, start, end, traits, normal, forms, stop_words, scratch, count
                     )
-                n_upper += n_capitals
-                n_numeric += n_numbers
+                    value = hash_of(scratch, 0, n)
+                    is_lorem, is_ipsum = _ends(scratch, 0, n)
                 if n_chars:
-                    _tally(value, document + 1, last_slot, seen, gains, count)
+                    _tally(value, stamp, last_slot, seen, gains, count)
                     count[_WORDS] += 1
                     count[_WORD_CHARS] += n_chars
-                    count[_JAVASCRIPT] += value == javascript
-                    count[_LOREM_IPSUM] += lorem and _begins_with_ipsum(data[start:end], tables)
-                    lorem = tail & _FIVE_BYTES == _LOREM
+                    count[_JAVASCRIPTS] += value == javascript
+                    count[_LOREM_IPSUM] += lorem and is_ipsum
+                    lorem = is_lorem
+                n_upper += upper
+                n_numeric += numeric
                 word += 1
             if word > first:
-                _count_ends(
-                    data[words.start[first] : words.end[first]],
-                    data[words.start[word - 1] : words.end[word - 1]],
-                    count,
-                )
+                _count_ends(data, starts[first], starts[word - 1], ends[word - 1], count)
                 n_words, n_word_chars = count[_WORDS] - n_words, count[_WORD_CHARS] - n_word_chars
-                count[_UPPER_FRAC] += n_upper / (lines.n_chars[line] + (line < last_line))
+                has_newline = line + 1 < line_offsets[document + 1]
+                count[_UPPER_FRAC] += n_upper / (line_chars[line] + has_newline)
                 count[_NUMERIC_FRAC] += n_numeric / max(1.0, n_word_chars + n_words - 1)
     return counts
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _count_plain(
-    data: NDArray[np.uint8], start: int, end: int, stop_words: NDArray[np.uint64], count: NDArray[np.float64]
-) -> tuple[np.uint64, np.uint64, int, int, int]:
-    """Counts a word of ASCII letters and digits. What it returns is what `_count_any` does."""
-    fold, tail = np.uint64(0), np.uint64(0)
+    data: NDArray[np.uint8],
+    start: int,
+    end: int,
+    value: np.uint64,
+    classes: np.uint8,
+    stop_words: NDArray[np.uint64],
+    count: NDArray[np.float64],
+) -> tuple[np.uint64, int, int]:
+    """Counts a word of ASCII letters and digits; returns the hash of its lower case, and how many are upper, digits."""
     n = end - start
-    n_upper = n_digits = 0
-    for i in range(start, end):
-        byte = data[i]
-        kind = byte >> 5  # 1: a digit, 2: upper case, 3: lower case
-        n_digits += kind == 1
-        n_upper += kind == 2
-        fold, tail = _push(fold, tail, i - start + 1, byte | 0x20)  # the bit is set in digits, too
-    value = _finish(fold, tail, n)
-    count[_RAW] += 1
-    count[_NO_ALPHA] += n_digits == n
-    count[_CAPITALS] += n_upper > 0 and n_upper + n_digits == n
-    if n_upper == 0:
+    n_upper, n_letters = 0, n
+    if classes & NUMBER:
+        n_letters = _count_letters(data, start, end, False)
+    if _has_upper(data, start, end):
+        n_upper = _count_letters(data, start, end, True)
+        value = _hash_lower(data, start, end)
+        count[_CAPITALS] += n_upper == n_letters
+    else:
         count[_STOP] += _is_in(value, stop_words)
+    count[_RAW] += 1
+    count[_NO_ALPHA] += n_letters == 0
     count[_SENTENCES] += 1 - count[_IN_SENTENCE]
     count[_IN_SENTENCE] = 1
-    return value, tail, n, n_upper, n_digits
+    return value, n_upper, n - n_letters
 
 
 @numba.njit(cache=True, nogil=True)
-def _count_any(
+def _count_odd(
     data: NDArray[np.uint8],
     start: int,
     end: int,
     traits: NDArray[np.uint8],
     normal: NDArray[np.uint32],
-    sequences: NDArray[np.uint32],
+    forms: NDArray[np.uint8],
     stop_words: NDArray[np.uint64],
+    scratch: NDArray[np.uint8],
     count: NDArray[np.float64],
-) -> tuple[np.uint64, np.uint64, int, int, int]:
-    """Counts a word.
+) -> tuple[int, int, int, int]:
+    """Counts any word, and writes its normalised form to ``scratch``.
 
-    Returns, of its normalised form: hash, last 8 bytes, characters (0: nothing is left); and how many of its characters
-    are upper case, and numeric.
+    Returns bytes and characters of that form, and how many characters of the word are upper case, and numeric.
     """
-    fold, tail = np.uint64(0), np.uint64(0)
     n_bytes = n_chars = n_upper = n_numeric = n_dots = 0
     begin, of_token = start, np.uint8(0)  # the raw word at hand, and the traits of its characters
     i = start
     while i < end:
         code_point, size = np.uint32(data[i]), 1
         if code_point >= 0x80:
-            code_point, size = decode(data[:end], i)
+            code_point, size = decode(data, i)
         trait = traits[code_point]
         if (trait ^ of_token) & _WORD and i > begin:
             _count_token(data, begin, i, of_token, stop_words, count)
@@ -382,19 +414,37 @@ def _count_any(
             count[_IN_SENTENCE] = 1
         elif trait & _MARK:
             _count_mark(code_point, n_dots, count)
-        if not trait & _REMOVED:
-            form = normal[code_point]
-            if form == 0:
-                fold, tail, n_bytes = _push_character(fold, tail, n_bytes, code_point)
-                n_chars += 1
-            else:
-                first, n = form >> 3, form & 7
-                for k in range(first, first + n):
-                    fold, tail, n_bytes = _push_character(fold, tail, n_bytes, sequences[k])
-                n_chars += n
+        if code_point >= 0x80:
+            n_bytes, n = _append(scratch, n_bytes, data, i, size, normal[code_point], forms)
+            n_chars += n
+        elif not trait & _REMOVED:
+            scratch[n_bytes] = code_point | (trait & _UPPER) << _TO_LOWER
+            n_bytes += 1
+            n_chars += 1
         i += size
     _count_token(data, begin, end, of_token, stop_words, count)
-    return _finish(fold, tail, n_bytes), tail, n_chars, n_upper, n_numeric
+    return n_bytes, n_chars, n_upper, n_numeric
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _append(
+    scratch: NDArray[np.uint8],
+    n_bytes: int,
+    data: NDArray[np.uint8],
+    i: int,
+    size: int,
+    form: np.uint32,
+    forms: NDArray[np.uint8],
+) -> tuple[int, int]:
+    """Appends the normal form of the character at byte i; returns the bytes there are now, and its characters."""
+    if form == 0:
+        for k in range(size):
+            scratch[n_bytes + k] = data[i + k]
+        return n_bytes + size, 1
+    first, size = np.int64(form >> 7), np.int64(form >> 3 & 0xF)
+    for k in range(size):
+        scratch[n_bytes + k] = forms[first + k]
+    return n_bytes + size, np.int64(form & 7)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -411,48 +461,36 @@ def _count_token(
     count[_NO_ALPHA] += traits & _ASCII_LETTER == 0
     count[_CAPITALS] += traits & (_UPPER | _OTHER_CASE) == _UPPER
     if traits & _WORD and not traits & _UPPER:
-        count[_STOP] += _is_in(_hash(data[start:end]), stop_words)
+        count[_STOP] += _is_in(hash_of(data, start, end), stop_words)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _count_mark(mark: np.uint32, n_dots: int, count: NDArray[np.float64]) -> None:
-    """Counts what is no letter and yet looked at; ``n_dots`` is the length of the run of dots that ends here."""
-    count[_SYMBOLS] += mark == _HASH or mark == _ELLIPSIS or (n_dots > 0 and n_dots % 3 == 0)
-    count[_BRACES] += mark == _OPEN or mark == _CLOSE
-    if mark == _DOT or mark == _EXCLAMATION or mark == _QUESTION:
+    """Counts a character that is looked for; ``n_dots`` is the length of the run of dots that ends here."""
+    count[_SYMBOLS] += mark in (_HASH, _ELLIPSIS) or (n_dots > 0 and n_dots % 3 == 0)
+    count[_BRACES] += mark in (_OPEN, _CLOSE)
+    if mark in (_DOT, _EXCLAMATION, _QUESTION):
         count[_IN_SENTENCE] = 0
 
 
 @numba.njit(cache=True, nogil=True)
-def _count_ends(first: NDArray[np.uint8], last: NDArray[np.uint8], count: NDArray[np.float64]) -> None:
-    """Counts how a line begins and ends, given its first and its last word."""
-    mark = decode(first, 0)[0]
-    if mark >= 0x80:
-        count[_BULLETED] += mark in _BULLETS
-    end = np.uint32(last[-1])
-    if end >= 0x80 and len(last) >= 3:
-        end = decode(last[-3:], 0)[0]
-    count[_ENDED] += end == _DOT or end == _EXCLAMATION or end == _QUESTION or end == _QUOTE
-    count[_ELLIPSES] += end == _ELLIPSIS or (len(last) >= 3 and last[-1] == last[-2] == last[-3] == _DOT)
+def _count_ends(data: NDArray[np.uint8], first: int, last: int, end: int, count: NDArray[np.float64]) -> None:
+    """Counts how a line begins and ends: its first word begins at ``first``, its last one is ``data[last:end]``."""
+    if data[first] >= 0x80:
+        count[_BULLETED] += decode(data, first)[0] in _BULLETS
+    mark = np.uint32(data[end - 1])
+    dots = end - last >= 3 and data[end - 3] == data[end - 2] == mark == _DOT
+    if mark >= 0x80 and end - last >= 3:  # those that count have three bytes
+        code_point, size = decode(data, end - 3)
+        mark = code_point if size == 3 else mark
+    count[_ENDED] += mark in (_DOT, _EXCLAMATION, _QUESTION, _QUOTE)
+    count[_ELLIPSES] += dots or mark == _ELLIPSIS
 
 
-@numba.njit(cache=True, nogil=True)
-def _begins_with_ipsum(text: NDArray[np.uint8], tables: _Tables) -> bool:
-    """Whether the normalised form of a word does."""
-    fold, tail = np.uint64(0), np.uint64(0)
-    i = n_bytes = 0
-    while i < len(text) and n_bytes < 5:
-        code_point, size = decode(text, i)
-        if not tables.traits[code_point] & _REMOVED:
-            fold, tail, n_bytes, _ = _push_normal(fold, tail, n_bytes, code_point, tables)
-        i += size
-    return tail == _IPSUM
-
-
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _tally(
     value: np.uint64,
-    stamp: int,
+    stamp: np.uint64,
     last_slot: np.uint64,
     seen: NDArray[np.uint64],
     gains: NDArray[np.float64],
@@ -460,13 +498,13 @@ def _tally(
 ) -> None:
     """Counts a normalised word among the words of the document, and adds what that changes in their entropy."""
     slot = value & last_slot
-    while seen[slot, 1] >> np.uint64(32) == stamp and seen[slot, 0] != value:
+    # Neither "and" nor "if": whether a word is new cannot be guessed.
+    while (seen[slot, 1] >> _HALF == stamp) & (seen[slot, 0] != value):
         slot = (slot + np.uint64(1)) & last_slot
-    if seen[slot, 1] >> np.uint64(32) != stamp:
-        seen[slot, 0], seen[slot, 1] = value, np.uint64(stamp) << np.uint64(32)
-        count[_UNIQUE] += 1
-    n = np.int64(seen[slot, 1] & np.uint64(0xFFFFFFFF))
-    seen[slot, 1] += np.uint64(1)
+    is_new = seen[slot, 1] >> _HALF != stamp
+    n = np.int64(0 if is_new else seen[slot, 1] & _LOW_HALF)
+    seen[slot, 0], seen[slot, 1] = value, stamp << _HALF | np.uint64(n + 1)
+    count[_UNIQUE] += is_new
     count[_SPREAD] += gains[n] if n < len(gains) else (n + 1) * np.log(n + 1) - n * np.log(n)
 
 
@@ -483,63 +521,53 @@ def _last_slot(n_words: int) -> np.uint64:
 def _is_in(value: np.uint64, slots: NDArray[np.uint64]) -> bool:
     last_slot = np.uint64(len(slots) - 1)
     slot = value & last_slot
-    while slots[slot] != value and slots[slot] != 0:
+    while (slots[slot] != value) & (slots[slot] != 0):
         slot = (slot + np.uint64(1)) & last_slot
     return slots[slot] == value
 
 
-# -- a hash that is fed byte by byte
+# -- eight bytes at a time
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _ends(text: NDArray[np.uint8], start: int, end: int) -> tuple[bool, bool]:
+    """Whether ``text[start:end]`` ends with "lorem", and whether it begins with "ipsum", in any case."""
+    if end - start < 5:
+        return False, False
+    lorem = text[end - 1] | 0x20 == _M and load(text, end - 5, end) | _FIVE_BITS_5 == _LOREM
+    ipsum = text[start] | 0x20 == _I and load(text, start, start + 5) | _FIVE_BITS_5 == _IPSUM
+    return lorem, ipsum
 
 
 @numba.njit(cache=True, nogil=True)
-def _push_normal(
-    fold: np.uint64, tail: np.uint64, n_bytes: int, code_point: np.uint32, tables: _Tables
-) -> tuple[np.uint64, np.uint64, int, int]:
-    """Feeds the normal form of a character; returns the new state, and how many characters the form has."""
-    form = np.int64(tables.normal[code_point])
-    if form == 0:
-        fold, tail, n_bytes = _push_character(fold, tail, n_bytes, code_point)
-        return fold, tail, n_bytes, 1
-    for k in range(form >> 3, (form >> 3) + (form & 7)):
-        fold, tail, n_bytes = _push_character(fold, tail, n_bytes, tables.sequences[k])
-    return fold, tail, n_bytes, form & 7
+def _upper_case(eight: np.uint64) -> np.uint64:
+    """Bit 6 of each ASCII letter in upper case, among bytes that are letters, digits or 0."""
+    return eight & ~(eight << np.uint64(1)) & _BITS_6
 
 
 @numba.njit(cache=True, nogil=True)
-def _push_character(
-    fold: np.uint64, tail: np.uint64, n_bytes: int, code_point: np.uint32
-) -> tuple[np.uint64, np.uint64, int]:
-    """Feeds ASCII as it is, and any other character as three bytes that are not ASCII."""
-    if code_point >= 0x80:
-        fold, tail = _push(fold, tail, n_bytes + 1, np.uint8(0x80 | code_point >> 14))
-        fold, tail = _push(fold, tail, n_bytes + 2, np.uint8(0x80 | code_point >> 7 & 0x7F))
-        n_bytes += 2
-        code_point = np.uint32(0x80 | code_point & 0x7F)
-    fold, tail = _push(fold, tail, n_bytes + 1, np.uint8(code_point))
-    return fold, tail, n_bytes + 1
+def _has_upper(data: NDArray[np.uint8], start: int, end: int) -> bool:
+    """Whether a word of ASCII letters and digits has a letter in upper case."""
+    upper = _upper_case(load(data, start, end))
+    for i in range(start + 8, end, 8):
+        upper |= _upper_case(load(data, i, end))
+    return upper != 0
 
 
 @numba.njit(cache=True, nogil=True)
-def _push(fold: np.uint64, tail: np.uint64, n_bytes: int, byte: np.uint8) -> tuple[np.uint64, np.uint64]:
-    """Feeds byte number ``n_bytes``. The last 8 bytes wait in ``tail``; every 8 of them are folded in."""
-    tail = tail << np.uint64(8) | np.uint64(byte)
-    if n_bytes & 7 == 0:
-        fold = _finish(fold, tail, 0)
-    return fold, tail
+def _count_letters(data: NDArray[np.uint8], start: int, end: int, upper: bool) -> int:
+    """How many letters a word of ASCII letters and digits has: all of them, or those in upper case."""
+    n = 0
+    for i in range(start, end):
+        n += data[i] >> 5 == 2 if upper else data[i] >= 0x40
+    return n
 
 
 @numba.njit(cache=True, nogil=True)
-def _finish(fold: np.uint64, tail: np.uint64, n_bytes: int) -> np.uint64:
-    """The hash; never 0."""
-    value = (fold ^ tail ^ np.uint64(n_bytes) << np.uint64(56)) * _MULTIPLIER
-    value = (value ^ value >> np.uint64(32)) * _MULTIPLIER
-    return value ^ value >> np.uint64(29) | np.uint64(1) << np.uint64(63)
-
-
-@numba.njit(cache=True, nogil=True)
-def _hash(text: NDArray[np.uint8]) -> np.uint64:
-    """The hash of some bytes, as they are."""
-    fold, tail = np.uint64(0), np.uint64(0)
-    for i in range(len(text)):
-        fold, tail = _push(fold, tail, i + 1, text[i])
-    return _finish(fold, tail, len(text))
+def _hash_lower(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
+    """`hash_of` a word of ASCII letters and digits in lower case."""
+    value = HASH_SEED ^ np.uint64(end - start)
+    for i in range(start, end, 8):
+        eight = load(data, i, end)
+        value = mix(value, eight | _upper_case(eight) >> np.uint64(1))
+    return finish(value)
