@@ -7,8 +7,8 @@ text unless a column says otherwise.
   does every letter of another script.
 - **URL** characters are what its expression matches after ``http://`` or ``https://``: letters, digits,
   ``$-_@.&+!*(),`` and ``%`` with two hexadecimal digits. A slash is none of them, so only scheme and host count.
-- **Boilerplate** paragraphs (pieces between ``\\n\\n``) hold a phrase of a policy. One ``lorem ipsum`` makes the share 1.
-  Three of its long sentences about cookies are known here by parts of them.
+- **Boilerplate** paragraphs (pieces between ``\\n\\n``) hold a phrase of a policy. One ``lorem ipsum`` makes the share
+  1. Three of its long sentences about cookies are known here by parts of them.
 - **Lines** are those that are not blank; a line has an end mark if it ends with one of ``. ? ! " '``.
 
 A text without characters, or without lines, gets the published 1, which every rule here refuses. Longest word: 0 where
