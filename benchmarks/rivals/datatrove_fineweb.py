@@ -9,7 +9,7 @@ The blocks, their order and their settings are those of datatrove's examples/fin
 The URL lists come with the package and are unpacked once into ``--assets``. Prints one JSON object: documents read,
 kept, and removed by each block.
 """
-# mypy: disable-error-code="import-not-found"
+# mypy: disable-error-code="import-not-found,import-untyped"
 
 from __future__ import annotations
 
