@@ -6,10 +6,11 @@ is compared is the rules. `benchmarks/rivals/datatrove_filters.py` measures the 
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 
 from textmill.filters import preset
 from textmill.filters.base import Preset, failures, measure
-from textmill.text import Documents, Spans
+from textmill.text import Documents
 
 pytest.importorskip("datatrove", reason="datatrove, of the extra `bench`, is not installed")
 
@@ -76,10 +77,10 @@ def our_words(monkeypatch: pytest.MonkeyPatch) -> None:
     from datatrove.pipeline import filters
 
     def words(text: str, language: str) -> list[str]:
-        return cut(text, lambda documents: documents.segmentation.cut("treebank"))
+        return cut(text, "treebank_words")
 
     def sentences(text: str, language: str) -> list[str]:
-        return cut(text, lambda documents: documents.segmentation.sentences)
+        return cut(text, "sentences")
 
     for module in (
         filters.gopher_repetition_filter,
@@ -90,10 +91,12 @@ def our_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filters.c4_filters, "split_into_sentences", sentences)
 
 
-def cut(text: str, pieces: Callable[[Documents], Spans]) -> list[str]:
-    documents = Documents.from_texts([text])
-    spans, data = pieces(documents), documents.segmentation.data
-    return [data[a:b].tobytes().decode() for a, b in zip(spans.start, spans.end, strict=True)]
+@functools.cache
+def cut(text: str, kind: str) -> list[str]:
+    """The pieces of a text of one of the kinds that are attributes of `Segmentation`."""
+    pieces, encoded = Documents.from_texts([text]).segmentation, text.encode()
+    spans = getattr(pieces, kind)
+    return [encoded[a:b].decode() for a, b in zip(spans.start.tolist(), spans.end.tolist(), strict=True)]
 
 
 def theirs(texts: list[str], *filters: Any) -> list[str]:

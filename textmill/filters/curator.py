@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from textmill.filters import gopher
 from textmill.filters.base import Preset, Rule, Scorer, named
 from textmill.text import Documents, Segmentation, Spans, decode
 
@@ -128,7 +129,26 @@ class CuratorRatios(Scorer):
         return [pa.array(column).cast(field.type) for column, field in zip(values, COLUMNS, strict=True)]
 
 
-PRESETS = {"heuristics@curator": Preset("heuristics@curator", _SOURCE, (CuratorRatios(),), RULES)}
+_ORDER = """
+    curator_non_alphanumeric gopher_symbols curator_digits curator_urls curator_spaces curator_parentheses
+    curator_boilerplate repetition_duplicate_line repetition_duplicate_paragraph repetition_duplicate_line_char
+    repetition_duplicate_paragraph_char gopher_words curator_unpunctuated_lines gopher_alpha gopher_stop_words
+    gopher_word_length curator_longest_word gopher_ellipsis_lines repetition_top_2gram_char repetition_top_3gram_char
+    repetition_top_4gram_char repetition_duplicate_5gram_char repetition_duplicate_6gram_char
+    repetition_duplicate_7gram_char repetition_duplicate_8gram_char repetition_duplicate_9gram_char
+    repetition_duplicate_10gram_char gopher_bullets
+""".split()
+
+
+def _pipeline() -> Preset:
+    """All 28 filters: those of this module, and Gopher's as Curator reads them."""
+    of_gopher = gopher.PRESETS["gopher@curator"]
+    rules = {rule.reason: rule for rule in (*RULES, *of_gopher.rules)}
+    scorers = (CuratorRatios(), *of_gopher.scorers)
+    return Preset("heuristics@curator", _SOURCE, scorers, tuple(rules[reason] for reason in _ORDER))
+
+
+PRESETS = {"heuristics@curator": _pipeline()}
 
 
 def passes(text: str, preset: str = "heuristics@curator") -> bool:

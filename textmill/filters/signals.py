@@ -44,9 +44,9 @@ STOP_WORDS = tuple(
     other others otherwise ought our ours ourselves out outside over own per perhaps please quite rather re s same
     several shall she should since so some somebody someone something sometimes somewhere still such t than that the
     their theirs them themselves then there therefore these they this those though through throughout thus till to
-    together too toward towards under unless until up upon us ve very via was we well were what whatever when whenever where
-    whereas wherever whether which while who whoever whole whom whose why will with within without would yes yet you
-    your yours yourself yourselves
+    together too toward towards under unless until up upon us ve very via was we well were what whatever when whenever
+    where whereas wherever whether which while who whoever whole whom whose why will with within without would yes
+    yet you your yours yourself yourselves
     """.split()
 )
 
