@@ -17,6 +17,7 @@ SCORERS = {
     "GopherQuality": "textmill.filters.gopher",
     "Language": "textmill.filters.language",
     "OptOut": "textmill.filters.optout",
+    "ParagraphLanguages": "textmill.filters.language",
     "UrlDenied": "textmill.filters.url",
 }
 
