@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from textmill import storage
 from textmill.errors import EnvironmentFault, InputError
-from textmill.filters.fasttext_model import FastTextModel, digest_of, load, load_same
+from textmill.filters.fasttext_model import FastTextModel, load, load_same
 from textmill.text import Documents
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -216,6 +217,6 @@ class TestFiles:
 
     def test_another_file_than_agreed_stops_the_run(self, model_file: Callable[[str], Path]) -> None:
         path = model_file("softmax")
-        assert load_same(str(path), digest_of(path)).labels == load(path).labels
+        assert load_same(str(path), storage.sha256(path)).labels == load(path).labels
         with pytest.raises(EnvironmentFault, match="sha256"):
             load_same(str(path), "0" * 64)

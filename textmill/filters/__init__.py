@@ -21,6 +21,7 @@ SCORERS = {
     "GopherQuality": "textmill.filters.gopher",
     "Language": "textmill.filters.language",
     "OptOut": "textmill.filters.optout",
+    "ParagraphLanguages": "textmill.filters.language",
     "Perplexity": "textmill.filters.perplexity",
     "RedPajamaSignals": "textmill.filters.signals",
     "RefinedWeb": "textmill.filters.refinedweb",

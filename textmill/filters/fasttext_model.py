@@ -10,8 +10,8 @@ whitespace and NUL alone, an end-of-sentence token comes last, and a word ``</s>
 newline is a space: all published uses put spaces for newlines first. Upper and lower case differ.
 
 A file is checked before anything is made of it: sizes against the file's length, row numbers against the matrices. A
-dense matrix stays in the file, mapped, so a model of gigabytes costs the pages that it touches; a quantised one stays
-quantised. Other losses and shapes than fastText writes are refused.
+large dense matrix stays in the file, mapped, so a model of gigabytes costs the pages that it touches; a quantised one
+stays quantised. Losses and shapes that fastText does not write are refused.
 
 Cost, measured by ``benchmarks/languages.py``: with lid.176.ftz a quarter of fastText's own time.
 """
@@ -19,7 +19,6 @@ Cost, measured by ``benchmarks/languages.py``: with lid.176.ftz a quarter of fas
 from __future__ import annotations
 
 import functools
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +27,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill import storage
 from textmill.errors import EnvironmentFault, InputError
 
 LABEL_PREFIX = "__label__"
@@ -38,6 +38,7 @@ _HIERARCHICAL, _NEGATIVE, _SOFTMAX, _ONE_VS_ALL = 1, 2, 3, 4  # losses, as numbe
 _MAX_NGRAM = 64  # of characters or words; fastText's defaults are 6 and 1
 _MAX_LABELS_BYTES = 1 << 30  # of the second matrix, once it is no longer quantised
 _N_CENTROIDS = 256
+_MAPPED_BYTES = 1 << 26  # larger dense matrices stay in the file
 _BLOCK_FLOATS = 1 << 22  # of probabilities that are held at a time
 _MEMORY_BYTES = 1 << 20  # a larger one leaves the processor's cache
 _ROWS_AT_A_TIME = 256  # of n-grams, at least `_MAX_NGRAM`
@@ -117,7 +118,7 @@ class FastTextModel:
         a word never goes over the edge of a piece.
         """
         found = np.empty((len(offsets) - 1, len(self.labels)), dtype=np.float32)
-        _predict(data, offsets, start, end, self.network, found)
+        _predict(_frozen(data), _frozen(offsets), _frozen(start), _frozen(end), self.network, found)
         return found
 
     def best(
@@ -142,13 +143,14 @@ class FastTextModel:
         return numbers, np.maximum(scores, 0)
 
 
+def _frozen(array: NDArray) -> NDArray:
+    """The same array, read-only: for each mix of writable and read-only arguments numba would compile a kernel."""
+    array = np.ascontiguousarray(array).view()
+    array.flags.writeable = False
+    return array
+
+
 # Files
-
-
-def digest_of(path: str | Path) -> str:
-    """Its sha256, in hexadecimal. Errors: `OSError`."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @functools.lru_cache(maxsize=4)
@@ -158,7 +160,7 @@ def load_same(path: str, digest: str) -> FastTextModel:
     Errors: `EnvironmentFault` if the file is not there or another; `InputError` as `load` has it.
     """
     try:
-        found = digest_of(path)
+        found = storage.sha256(Path(path))
     except OSError as error:
         raise EnvironmentFault(f"{path}: no model here ({error.strerror}); put it on every machine") from error
     if found != digest:
@@ -234,11 +236,11 @@ def _read(cursor: _Cursor) -> FastTextModel:
     slot_number, slot_hash = _hash_words(cursor.data, start, end)
     slot_bucket, slot_row = _hash_ngrams(pruned)
     network = Network(
-        matrix,
-        Words(cursor.data, start, end, slot_number, slot_hash, n_words),
-        Ngrams(n_buckets if n_pruned else 0, slot_bucket, slot_row, min_ngram, max_ngram, word_ngram),
-        np.pad(output, ((0, 0), (0, width - dim))),
-        _tree(counts[n_words:]) if loss == _HIERARCHICAL else np.empty((0, 2), dtype=np.int32),
+        Matrix(*(_frozen(part) for part in matrix)),
+        Words(_frozen(cursor.data), _frozen(start), _frozen(end), _frozen(slot_number), _frozen(slot_hash), n_words),
+        Ngrams(n_buckets if n_pruned else 0, _frozen(slot_bucket), _frozen(slot_row), min_ngram, max_ngram, word_ngram),
+        _frozen(np.pad(output, ((0, 0), (0, width - dim)))),
+        _frozen(_tree(counts[n_words:]) if loss == _HIERARCHICAL else np.empty((0, 2), dtype=np.int32)),
         loss,
     )
     labels = (bytes(cursor.data[a:b]) for a, b in zip(start[n_words:], end[n_words:], strict=True))
@@ -269,7 +271,9 @@ def _read_matrix(cursor: _Cursor, is_coded: bool, n_rows: int, dim: int) -> Matr
     _need(m >= n_rows and n == dim, "a matrix does not fit the rest")
     if not is_coded:
         no_codes, nothing = np.empty((0, 0), dtype=np.uint8), np.empty((0, 0, 0), dtype=np.float32)
-        return Matrix(cursor.array("<f4", m, n), no_codes, nothing, nothing.ravel())
+        rows = cursor.array("<f4", m, n)
+        # Floats of a file seldom lie where floats should; for those left there numba compiles a kernel of their own.
+        return Matrix(rows.copy() if rows.nbytes < _MAPPED_BYTES else rows, no_codes, nothing, nothing.ravel())
     n_codes = cursor.number("<i4")
     n_parts = n_codes // m if m else 0
     _need(n_codes == n_parts * m and n_codes > 0, "a matrix does not fit the rest")
