@@ -11,7 +11,7 @@ from textmill.dedup.minhash import MinHash
 from textmill.filters import gopher, optout, url
 from textmill.filters import language as languages
 from textmill.filters.base import Rule
-from textmill.filters.pii import EmailMask
+from textmill.filters.pii import masks_named
 from textmill.pipeline.sources import crawls
 from textmill.pipeline.sources.inputs import find_inputs
 from textmill.pipeline.stage import Stage
@@ -47,6 +47,7 @@ def common_crawl(
     deny_list: tuple[str, ...] = (),
     similarity: float = 0.7,
     keep: str = "longest",
+    mask: str = "all",
     vocab_size: int = 32_768,
     val_frac: float = 0.05,
     model: str = "tiny",
@@ -70,6 +71,7 @@ def common_crawl(
     deny_list       domains and URLs to leave out: files, or folders in UT1's layout
     similarity      Jaccard index of word 5-grams from which two documents are copies
     keep            which copy stays: longest, newest, first
+    mask            personal data to replace: all (emails, phones, ips, cards, ibans, keys), dolma, fineweb, none
     vocab_size      entries of the tokenizer
     val_frac        share of hosts held out for validation, 0 to 1
     model           shape of the model: tiny, nano-25m, gpt2-124m
@@ -97,7 +99,7 @@ def common_crawl(
     signatures = Signatures(documents, MinHash(ngram=5, bands=14, rows=8))
     clusters = Clusters(Edges(documents, Candidates(signatures), similarity))
     keepers = Keepers(signatures, decisions, clusters, keep)
-    corpus = Corpus(documents, decisions, keepers, masks=(EmailMask(),))
+    corpus = Corpus(documents, decisions, keepers, masks=masks_named(mask))
 
     tokenizer = TrainTokenizer(corpus, vocab_size)
     tokens = Tokens(corpus, tokenizer, val_frac)

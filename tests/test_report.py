@@ -16,7 +16,7 @@ import pytest
 from textmill import schema, storage
 from textmill.errors import UserError
 from textmill.filters.base import PerDocument, Rule
-from textmill.filters.pii import EmailMask
+from textmill.filters.pii import Mask
 from textmill.pipeline.reading.optout import NO_OPTOUT
 from textmill.pipeline.report import account_of, print_report, write_html
 from textmill.pipeline.report.account import tally
@@ -182,7 +182,7 @@ class Fixture:
         counts = {"n_members": 2 * len(ids), "n_clusters": len(ids)}
         self.publish_table(clusters, rows_of(CLUSTERS, members), counts, "all")
         self.publish_table(keepers, rows_of(KEEPERS, removed), {"n_removed": len(ids)}, "all")
-        corpus = Corpus(documents, decide, keepers, (EmailMask(),))
+        corpus = Corpus(documents, decide, keepers, (Mask("emails"),))
         self.make(corpus)
         return corpus
 

@@ -17,12 +17,14 @@ SCORERS = {
     "GopherQuality": "textmill.filters.gopher",
     "Language": "textmill.filters.language",
     "OptOut": "textmill.filters.optout",
+    "PersonalData": "textmill.filters.pii",
     "UrlDenied": "textmill.filters.url",
 }
 
 # Modules that hold a dictionary PRESETS, by the first part of the presets' names.
 FAMILIES = {
     "gopher": "textmill.filters.gopher",
+    "pii": "textmill.filters.pii",
 }
 
 
