@@ -45,8 +45,8 @@ def evaluate(
     ``truth``: as written by `write_crawl`. ``pages``: url, status, text (null unless ok), one row a record read.
     ``scores``: url, language. ``documents``: url, text of the pages in which duplicates were looked for. ``clusters``:
     url, cluster (members of duplicate clusters; who is alone may be missing).
-    ``corpus``: url, text of the documents kept, with personal data replaced by its kind's placeholder in ``masks`` (emails,
-    phones, ips).
+    ``corpus``: url, text of the documents kept, with personal data replaced by its kind's placeholder in ``masks``
+    (emails, phones, ips).
     Other columns are ignored. Errors: `InputError` when a column is missing.
     """
     return [

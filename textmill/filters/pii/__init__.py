@@ -5,8 +5,9 @@ private keys. Each has a file of its own that says what counts as one; `spans` f
 
 Masking is stateless and idempotent: masked text, masked again, is the same, and nothing is counted.
 
-What others do: FineWeb replaces e-mail addresses and public IPv4 addresses by made-up ones; Dolma puts |||EMAIL_ADDRESS|||,
-|||PHONE_NUMBER||| and |||IP_ADDRESS||| for up to five spans in a document and drops documents with more.
+What others do: FineWeb replaces e-mail addresses and public IPv4 addresses by made-up ones; Dolma puts
+|||EMAIL_ADDRESS|||, |||PHONE_NUMBER||| and |||IP_ADDRESS||| for up to five spans in a document and drops documents with
+more.
 """
 
 from __future__ import annotations

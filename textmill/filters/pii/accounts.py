@@ -1,7 +1,7 @@
 """Numbers of payment cards and bank accounts, both proved by their check digits.
 
-A card's number is 13 to 19 digits, in one piece or in the groups that are printed on cards (4-4-4-4, 4-6-5, 4-6-4), which
-begin as an issuer's do and pass Luhn's test (ISO/IEC 7812). Of other numbers that begin so one in ten passes, too.
+A card's number is 13 to 19 digits, in one piece or in the groups that are printed on cards (4-4-4-4, 4-6-5, 4-6-4),
+which begin as an issuer's do and pass Luhn's test (ISO/IEC 7812). Of others that begin so one in ten passes, too.
 
 An IBAN (ISO 13616) is two capitals, two check digits and what the country's banks use, in one piece or in groups with
 single spaces: it has its country's length and leaves 1 modulo 97. Of other such strings one in 97 passes.

@@ -1,9 +1,9 @@
 """IP addresses, version 4 and 6, as `ipaddress` of the standard library reads them.
 
 Most dotted quads on the web are no addresses but versions ("Firefox 2.0.0.16"), sections ("5.2.2.1 Example") and
-enzymes ("EC 1.2.5.1"). A quad is left if it is part of more (1.2.3.4.5, v1.2.3.4, lib-1.2.3.4), stands after a word such
-as "version" or "update"; or if its first number is below 50, as versions have it, and either a capitalised word that
-does not speak of addresses stands before it, or it begins a line of text.
+enzymes ("EC 1.2.5.1"). A quad is left if it is part of more (1.2.3.4.5, v1.2.3.4, lib-1.2.3.4), or stands after a word
+such as "version" or "update"; or if its first number is below 50, as versions have it, and either a capitalised word
+that does not speak of addresses stands before it, or it begins a line of text.
 
 IPv6 addresses count where addresses are given out (2000::/3, fc00::/7, fe80::/10, ff00::/8), and with an IPv4
 address in them, and as ``::1``: "a::b" and "dead::beef" are code.
@@ -30,9 +30,9 @@ _VERSION_WORDS = word_set(
     " citeseerx oid версия версии версию バージョン 版本".split()
 )
 _ADDRESS_WORDS = word_set(
-    "ip ips ipv4 address addresses addr adresse adressen host hosts server servers dns gateway router subnet netmask mask"
-    " proxy node nodes ping from to at is and or via by on in network net inet peer client nameserver nameservers range"
-    " localnet block blocked user".split()
+    "ip ips ipv4 address addresses addr adresse adressen host hosts server servers dns gateway router subnet netmask"
+    " mask proxy node nodes ping from to at is and or via by on in network net inet peer client nameserver"
+    " nameservers range localnet block blocked user".split()
 )
 
 

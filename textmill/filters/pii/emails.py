@@ -44,8 +44,8 @@ PLAIN, BRACKETED, BARE = 1, 2, 3  # how a mark is written
 
 # Last labels of addresses whose marks are bare words. Country codes that are English words are left out.
 _TOP_LABELS = word_set(
-    "com net org edu gov mil info biz name pro dev app io eu uk de fr nl es ch se pl ru jp cn au ca br cz dk fi gr hu ie"
-    " il kr mx nz pt ro sk tr tw ua za ar cl hk sg lt lv ee si hr rs bg lu tv fm cc co".split()
+    "com net org edu gov mil info biz name pro dev app io eu uk de fr nl es ch se pl ru jp cn au ca br cz dk fi gr hu"
+    " ie il kr mx nz pt ro sk tr tw ua za ar cl hk sg lt lv ee si hr rs bg lu tv fm cc co".split()
 )
 _NO_HOSTS = word_set(
     "a an the this that these those each every any some one another no my your our his her its their which what".split()

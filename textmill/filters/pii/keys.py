@@ -1,7 +1,8 @@
 """Keys that open something: of Amazon Web Services, and private keys in PEM armour.
 
-An access key id is ``AKIA`` or ``ASIA`` and 16 capitals and digits 2 to 7. A secret access key is 40 characters of base64,
-which much else is, so it counts only right after a mark that says "secret", and with letters of both cases and digits.
+An access key id is ``AKIA`` or ``ASIA`` and 16 capitals and digits 2 to 7. A secret access key is 40 characters of
+base64, which much else is, so it counts only right after a mark that says "secret", and with letters of both cases and
+digits.
 Private keys go from the line BEGIN to the line END (RFC 7468); between them stands nothing but base64 and headers.
 """
 

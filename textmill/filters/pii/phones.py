@@ -6,7 +6,7 @@ of groups, from a group on, that is one of:
 - ten digits of the North American plan in groups of 3-3-4 or 3-7 or in one piece, whose area code begins with 2 to 9,
   alone or after a 1; whether they are assigned is not asked;
 - ``+``, or 00 in front of groups, then a calling code (ITU-T E.164) and no more digits than the country uses;
-- 9 to 12 digits in groups of which the first begins with a single 0, as national numbers do in most countries;
+- 9 to 13 digits in groups of which the first begins with a single 0, as national numbers do in most countries;
 - 7 to 15 digits after a word such as "Tel" or "Fax", in many languages, or right after another number that was found.
 
 Left are numbers in one piece after words such as "ISBN" and "order" or in URLs, what touches letters, parts of longer
@@ -25,15 +25,15 @@ MAX_DIGITS = 15  # E.164
 MAX_JOINT = 4  # characters between two groups
 MAX_GROUPS = 9
 MAX_WORD = 24  # bytes
-MIN_MARKED, MIN_INTERNATIONAL, MIN_TRUNK, MAX_TRUNK = 7, 8, 9, 12  # digits
+MIN_MARKED, MIN_INTERNATIONAL, MIN_TRUNK, MAX_TRUNK = 7, 8, 9, 13  # digits
 
 _SPACE, _DASH, _DOT, _SLASH, _OPEN, _CLOSE, _PLUS, _COLON, _ZERO, _NEWLINE = map(ord, " -./()+:0\n")
 
 # What stands before a phone number. Of a word in a script without spaces the last two characters are looked up.
 _MARKS = word_set(
-    "tel telephone tele telefon telefono teléfono teléfonos téléphone téléfax tél telefone telefax telf tlf tfno tlfn fax"
-    " faks fon fono phone phones ph mobile mobil móvil movil cell cellphone handy handynr mob celular whatsapp call dial"
-    " hotline servicetelefon rufnummer festnetz gsm teléf telefoon puhelin puh telefonu telefonnummer telefonszám"
+    "tel telephone tele telefon telefono teléfono teléfonos téléphone téléfax tél telefone telefax telf tlf tfno tlfn"
+    " fax faks fon fono phone phones ph mobile mobil móvil movil cell cellphone handy handynr mob celular whatsapp call"
+    " dial hotline servicetelefon rufnummer festnetz gsm teléf telefoon puhelin puh telefonu telefonnummer telefonszám"
     " switchboard rufen anrufen appelez llame llamar chiama chiamare tfn ☎ 📞 тел телефон телефону факс моб"
     " звоните тел.  Тел Телефон Факс Моб τηλ τηλέφωνο Τηλ καλέστε 电话 電話 传真 傳真 手机 手機 热线 熱線"
     " 携帯 전화 팩스 هاتف تلفن الهاتف تليفون फोन मोबाइल ফোন মোবাইল".split()
@@ -44,9 +44,9 @@ _LINKS = word_set(
 )
 # What stands before other numbers in one piece.
 _NO_PHONES = word_set(
-    "isbn issn ean upc gtin sku asin doi pmid id ids item order invoice account acct case ticket no nr number ref article"
-    " art part serial model patent post thread bug issue build version rev konto kontonr kto blz ustid iban steuernummer"
-    " hrb artikel bestellnr uid qq icp job reference code member инн огрн кпп бик ИНН ОГРН КПП БИК".split()
+    "isbn issn ean upc gtin sku asin doi pmid id ids item order invoice account acct case ticket no nr number ref"
+    " article art part serial model patent post thread bug issue build version rev konto kontonr kto blz ustid iban"
+    " steuernummer hrb artikel bestellnr uid qq icp job reference code member инн огрн кпп бик ИНН ОГРН КПП БИК".split()
 )
 
 # Digits of the longest fixed or mobile national number of each calling code, by phonenumbers 9.0. Code 1 has a rule.
@@ -119,6 +119,8 @@ def _touches_left(data: NDArray[np.uint8], i: int, start: int, lo: int, hi: int)
         return True
     if before in (_DASH, _DOT, _SLASH, ord(","), ord("%")):
         return isa(data, start - 2, lo, hi, ALNUM)
+    if before in (ord('"'), ord("'")):  # a value in code
+        return peek(data, start - 2, lo, hi) == ord("=")
     if before == _COLON:
         return isa(data, start - 2, lo, hi, DIGIT)
     if before == _CLOSE:
@@ -360,14 +362,9 @@ def _is_marked(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> bool:
         word, word_end = _word_before(data, position, lo, hi)
         if word == word_end:
             return False
-        if (
-            data[word_end - 1] >= 0x80
-            and word_end - word >= 6
-            and is_in(word_hash(data, word_end - 6, word_end), _MARKS)
-        ):
-            return True
         value = word_hash(data, word, word_end)
-        if is_in(value, _MARKS):
+        last_two = word_hash(data, max(word, word_end - 6), word_end)  # of a script without spaces
+        if is_in(value, _MARKS) or (data[word_end - 1] >= 0x80 and is_in(last_two, _MARKS)):
             return True
         if not is_in(value, _LINKS) and not (position == start and _has_colon(data, word_end, start)):
             return False
@@ -378,7 +375,7 @@ def _is_marked(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> bool:
 @numba.njit(cache=True, nogil=True)
 def _has_colon(data: NDArray[np.uint8], start: int, end: int) -> bool:
     """Whether there is a colon, as in "Phone (office): 555-0100"."""
-    for i in range(start, end):
+    for i in range(start, end):  # noqa: SIM110 - numba has no any()
         if data[i] == _COLON:
             return True
     return False
