@@ -12,7 +12,7 @@ from textmill.filters import language as languages
 from textmill.filters import optout, preset_for, url
 from textmill.filters.base import Rule, stack
 from textmill.filters.curator import CuratorRatios
-from textmill.filters.pii import EmailMask
+from textmill.filters.pii import masks_named
 from textmill.filters.signals import RedPajamaSignals
 from textmill.pipeline.sources import crawls
 from textmill.pipeline.sources.inputs import find_inputs
@@ -52,6 +52,7 @@ def common_crawl(
     signals: bool = True,
     similarity: float = 0.7,
     keep: str = "longest",
+    mask: str = "all",
     vocab_size: int = 32_768,
     val_frac: float = 0.05,
     model: str = "tiny",
@@ -77,6 +78,7 @@ def common_crawl(
     signals         also store RedPajama-V2's signals and Curator's ratios, which no rule judges
     similarity      Jaccard index of word 5-grams from which two documents are copies
     keep            which copy stays: longest, newest, first
+    mask            personal data to replace: all (emails, phones, ips, cards, ibans, keys), dolma, fineweb, none
     vocab_size      entries of the tokenizer
     val_frac        share of hosts held out for validation, 0 to 1
     model           shape of the model: tiny, nano-25m, gpt2-124m
@@ -107,7 +109,7 @@ def common_crawl(
     signatures = Signatures(edited, MinHash(ngram=5, bands=14, rows=8))
     clusters = Clusters(Edges(edited, Candidates(signatures), similarity))
     keepers = Keepers(signatures, decisions, clusters, keep)
-    corpus = Corpus(edited, decisions, keepers, masks=(EmailMask(),))
+    corpus = Corpus(edited, decisions, keepers, masks=masks_named(mask))
 
     tokenizer = TrainTokenizer(corpus, vocab_size)
     tokens = Tokens(corpus, tokenizer, val_frac)

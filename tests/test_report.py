@@ -16,7 +16,8 @@ import pytest
 from textmill import schema, storage
 from textmill.errors import UserError
 from textmill.filters.base import PerDocument, Rule
-from textmill.filters.pii import EmailMask
+from textmill.filters.pii import Mask
+from textmill.pipeline.query import row_groups
 from textmill.pipeline.reading.optout import NO_OPTOUT
 from textmill.pipeline.report import account_of, print_report, write_html
 from textmill.pipeline.report.account import tally
@@ -182,7 +183,7 @@ class Fixture:
         counts = {"n_members": 2 * len(ids), "n_clusters": len(ids)}
         self.publish_table(clusters, rows_of(CLUSTERS, members), counts, "all")
         self.publish_table(keepers, rows_of(KEEPERS, removed), {"n_removed": len(ids)}, "all")
-        corpus = Corpus(documents, decide, keepers, (EmailMask(),))
+        corpus = Corpus(documents, decide, keepers, (Mask("emails"),))
         self.make(corpus)
         return corpus
 
@@ -383,6 +384,18 @@ def test_the_funnel_adds_up(whole: Fixture) -> None:
     }
     assert sum(account["tokens"][split]["docs"] for split in ("train", "val")) == 9
     assert account["masked"] == {"emails": 8}
+
+
+def test_the_corpus_says_where_it_was_masked(whole: Fixture) -> None:
+    rows = [row for group in row_groups(whole.workspace, whole.run, "corpus") for row in group.to_pylist()]
+    spans = [(row, span) for row in rows for span in row["masked_spans"]]
+    assert len(spans) == sum(row["n_masked_emails"] for row in rows) == 8
+    for row, span in spans:
+        start = span["masked_start_bytes"]
+        assert row["text"].encode()[start:].startswith(b"|||EMAIL_ADDRESS|||")
+        assert span["kind"] == "emails"
+        assert span["start_bytes"] >= 0
+        assert span["length_bytes"] >= 6
 
 
 def test_a_language_of_few_pages_is_one_of_the_others(fixture: Fixture) -> None:

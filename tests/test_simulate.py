@@ -30,6 +30,7 @@ from textmill.simulate.sites import TEMPLATES, Site, render
 N_PAGES = 400
 GZIP_MAGIC = b"\x1f\x8b\x08"
 MASK = "|||EMAIL_ADDRESS|||"
+MASKS = {"emails": MASK, "phones": "|||PHONE_NUMBER|||", "ips": "|||IP_ADDRESS|||"}
 
 
 @pytest.fixture(scope="module")
@@ -316,10 +317,9 @@ def perfect(rows: list[dict]) -> dict[str, pa.Table]:
     texts = [row for row in rows if row["text"] is not None]
     masked = {row["url"]: row["text"] for row in texts}
     for row in texts:
-        for email in row["emails"]:
-            masked[row["url"]] = masked[row["url"]].replace(email, MASK if "@" in email else "")
-        for secret in row["phones"] + row["ips"]:
-            masked[row["url"]] = masked[row["url"]].replace(secret, "")
+        for kind, placeholder in MASKS.items():
+            for secret in row[kind]:
+                masked[row["url"]] = masked[row["url"]].replace(secret, placeholder)
     return {
         "documents": table(url=[row["url"] for row in texts]),
         "pages": table(
@@ -337,7 +337,7 @@ def perfect(rows: list[dict]) -> dict[str, pa.Table]:
 
 
 def test_a_perfect_run_scores_one_everywhere(crawl: Crawl, rows: list[dict]) -> None:
-    measures = truth.evaluate(pq.read_table(crawl.truth), **perfect(rows), email_mask=MASK)
+    measures = truth.evaluate(pq.read_table(crawl.truth), **perfect(rows), masks=MASKS)
     assert {measure.name: measure.value for measure in measures if measure.value != 1} == {}
     assert all(measure.n > 0 and measure.note for measure in measures)
     assert len({measure.name for measure in measures}) == len(measures)
@@ -419,13 +419,18 @@ def test_masking_counts_what_stayed_and_what_was_no_address() -> None:
             phones=[["1"], [], []],
             ips=[["9.9.9.9"], [], []],
         ),
-        table(url=["a", "b"], text=[f"{MASK} z@y.example x (at) y dot example 9.9.9.9", f"{MASK}"]),
-        MASK,
+        table(
+            url=["a", "b"],
+            text=[f"{MASK} z@y.example x (at) y dot example 9.9.9.9 {MASKS['phones']}", f"{MASK}{MASKS['phones']}"],
+        ),
+        MASKS,
     )
     assert values(found) == {
         "email_masking_recall": (0.5, 2),
         "spelt_out_email_masking_recall": (0, 1),
         "email_masking_precision": (0.5, 2),
         "phone_masking_recall": (1, 1),
+        "phone_masking_precision": (0.5, 2),
         "ip_masking_recall": (0, 1),
+        "ip_masking_precision": (None, 0),
     }

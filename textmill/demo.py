@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from textmill.filters.pii import EmailMask
+from textmill.filters.pii import PLACEHOLDERS
 from textmill.pipeline import dag as dags
 from textmill.pipeline.query import row_groups
 from textmill.pipeline.report import account_of, print_report
@@ -51,7 +51,7 @@ def _measures(workspace: Workspace, run: Run, truth: pa.Table) -> list[Measure]:
     scores = rows("gate_scores", "language").join(urls, "doc_id")
     clusters = rows("clusters", "cluster").join(urls, "doc_id")
     documents, corpus = rows("documents", "url"), rows("corpus", "url", "text")
-    return evaluate(truth, pages, scores, documents, clusters, corpus, email_mask=EmailMask().placeholder)
+    return evaluate(truth, pages, scores, documents, clusters, corpus, masks=PLACEHOLDERS)
 
 
 def _print_measures(measures: list[Measure]) -> None:

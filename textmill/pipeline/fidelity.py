@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from textmill.errors import UserError
 from textmill.filters.base import Preset, Rule, failures, measure
-from textmill.filters.pii import EmailMask
+from textmill.filters.pii import mask_text
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.samples import READ_CHARS, SHOWN_CHARS, mix
 from textmill.pipeline.report.values import bounds, plain
@@ -178,7 +178,7 @@ class _Side:
             bounds=bounds(asdict(rule)),
             value=plain(own.scores[rule.column][row].as_py()),
             other_value=plain(other.scores[rule.column][row].as_py()) if known else None,
-            text=EmailMask().mask(text)[0][:SHOWN_CHARS],
+            text=mask_text(text)[0][:SHOWN_CHARS],
         )
 
     def deciding(self) -> Iterator[Deciding]:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from textmill.errors import InvariantError
 from textmill.filters.base import Rule
-from textmill.filters.pii import EmailMask
+from textmill.filters.pii import mask_text
 from textmill.pipeline.dag import change_bounds
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.samples import SHOWN_CHARS, mix, texts_of
@@ -258,7 +258,7 @@ def _sample(chain: Chain, flip: Flip, url: str, text: str) -> Section:
         "reason": rule.reason,
         "column": rule.column,
         "value": plain(flip.value),
-        "text": EmailMask().mask(text)[0][:SHOWN_CHARS],
+        "text": mask_text(text)[0][:SHOWN_CHARS],
     }
 
 

@@ -38,14 +38,15 @@ def evaluate(
     clusters: pa.Table,
     corpus: pa.Table,
     *,
-    email_mask: str,
+    masks: Mapping[str, str],
 ) -> list[Measure]:
     """Every measure of this module.
 
     ``truth``: as written by `write_crawl`. ``pages``: url, status, text (null unless ok), one row a record read.
     ``scores``: url, language. ``documents``: url, text of the pages in which duplicates were looked for. ``clusters``:
     url, cluster (members of duplicate clusters; who is alone may be missing).
-    ``corpus``: url, text of the documents kept, with every e-mail address replaced by ``email_mask``.
+    ``corpus``: url, text of the documents kept, with personal data replaced by its kind's placeholder in ``masks``
+    (emails, phones, ips).
     Other columns are ignored. Errors: `InputError` when a column is missing.
     """
     return [
@@ -53,7 +54,7 @@ def evaluate(
         *extraction_measures(truth, pages),
         *language_measures(truth, scores),
         *duplicate_measures(truth, documents, clusters),
-        *masking_measures(truth, corpus, email_mask),
+        *masking_measures(truth, corpus, masks),
     ]
 
 
@@ -128,24 +129,30 @@ def duplicate_measures(truth: pa.Table, documents: pa.Table, clusters: pa.Table)
     ]
 
 
-def masking_measures(truth: pa.Table, corpus: pa.Table, email_mask: str) -> list[Measure]:
-    """Personal data of kept documents that is gone from the corpus, and masks that stand for a true e-mail address.
+def masking_measures(truth: pa.Table, corpus: pa.Table, masks: Mapping[str, str]) -> list[Measure]:
+    """Personal data of kept documents that is gone from the corpus, and masks that stand for true personal data.
 
-    Spelt-out addresses (``name (at) host``) are counted by themselves: most maskers leave them, on purpose.
+    Spelt-out addresses (``name (at) host``) are counted by themselves: many maskers leave them, on purpose.
     """
     kept = dict(_pairs(corpus, "url", "text"))
-    emails = dict(_pairs(truth, "url", "emails"))
+    emails, phones, ips = (dict(_pairs(truth, "url", kind)) for kind in ("emails", "phones", "ips"))
     plain = {url: [email for email in found if "@" in email] for url, found in emails.items()}
     spelt_out = {url: [email for email in found if "@" not in email] for url, found in emails.items()}
-    n_masks = {url: text.count(email_mask) for url, text in kept.items()}
-    n_right = sum(min(n, len(plain.get(url, ()))) for url, n in n_masks.items())
     return [
         _masked("email_masking_recall", kept, plain, "addresses with an @ sign in kept documents"),
         _masked("spelt_out_email_masking_recall", kept, spelt_out, "addresses without an @ sign"),
-        _share("email_masking_precision", n_right, sum(n_masks.values()), "masks that stand for an address"),
-        _masked("phone_masking_recall", kept, dict(_pairs(truth, "url", "phones")), "phone numbers"),
-        _masked("ip_masking_recall", kept, dict(_pairs(truth, "url", "ips")), "IPv4 addresses"),
+        _right("email_masking_precision", kept, emails, masks["emails"], "masks that stand for an address"),
+        _masked("phone_masking_recall", kept, phones, "phone numbers"),
+        _right("phone_masking_precision", kept, phones, masks["phones"], "masks that stand for a phone number"),
+        _masked("ip_masking_recall", kept, ips, "IPv4 addresses"),
+        _right("ip_masking_precision", kept, ips, masks["ips"], "masks that stand for an IP address"),
     ]
+
+
+def _right(name: str, kept: Mapping[str, str], secrets: Mapping[str, list[str]], mask: str, note: str) -> Measure:
+    n_masks = {url: text.count(mask) for url, text in kept.items()}
+    n_right = sum(min(n, len(secrets.get(url, ()))) for url, n in n_masks.items())
+    return _share(name, n_right, sum(n_masks.values()), note)
 
 
 def _masked(name: str, kept: Mapping[str, str], secrets: Mapping[str, list[str]], note: str) -> Measure:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from textmill import storage
-from textmill.filters.pii import EmailMask
+from textmill.filters.pii import mask_text
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.values import Section, plain
 from textmill.pipeline.stage import Stage
@@ -118,14 +118,13 @@ def _masked_samples(
     run: FinishedRun, documents: Stage, drawn: dict[str, list[Draw]], columns: dict[str, str]
 ) -> list[Section]:
     """The drawn documents of each reason; their text lies in ``documents``, where it is not masked yet."""
-    mask = EmailMask()
     found = texts_of(run, documents, [draw.doc_id for draws in drawn.values() for draw in draws])
     samples = []
     for reason, draws in drawn.items():
         for draw in draws:
             url, text = found[draw.doc_id]
             why = {"reason": reason, "column": columns[reason], "value": plain(draw.value)}
-            samples.append(_shown(draw.doc_id, url, mask.mask(text)[0]) | why)
+            samples.append(_shown(draw.doc_id, url, mask_text(text)[0]) | why)
     return samples
 
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from textmill import storage
 from textmill.errors import UserError
 from textmill.filters.base import Rule
-from textmill.filters.pii import EmailMask
+from textmill.filters.pii import mask_text
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.samples import mix, texts_of
 from textmill.pipeline.report.values import Section, lines, long_text
@@ -213,7 +213,7 @@ def _texts(run: FinishedRun, chain: Chain, sample: Sample) -> list[list[Any]]:
     shown = []
     for place in chosen.tolist():
         url, text = found[int(sample.doc_ids[place])]
-        shown.append([place, long_text(url), lines(EmailMask().mask(text)[0][:TEXT_CHARS])])
+        shown.append([place, long_text(url), lines(mask_text(text)[0][:TEXT_CHARS])])
     return shown
 
 

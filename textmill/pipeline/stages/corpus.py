@@ -9,34 +9,49 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from textmill import storage
-from textmill.filters.pii import EmailMask
+from textmill.filters.pii import Mask, mask
+from textmill.filters.pii.spans import KINDS, Found
 from textmill.pipeline.stage import Result, Stage, Task, one_table
 from textmill.pipeline.stages.duplicates import Keepers
 from textmill.pipeline.stages.scores import DOCUMENTS, Decide, first_reasons, n_text_bytes
+from textmill.text import Documents
 
 COPIED = ("doc_id", "url", "host", "date", "warc_file", "warc_offset", "warc_length")
+# Where personal data stood, in bytes of UTF-8, and where the placeholder stands instead. What it was is not kept.
+SPAN = pa.struct(
+    [
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("start_bytes", pa.int64(), nullable=False),
+        pa.field("length_bytes", pa.int64(), nullable=False),
+        pa.field("masked_start_bytes", pa.int64(), nullable=False),
+    ]
+)
+SPANS = pa.field("masked_spans", pa.list_(pa.field("item", SPAN, nullable=False)), nullable=False)
 
 
 @dataclass(frozen=True)
 class Corpus(Stage):
-    """Writes the corpus. Its table says how many spans of each kind were masked, in a column ``n_masked_<kind>``.
+    """Writes the corpus. Its table says how many spans of each kind were masked, in a column ``n_masked_<kind>``, and
+    where they are, in ``masked_spans``.
 
     Counts: ``removed_<reason>`` under the first rule that a document fails, or the kind of copy that it is, and
     ``masked_<kind>``.
     """
 
+    version = 2
     table = "corpus"
+    packages = ("numba",)
 
     documents: Stage
     decisions: Decide
     keepers: Keepers
-    masks: tuple[EmailMask, ...] = ()
+    masks: tuple[Mask, ...] = ()
 
     @property
     def schema(self) -> pa.Schema:
         """Schema of its table."""
-        masked = [pa.field(f"n_masked_{mask.name}", pa.int32(), nullable=False) for mask in self.masks]
-        return pa.schema([*(DOCUMENTS.field(name) for name in COPIED), *masked, DOCUMENTS.field("text")])
+        masked = [pa.field(f"n_masked_{each.kind}", pa.int32(), nullable=False) for each in self.masks]
+        return pa.schema([*(DOCUMENTS.field(name) for name in COPIED), *masked, SPANS, DOCUMENTS.field("text")])
 
     def shards(self) -> list[str]:
         return self.documents.shards()
@@ -46,7 +61,7 @@ class Corpus(Stage):
             task.file(self.documents, task.shard): [*COPIED, "text"],
             task.file(self.decisions, task.shard): None,
         }
-        counts: Counter[str] = Counter(dict.fromkeys((f"masked_{mask.name}" for mask in self.masks), 0))
+        counts: Counter[str] = Counter(dict.fromkeys((f"masked_{each.kind}" for each in self.masks), 0))
         copies = storage.read_table(task.file(self.keepers, "all"), ["doc_id", "removed"])
         copies = copies.filter(pc.is_valid(copies["removed"]))
         with storage.TableWriter(task.table(), self.schema) as writer:
@@ -61,14 +76,28 @@ class Corpus(Stage):
 
     def _masked(self, documents: pa.Table, counts: Counter[str]) -> pa.Table:
         """The rows with their text masked, and the number of masked spans beside it."""
-        texts = documents["text"].to_pylist()
-        columns = {name: documents[name] for name in COPIED}
-        for mask in self.masks:
-            masked = [mask.mask(text) for text in texts]
-            texts = [text for text, _ in masked]
-            columns[f"n_masked_{mask.name}"] = pa.array([n for _, n in masked], pa.int32())
-            counts[f"masked_{mask.name}"] += sum(n for _, n in masked)
-        return pa.table([*columns.values(), pa.array(texts, pa.large_string())], schema=self.schema)
+        text, found = mask(Documents(documents).text, self.masks)
+        columns = [documents[name].combine_chunks() for name in COPIED]
+        for each in self.masks:
+            n = found.counts(each.kind, len(documents))
+            columns.append(pa.array(n, pa.int32()))
+            counts[f"masked_{each.kind}"] += int(n.sum())
+        return pa.table([*columns, self._spans(found, len(documents)), text], schema=self.schema)
+
+    def _spans(self, found: Found, n_documents: int) -> pa.ListArray:
+        """The spans of each document, in the order of its text."""
+        sizes = {each.kind: len(each.placeholder.encode()) for each in self.masks}
+        values = pa.StructArray.from_arrays(
+            [
+                pa.array([KINDS[kind] for kind in found.kind.tolist()], pa.string()),
+                pa.array(found.start),
+                pa.array(found.end - found.start),
+                pa.array(found.start_after(sizes)),
+            ],
+            fields=list(SPAN),
+        )
+        offsets = pa.array(found.offsets(n_documents).astype("int32"))
+        return pa.ListArray.from_arrays(offsets, values, type=SPANS.type)
 
 
 def _why_removed(decisions: pa.Table, stage: Decide, copies: pa.Table) -> pa.Array:
