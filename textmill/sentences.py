@@ -27,6 +27,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.bits import hash_bytes, hash_of
 from textmill.characters import (
     LETTER,
     N_CODE_POINTS,
@@ -34,8 +35,6 @@ from textmill.characters import (
     SPACE,
     character_classes,
     decode,
-    hash_bytes,
-    hash_of,
     property_table,
 )
 from textmill.words import Bounds
