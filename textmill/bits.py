@@ -1,12 +1,12 @@
 """Many bytes at a time, for kernels: eight as a number, a mask of sixty-four, and the hash of a piece of text.
 
-`load_eight` and `byte_mask` are single operations that LLVM has and numba does not offer; on x86-64 and ARM they become a few
-vector instructions. They read where they are told to: their callers see to it that the bytes exist. Numbers are
-little-endian, as all machines are that numba supports, so hashes are the same on all of them.
+`load_eight` and `byte_mask` are operations that LLVM has and numba does not offer; they become a few vector
+instructions. They read where they are told to: their callers see to it that the bytes exist. Numbers are taken to be
+little-endian, as they are on x86-64 and ARM, so hashes are the same on both.
 
-**The hash** of a piece starts from its length. Each step takes eight bytes more (zeros behind the last), by an exclusive
-or, a multiplication and a shift, all of which can be undone: pieces of one length that differ in eight aligned bytes
-only never collide. The factors are those of MurmurHash3's finalizer. An adversary can find collisions.
+**The hash** of a piece starts from its length. Each step takes eight bytes more (zeros behind the last), by an
+exclusive or, a multiplication and a shift, all of which can be undone: pieces of one length that differ in eight
+aligned bytes only never collide. The factors are those of MurmurHash3's finalizer. An adversary can find collisions.
 """
 
 from __future__ import annotations

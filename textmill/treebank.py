@@ -78,6 +78,14 @@ def _cut_sentence(
     kind = _BLANK
     swallowed = False  # whether a separator may not stand alone, because it follows one that does
     while i < len(text):
+        if i == token:  # most tokens are plain words between blanks
+            stop = _plain_word(text, i, table)
+            if stop > i:
+                start[n], end[n] = i, stop
+                n += 1
+                token = i = stop + 1
+                kind, swallowed = _BLANK, False
+                continue
         before = kind
         code_point, size = decode(text, i)
         kind = int(table[code_point])
@@ -142,6 +150,19 @@ def _cut_sentence(
             swallowed = False
         i = after
     return _close(text, table, start, end, n, token, len(text), False)
+
+
+@numba.njit(cache=True, nogil=True)
+def _plain_word(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> int:
+    """Where the ASCII letters from byte i on end, if a blank follows and they are one token; i otherwise."""
+    stop = i
+    while stop < len(text) and text[stop] < 0x80 and table[text[stop]] == _WORD:
+        stop += 1
+    if stop == len(text) or text[stop] != ord(" "):
+        return i
+    if stop - i == 5 and load(text, i, stop) | _LOWER_CASE_5 == _WANNA:
+        return i
+    return stop if _contraction(text, i, i, stop) == 0 else i
 
 
 @numba.njit(cache=True, nogil=True)

@@ -242,6 +242,10 @@ def _cut_unicode_words(
                 counted |= entry & _COUNTED != 0
             previous = kind
             i += size
+            if entry == _LETTER | _COUNTED:  # quickly over letters, which change nothing now
+                while i < len(text) and text[i] < 0x80 and table[text[i]] == entry:
+                    before = _LETTER
+                    i += 1
         if open_at >= 0:
             if counted:
                 start[n], end[n] = base + piece, base + open_at
