@@ -11,7 +11,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 GROUND = {"textmill", "textmill.errors", "textmill.schema", "textmill.storage"}
-GROUND |= {"textmill.text", "textmill.characters", "textmill.words", "textmill.sentences"}
+GROUND |= {
+    "textmill.text",
+    "textmill.bits",
+    "textmill.characters",
+    "textmill.words",
+    "textmill.treebank",
+    "textmill.sentences",
+}
 READING = ("textmill.pipeline.reading", "textmill.pipeline.extraction", "textmill.pipeline.extract")
 HEAVY_OWNERS = {
     "dask": {"textmill.pipeline.executors"},

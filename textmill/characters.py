@@ -1,4 +1,4 @@
-"""Characters: what each one is, how it is read from UTF-8, and how bytes are hashed.
+"""Characters: what each one is, and how it is read from UTF-8.
 
 Tables hold a small number for every code point and are made on first use, in about .1 s each. General categories are
 those of Python's `unicodedata`; the properties of UAX #29 are those of the package `regex`.
@@ -10,12 +10,9 @@ import functools
 import sys
 import unicodedata
 from collections.abc import Mapping
-from typing import Any
 
 import numba
 import numpy as np
-from numba.core import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 # What a character is, one bit each; every code point has exactly one. All but SPACE follow the general category.
@@ -29,9 +26,6 @@ OTHER = np.uint8(64)  # control, format, private use, unassigned
 
 _CLASS_OF_CATEGORY = {"L": LETTER, "M": MARK, "N": NUMBER, "P": PUNCTUATION, "S": SYMBOL, "Z": SPACE, "C": OTHER}
 N_CODE_POINTS = sys.maxunicode + 1
-
-FNV_BASIS = np.uint64(0xCBF29CE484222325)
-FNV_PRIME = np.uint64(0x100000001B3)
 
 
 @functools.cache
@@ -84,67 +78,3 @@ def decode(text: NDArray[np.uint8], i: int) -> tuple[np.uint32, int]:
     if code_point >= N_CODE_POINTS:
         return np.uint32(0xFFFD), 1
     return code_point, size
-
-
-@intrinsic
-def _load(typing_context: Any, text: Any, i: Any) -> Any:
-    """The eight bytes from byte i on, at any address, as one number. The caller sees to it that they exist."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        address = builder.gep(array.data, [arguments[1]])
-        eight = context.get_value_type(types.uint64).as_pointer()
-        loaded = builder.load(builder.bitcast(address, eight))
-        loaded.align = 1
-        return loaded
-
-    return types.uint64(text, types.intp), generate
-
-
-@numba.njit(cache=True, nogil=True)
-def load(text: NDArray[np.uint8], i: int, end: int) -> np.uint64:
-    """The bytes from i to ``end``, at most eight, as a little-endian number; ``0 <= i < end <= len(text)``."""
-    if i + 8 <= len(text):
-        value = _load(text, i)
-        return value if end - i >= 8 else value & ((np.uint64(1) << np.uint64(8 * (end - i))) - np.uint64(1))
-    value = np.uint64(0)
-    for k in range(min(end - i, 8)):
-        value |= np.uint64(text[i + k]) << np.uint64(8 * k)
-    return value
-
-
-HASH_SEED = np.uint64(0x9E3779B97F4A7C15)  # the fraction of the golden ratio
-_FACTOR, _LAST_FACTOR = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)  # of MurmurHash3's finalizer
-
-
-@numba.njit(cache=True, nogil=True)
-def hash_of(text: NDArray[np.uint8], start: int, end: int) -> np.uint64:
-    """The hash of ``text[start:end]``; `hash_bytes` gives the same."""
-    value = HASH_SEED ^ np.uint64(end - start)
-    for i in range(start, end, 8):
-        value = mix(value, load(text, i, end))
-    return finish(value)
-
-
-@numba.njit(cache=True, nogil=True)
-def mix(value: np.uint64, eight: np.uint64) -> np.uint64:
-    """One step of the hash: eight bytes more."""
-    value = (value ^ eight) * _FACTOR
-    return value ^ (value >> np.uint64(32))
-
-
-@numba.njit(cache=True, nogil=True)
-def finish(value: np.uint64) -> np.uint64:
-    """The last step of the hash."""
-    value *= _LAST_FACTOR
-    return value ^ (value >> np.uint64(33))
-
-
-def hash_bytes(data: bytes) -> int:
-    """The hash that `Spans.hash` holds for a piece of these bytes."""
-    value = int(HASH_SEED) ^ len(data)
-    for i in range(0, len(data), 8):
-        value = (value ^ int.from_bytes(data[i : i + 8], "little")) * int(_FACTOR) % 2**64
-        value ^= value >> 32
-    value = value * int(_LAST_FACTOR) % 2**64
-    return value ^ value >> 33

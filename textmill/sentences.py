@@ -27,6 +27,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.bits import byte_mask, hash_bytes, hash_of, lowest_one
 from textmill.characters import (
     LETTER,
     N_CODE_POINTS,
@@ -34,8 +35,6 @@ from textmill.characters import (
     SPACE,
     character_classes,
     decode,
-    hash_bytes,
-    hash_of,
     property_table,
 )
 from textmill.words import Bounds
@@ -126,28 +125,56 @@ def _cut_sentences(
     n = 0
     for document in range(len(offsets) - 1):
         text, base = data[offsets[document] : offsets[document + 1]], offsets[document]
-        begin = last = -1  # of the sentence so far, whitespace at its end aside
-        i = 0
-        while i < len(text):
-            code_point, size = decode(text, i)
-            kind = table[code_point]
-            ends = kind == _LINE_END
-            if kind > _LINE_END or kind == _OTHER:
-                begin = i if begin < 0 else begin
-                last = i + size
+        begin = i = 0  # where the sentence begins, whitespace included
+        while begin < len(text):
+            i = _next_mark(text, i)
+            after, ends = i, True
+            if i < len(text):
+                code_point, size = decode(text, i)
+                kind, after = table[code_point], i + size
+                ends = kind == _LINE_END
                 if kind >= _STOP:
-                    last, ends = _terminated(text, i, begin, table, abbreviations, before_numbers, starters)
-                    size = last - i
-            if ends and begin >= 0:
-                start[n], end[n] = base + begin, base + last
-                n += 1
-                begin = -1
-            i += size
-        if begin >= 0:
-            start[n], end[n] = base + begin, base + last
-            n += 1
+                    after, ends = _terminated(text, i, begin, table, abbreviations, before_numbers, starters)
+            i = after
+            if ends:
+                first, last = _strip(text, begin, after, table)
+                if first < last:
+                    start[n], end[n] = base + first, base + last
+                    n += 1
+                begin = after
         sentence_offsets[document + 1] = n
     return sentence_offsets
+
+
+@numba.njit(cache=True, nogil=True)
+def _next_mark(text: NDArray[np.uint8], i: int) -> int:
+    """The first byte from i on that is a mark, a line end, or not ASCII."""
+    while i + 64 <= len(text) and text[i] < 0x80:
+        marks = byte_mask(text, i, ord("!"), 1) | byte_mask(text, i, ord("."), 1) | byte_mask(text, i, ord("?"), 1)
+        marks |= byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, 0x80, 0x80)
+        if marks:
+            return i + np.int64(lowest_one(marks))
+        i += 64
+    return i
+
+
+@numba.njit(cache=True, nogil=True)
+def _strip(text: NDArray[np.uint8], begin: int, end: int, table: NDArray[np.uint8]) -> tuple[int, int]:
+    """Where ``text[begin:end]`` without the whitespace around it begins and ends."""
+    while begin < end:
+        code_point, size = decode(text, begin)
+        if table[code_point] != _SPACE and table[code_point] != _LINE_END:
+            break
+        begin += size
+    while begin < end:
+        last = end - 1
+        while last > begin and text[last] & 0xC0 == 0x80:
+            last -= 1
+        kind = table[decode(text, last)[0]]
+        if kind != _SPACE and kind != _LINE_END:
+            break
+        end = last
+    return begin, end
 
 
 @numba.njit(cache=True, nogil=True)

@@ -29,10 +29,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill import sentences, words
-from textmill.characters import (
+from textmill import sentences, treebank, words
+from textmill.bits import (
+    ALL_ONES,
     FNV_BASIS,
     FNV_PRIME,
+    byte_mask,
+    count_ones,
+    hash_begin,
+    hash_bytes,
+    hash_end,
+    hash_step,
+    load,
+    load_eight,
+    lowest_one,
+)
+from textmill.characters import (
     LETTER,
     MARK,
     NUMBER,
@@ -42,8 +54,6 @@ from textmill.characters import (
     SYMBOL,
     character_classes,
     decode,
-    hash_bytes,
-    hash_of,
     lowercase_table,
 )
 from textmill.errors import UnknownNameError
@@ -162,11 +172,7 @@ class Segmentation:
     @functools.cached_property
     def words(self) -> Spans:
         """What ``str.split()`` gives."""
-        classes = character_classes()
-        offsets = _count_words(self.data, self.offsets, classes)
-        start, end = np.empty((2, offsets[-1] + 1), dtype=np.int64)
-        _cut_words(self.data, self.offsets, classes, offsets, start, end)
-        return self._spans(offsets, start[:-1], end[:-1])
+        return self._spans(*words.whitespace_words(self.data, self.offsets))
 
     @functools.cached_property
     def lines(self) -> Spans:
@@ -206,7 +212,7 @@ class Segmentation:
         full stop at the end of a sentence. Quotes stay as they are written.
         """
         bounds = self.sentences
-        return self._spans(*words.treebank_words(self.data, self.offsets, (bounds.offsets, bounds.start, bounds.end)))
+        return self._spans(*treebank.treebank_words(self.data, (bounds.offsets, bounds.start, bounds.end)))
 
     @functools.cached_property
     def sentences(self) -> Spans:
@@ -225,57 +231,6 @@ class Segmentation:
         classes = np.empty(len(start), dtype=np.uint8)
         _measure(self.data, start, end, character_classes(), hashes, n_chars, classes)
         return Spans(offsets, start, end, hashes, n_chars, classes)
-
-
-@numba.njit(cache=True, nogil=True)
-def _count_words(data: NDArray[np.uint8], offsets: NDArray[np.int64], classes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Offsets of the words, [documents + 1]."""
-    word_offsets = np.zeros_like(offsets)
-    for document in range(len(offsets) - 1):
-        text = data[offsets[document] : offsets[document + 1]]
-        n_words = 0
-        was_space = True
-        for i in range(len(text)):
-            space = _is_space(text, i, classes, was_space)
-            n_words += space < was_space
-            was_space = space
-        word_offsets[document + 1] = word_offsets[document] + n_words
-    return word_offsets
-
-
-@numba.njit(cache=True, nogil=True)
-def _cut_words(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
-    classes: NDArray[np.uint8],
-    word_offsets: NDArray[np.int64],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-) -> None:
-    """Writes the bounds of the words, and one value beyond: to write always is quicker than to guess when to."""
-    for document in range(len(offsets) - 1):
-        text = data[offsets[document] : offsets[document + 1]]
-        n_starts = n_ends = word_offsets[document]
-        was_space = True
-        for i in range(len(text)):
-            space = _is_space(text, i, classes, was_space)
-            start[n_starts] = end[n_ends] = offsets[document] + i
-            n_starts += space < was_space
-            n_ends += space > was_space
-            was_space = space
-        if n_ends < n_starts:
-            end[n_ends] = offsets[document + 1]
-
-
-@numba.njit(cache=True, nogil=True)
-def _is_space(text: NDArray[np.uint8], i: int, classes: NDArray[np.uint8], was_space: bool) -> bool:
-    """Whether byte i belongs to whitespace, given whether byte i - 1 does."""
-    byte = text[i]
-    if byte < 0x80:
-        return classes[byte] == SPACE
-    if byte < 0xC0:
-        return was_space  # a character goes on
-    return classes[decode(text, i)[0]] == SPACE
 
 
 @numba.njit(cache=True, nogil=True)
@@ -300,14 +255,22 @@ def _cut_lines(
 ) -> None:
     """Writes the bounds of the lines."""
     for document in range(len(offsets) - 1):
-        line = line_offsets[document]
-        start[line] = offsets[document]
-        for i in range(offsets[document], offsets[document + 1]):
-            if data[i] == NEWLINE:
-                end[line] = i
+        line, stop = line_offsets[document], offsets[document + 1]
+        start[line] = i = offsets[document]
+        while i < stop:
+            if i + 64 <= stop:
+                newlines = byte_mask(data, i, NEWLINE, 1)
+                step = 64
+            else:
+                newlines = np.uint64(data[i] == NEWLINE)
+                step = 1
+            while newlines:
+                end[line] = i + np.int64(lowest_one(newlines))
+                newlines &= newlines - np.uint64(1)
                 line += 1
-                start[line] = i + 1
-        end[line] = offsets[document + 1]
+                start[line] = end[line - 1] + 1
+            i += step
+        end[line] = stop
 
 
 @numba.njit(cache=True, nogil=True)
@@ -320,19 +283,74 @@ def _measure(
     n_chars: NDArray[np.int32],
     found: NDArray[np.uint8],
 ) -> None:
-    """Writes the hash, the number of characters, and the classes of every piece."""
+    """Writes the hash, the number of characters, and the classes of every piece; all bytes but 80 to BF begin one."""
     for k in range(len(start)):
-        length, seen = 0, np.uint8(0)
-        piece = data[start[k] : end[k]]
-        for i in range(len(piece)):
-            byte = piece[i]
-            if byte < 0x80:
-                seen |= classes[byte]
-                length += 1
-            elif byte >= 0xC0:  # the first byte of a longer character
-                seen |= classes[decode(piece, i)[0]]
-                length += 1
-        hashes[k], n_chars[k], found[k] = hash_of(piece, 0, len(piece)), length, seen
+        i, stop = start[k], end[k]
+        value = hash_begin(stop - i)
+        length, seen = np.uint64(stop - i), np.uint64(0)
+        while i + 64 <= stop:
+            for step in range(0, 64, 8):
+                value = hash_step(value, load_eight(data, i + step))
+            length -= count_ones(byte_mask(data, i, 0x80, 0x40))
+            seen |= _classes_of_64(data, i, stop, classes)
+            i += 64
+        while i < stop:
+            valid = ALL_ONES >> np.uint64(64 - 8 * min(stop - i, 8))
+            eight = load(data, i, stop)
+            value = hash_step(value, eight)
+            if eight & _HIGH_BITS:
+                length -= count_ones(eight & ~(eight << np.uint64(1)) & _HIGH_BITS)
+                seen |= _classes_of_any(data, i, min(i + 8, stop), stop, classes)
+            else:  # what lies behind the end repeats the first byte
+                seen |= _classes_of_ascii(eight | (eight & np.uint64(0xFF)) * (_LOW_BITS & ~valid), classes)
+            i += 8
+        hashes[k], n_chars[k], found[k] = hash_end(value), length, seen
+
+
+_HIGH_BITS, _LOW_BITS = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)  # of eight bytes
+
+
+@numba.njit(cache=True, nogil=True)
+def _classes_of_64(data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.uint8]) -> np.uint64:
+    """The classes of the characters that begin in the 64 bytes from i on: most are found without looking them up."""
+    letters = byte_mask(data, i, ord("A"), 26) | byte_mask(data, i, ord("a"), 26)
+    digits, blanks = byte_mask(data, i, ord("0"), 10), byte_mask(data, i, ord(" "), 1)
+    seen = np.uint64(LETTER) * np.uint64(letters != 0) | np.uint64(NUMBER) * np.uint64(digits != 0)
+    seen |= np.uint64(SPACE) * np.uint64(blanks != 0)
+    others = ~(letters | digits | blanks | byte_mask(data, i, 0x80, 0x40))
+    return seen | _classes_at(data[:stop], i, others, classes) if others else seen
+
+
+@numba.njit(cache=True, nogil=True)
+def _classes_at(text: NDArray[np.uint8], i: int, places: np.uint64, classes: NDArray[np.uint8]) -> np.uint64:
+    seen = np.uint64(0)
+    while places:
+        at = i + np.int64(lowest_one(places))
+        places &= places - np.uint64(1)
+        seen |= np.uint64(classes[decode(text, at)[0]])
+    return seen
+
+
+@numba.njit(cache=True, nogil=True)
+def _classes_of_any(data: NDArray[np.uint8], i: int, last: int, stop: int, classes: NDArray[np.uint8]) -> np.uint64:
+    """The classes of the characters that begin in ``data[i:last]``, of a piece that ends at ``stop``."""
+    seen, piece = np.uint64(0), data[:stop]
+    for at in range(i, last):
+        byte = piece[at]
+        if byte < 0x80:
+            seen |= np.uint64(classes[byte])
+        elif byte >= 0xC0:
+            seen |= np.uint64(classes[decode(piece, at)[0]])
+    return seen
+
+
+@numba.njit(cache=True, nogil=True)
+def _classes_of_ascii(eight: np.uint64, classes: NDArray[np.uint8]) -> np.uint64:
+    """The classes of eight ASCII characters."""
+    seen = np.uint8(0)
+    for shift in range(0, 64, 8):
+        seen |= classes[eight >> np.uint64(shift) & np.uint64(0x7F)]
+    return np.uint64(seen)
 
 
 def _buffers(text: pa.LargeStringArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -1,0 +1,136 @@
+"""Many bytes at a time, for kernels: eight as a number, a mask of sixty-four, and the hash of a piece of text.
+
+`load_eight` and `byte_mask` are operations that LLVM has and numba does not offer; they become a few vector
+instructions. They read where they are told to: their callers see to it that the bytes exist. Numbers are taken to be
+little-endian, as they are on x86-64 and ARM, so hashes are the same on both.
+
+**The hash** of a piece starts from its length. Each step takes eight bytes more (zeros behind the last), by an
+exclusive or, a multiplication and a shift, all of which can be undone: pieces of one length that differ in eight
+aligned bytes only never collide. The factors are those of MurmurHash3's finalizer. An adversary can find collisions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+FNV_BASIS = np.uint64(0xCBF29CE484222325)
+FNV_PRIME = np.uint64(0x100000001B3)
+
+_SEED = np.uint64(0x9E3779B97F4A7C15)  # the fraction of the golden ratio
+_FACTOR, _LAST_FACTOR = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
+ALL_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+def hash_bytes(data: bytes) -> int:
+    """The hash that `Spans.hash` holds for a piece of these bytes."""
+    value = int(_SEED) ^ len(data)
+    for i in range(0, len(data), 8):
+        value = (value ^ int.from_bytes(data[i : i + 8], "little")) * int(_FACTOR) % 2**64
+        value ^= value >> 32
+    value = value * int(_LAST_FACTOR) % 2**64
+    return value ^ value >> 33
+
+
+@numba.njit(cache=True, nogil=True)
+def hash_of(text: NDArray[np.uint8], start: int, end: int) -> np.uint64:
+    """The hash of ``text[start:end]``."""
+    value = hash_begin(end - start)
+    for i in range(start, end, 8):
+        value = hash_step(value, load(text, i, end))
+    return hash_end(value)
+
+
+@numba.njit(cache=True, nogil=True)
+def hash_begin(size: int) -> np.uint64:
+    """The hash of a piece of so many bytes, none of which it has seen."""
+    return _SEED ^ np.uint64(size)
+
+
+@numba.njit(cache=True, nogil=True)
+def hash_step(value: np.uint64, eight: np.uint64) -> np.uint64:
+    """The hash with eight bytes more."""
+    value = (value ^ eight) * _FACTOR
+    return value ^ (value >> np.uint64(32))
+
+
+@numba.njit(cache=True, nogil=True)
+def hash_end(value: np.uint64) -> np.uint64:
+    """The hash when all bytes are in it."""
+    value *= _LAST_FACTOR
+    return value ^ (value >> np.uint64(33))
+
+
+@numba.njit(cache=True, nogil=True)
+def load(text: NDArray[np.uint8], i: int, end: int) -> np.uint64:
+    """The bytes from i to ``end``, at most eight, as a number; ``0 <= i < end <= len(text)``."""
+    if i + 8 <= len(text):
+        return load_eight(text, i) & (ALL_ONES >> np.uint64(64 - 8 * min(end - i, 8)))
+    value = np.uint64(0)
+    for k in range(end - i):
+        value |= np.uint64(text[i + k]) << np.uint64(8 * k)
+    return value
+
+
+@intrinsic
+def load_eight(typing_context: Any, text: Any, i: Any) -> Any:
+    """``text[i:i + 8]`` as a number."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _load_as(context, builder, signature, arguments, ir.IntType(64))
+
+    return types.uint64(text, types.intp), generate
+
+
+@intrinsic
+def byte_mask(typing_context: Any, text: Any, i: Any, low: Any, size: Any) -> Any:
+    """Which of the 64 bytes from i on are at least ``low`` and less than ``low + size``: bit k for byte i + k."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        sixty_four = ir.VectorType(ir.IntType(8), 64)
+        found = _load_as(context, builder, signature, arguments, sixty_four)
+        above = builder.sub(found, _repeat(builder, arguments[2], sixty_four))
+        within = builder.icmp_unsigned("<", above, _repeat(builder, arguments[3], sixty_four))
+        return builder.bitcast(within, ir.IntType(64))
+
+    return types.uint64(text, types.intp, types.uint8, types.uint8), generate
+
+
+@intrinsic
+def count_ones(typing_context: Any, value: Any) -> Any:
+    """The number of bits that are set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic
+def lowest_one(typing_context: Any, value: Any) -> Any:
+    """The number of the lowest bit that is set, in a value that is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate
+
+
+def _load_as(context: Any, builder: Any, signature: Any, arguments: Any, kind: Any) -> Any:
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    address = builder.gep(array.data, [arguments[1]])
+    loaded = builder.load(builder.bitcast(address, kind.as_pointer()))
+    loaded.align = 1
+    return loaded
+
+
+def _repeat(builder: Any, byte: Any, kind: Any) -> Any:
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), byte, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
+    return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
