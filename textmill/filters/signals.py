@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.characters import HASH_SEED, finish, hash_of, load, mix
+from textmill.bits import hash_begin, hash_end, hash_of, hash_step, load
 from textmill.filters.base import Preset, Scorer, named
 from textmill.text import LETTER, NUMBER, Documents, Spans, character_classes, decode, hash_bytes
 
@@ -441,10 +441,10 @@ def _append(
         for k in range(size):
             scratch[n_bytes + k] = data[i + k]
         return n_bytes + size, 1
-    first, size = np.int64(form >> 7), np.int64(form >> 3 & 0xF)
+    first, size = int(form >> 7), int(form >> 3 & 0xF)
     for k in range(size):
         scratch[n_bytes + k] = forms[first + k]
-    return n_bytes + size, np.int64(form & 7)
+    return n_bytes + size, int(form & 7)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -566,8 +566,8 @@ def _count_letters(data: NDArray[np.uint8], start: int, end: int, upper: bool) -
 @numba.njit(cache=True, nogil=True)
 def _hash_lower(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     """`hash_of` a word of ASCII letters and digits in lower case."""
-    value = HASH_SEED ^ np.uint64(end - start)
+    value = hash_begin(end - start)
     for i in range(start, end, 8):
         eight = load(data, i, end)
-        value = mix(value, eight | _upper_case(eight) >> np.uint64(1))
-    return finish(value)
+        value = hash_step(value, eight | _upper_case(eight) >> np.uint64(1))
+    return hash_end(value)

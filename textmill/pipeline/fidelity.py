@@ -148,7 +148,7 @@ class _Side:
         scores = measure(self.preset.scorers, documents)
         rules = self.preset.rules
         fails = failures(rules, scores) if rules else np.zeros((len(documents), 0), np.bool_)
-        return _Judged(scores, fails, ~fails.any(axis=1))
+        return _Judged(scores, fails, np.logical_not(fails.any(axis=1)))
 
     def note_differences(self, rows: pa.Table, own: _Judged, other: _Judged, n_samples: int) -> None:
         """Count the documents that only the other preset keeps, and draw from them."""
