@@ -94,6 +94,10 @@ def test_words(line: str, words: str) -> None:
     assert words_of(line) == words.split()
 
 
+def test_syllables_of_hangul_are_not_taken_apart() -> None:
+    assert len({tuple(hashes_of(word)) for word in ("하", "한", "할", "핲")}) == 4
+
+
 @settings(deadline=None, max_examples=300)
 @given(st.lists(st.sampled_from([*"aAÀé9٣ .,-日の中ก한\u0301\u00ad\u200b\x00€", "ab", "e\u0301"]), max_size=12))
 def test_words_are_those_of_plain_python(pieces: list[str]) -> None:

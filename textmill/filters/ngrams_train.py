@@ -4,9 +4,9 @@ Sources: Chen and Goodman 1999 (modified Kneser-Ney); Heafield et al. 2013 (its 
 discounts, normalisation, interpolation; n-grams are pruned by count after the discounts are known). With the same
 sentences and pruning, lmplz gives the same probabilities.
 
-Memory is bounded: at most ``max_words`` words are used, at 120 bytes each. If the texts have more, lines are drawn by
-their hash, so the same lines are used in whatever order the texts come; a line that occurs twice is drawn twice or not
-at all. Cost: a minute for 10 million words.
+Memory is bounded: at most ``max_words`` words are used, at 180 bytes each (order 5). If the texts have more, lines are
+drawn by their hash, so the same lines are used in whatever order the texts come; a line that occurs twice is drawn
+twice or not at all. Cost: 6 s on one busy core for a million words.
 """
 
 from __future__ import annotations

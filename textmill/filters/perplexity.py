@@ -10,6 +10,11 @@ Other than in cc_net a word is a word, not a sentencepiece token, and punctuatio
 details); so the values are not those of its models. A word that the model does not know has the share of probability
 that Kneser-Ney smoothing leaves for it. A text without words has the perplexity of one unknown word. A model knows one
 language: judge others by models of their own.
+
+Medians under a model of 3.6 million words (books, news and speeches in English, benchmarks/perplexity.py): a book that
+was held out 299, main text of web pages 924, their words shuffled 4,360, their characters shuffled 164,000. A model of
+order 3 gives 304 and 929, of order 2 338 and 1,011. The values depend on how near the subject is, too: a model of Jane
+Austen alone prefers her words in any order to titles of bug reports.
 """
 
 from __future__ import annotations
