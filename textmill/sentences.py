@@ -3,7 +3,7 @@
 A sentence ends
 
 - at a line end: text that comes from web pages has a block a line. Unwrap hard-wrapped text first;
-- behind ``! ?`` that whitespace follows;
+- behind ``! ?`` (and ``;`` in Greek) that whitespace follows;
 - behind ``.`` and ``…`` that whitespace follows, unless the next letter is in lower case;
 - behind the full stop, question and exclamation marks of other scripts (``。？！ ؟ । ። ။ ...``: all of the property
   Sentence_Terminal but ``. ? !``), with or without whitespace behind;
@@ -16,6 +16,11 @@ and takes the quotes and brackets that close there along. A single ``.`` does no
 
 Every character but whitespace lies in exactly one sentence. Scripts that end sentences with a space or not at all
 (Thai, Lao, Tibetan) have a sentence a line.
+
+F1 of sentence ends on Tatoeba's sentences joined by blanks (69,241 English, 1,000 of each other language): en .986,
+de .973, fr .986, es .990, it .994, nl .978, pl .985, ru .986, tr .995, el .991, ja .967, zh .987, ar .969, hi .977. Most
+of what is missing is no error: items of two sentences, or without a mark at the end. On Lingua's, which are web text:
+en .950, de .981, fr .944, es .989, it .996, pl .958, ru .961, tr .974, ja .995, zh .994.
 """
 
 from __future__ import annotations
@@ -133,7 +138,7 @@ def _cut_sentences(
                 code_point, size = decode(text, i)
                 kind, after = table[code_point], i + size
                 ends = kind == _LINE_END
-                if kind >= _STOP:
+                if kind >= _STOP or _is_greek_question_mark(text, i):
                     after, ends = _terminated(text, i, begin, table, abbreviations, before_numbers, starters)
             i = after
             if ends:
@@ -151,11 +156,22 @@ def _next_mark(text: NDArray[np.uint8], i: int) -> int:
     """The first byte from i on that is a mark, a line end, or not ASCII."""
     while i + 64 <= len(text) and text[i] < 0x80:
         marks = byte_mask(text, i, ord("!"), 1) | byte_mask(text, i, ord("."), 1) | byte_mask(text, i, ord("?"), 1)
-        marks |= byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, 0x80, 0x80)
+        marks |= (
+            byte_mask(text, i, ord(";"), 1)
+            | byte_mask(text, i, 0x0A, 1)
+            | byte_mask(text, i, 0x0D, 1)
+            | byte_mask(text, i, 0x80, 0x80)
+        )
         if marks:
-            return i + np.int64(lowest_one(marks))
+            return i + int(lowest_one(marks))
         i += 64
     return i
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_greek_question_mark(text: NDArray[np.uint8], i: int) -> bool:
+    """A semicolon behind a Greek letter; those begin with CE or CF in UTF-8."""
+    return bool(text[i] == ord(";") and i >= 2 and text[i - 2] | 1 == 0xCF)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -195,6 +211,7 @@ def _terminated(
         if table[code_point] != _CLOSE:
             break
         after += size
+    after = _behind_spaced_quote(text, after, table)
     closed = after > after_marks
     next_kind, next_at, spaced = _what_follows(text, after, table)
     if strongest == _FULL:
@@ -215,9 +232,22 @@ def _terminated(
     value = hash_of(text, word, i)
     if _among(value, abbreviations) or (next_kind == _NUMBER and _among(value, before_numbers)):
         return after, False
-    if _is_initial(text, word, i, table) or _is_short_number(text, word, i):
+    alone = word == begin or table[decode(text, word - 1)[0]] == _SPACE
+    if _is_initial(text, word, i, table) or (alone and _is_short_number(text, word, i)):
         return after, _among(_hash_of_word(text, next_at, table), starters)
     return after, True
+
+
+@numba.njit(cache=True, nogil=True)
+def _behind_spaced_quote(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> int:
+    """Where a ``»`` that whitespace sets off on both sides ends, as the French write it; i if there is none."""
+    if i == len(text) or table[decode(text, i)[0]] != _SPACE:
+        return i
+    at = i + decode(text, i)[1]
+    if at == len(text) or decode(text, at)[0] != 0xBB:
+        return i
+    stop = at + 2
+    return stop if stop == len(text) or table[decode(text, stop)[0]] in (_SPACE, _LINE_END) else i
 
 
 @numba.njit(cache=True, nogil=True)
@@ -227,9 +257,11 @@ def _run_of_marks(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> 
     while i < len(text):
         code_point, size = decode(text, i)
         kind = int(table[code_point])
-        if kind < _STOP:
+        if i == begin and kind < _STOP:
+            kind = _MARK
+        elif kind < _STOP:
             break
-        if kind == _STOP and i > begin:
+        elif kind == _STOP and i > begin:
             kind = _ELLIPSIS
         strongest = max(strongest, kind)
         i += size

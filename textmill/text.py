@@ -13,8 +13,12 @@ pieces collide, so it may count repeats but never prove equality.
 
 Arrow promises valid UTF-8. Other bytes give arbitrary pieces, but nothing outside of the buffer is read.
 
-Costs on one busy core (AMD EPYC), hashes included, 21 MB of English web text: words 175 MB/s, lines 500, paragraphs
-another 740 beside the lines. Memory: 29 bytes a piece. The tables of characters take .1 s each, once a process.
+**Sentences**, **Unicode words** and **Treebank words** are described where they are cut: in `textmill.sentences`,
+`textmill.words` and `textmill.treebank`.
+
+Costs on one core that others kept busy (AMD EPYC), hashes included, 20 MB of English text, in nanoseconds a byte: words
+3.6, lines 1.2, paragraphs .9 beside the lines, sentences 3.0, Unicode words 12, Treebank words 22 beside the sentences.
+Memory: 29 bytes a piece. The tables of characters take .1 s each, once a process.
 """
 
 from __future__ import annotations
