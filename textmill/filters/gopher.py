@@ -87,8 +87,8 @@ class GopherQuality(Scorer):
     word_length: Average = "mean"
     symbols: Symbols = "occurrences"
     ellipses: tuple[str, ...] = ("...", "…")  # as symbols, and at the ends of lines, whatever their case
-    lines: Split = "nonblank"
-    stripped: bool = True  # whether whitespace around lines is passed over
+    lines: Split = "stripped"
+    stripped: bool = True  # whether whitespace around lines is passed over, however they are split
     bullets: str = "•●*-"
     letters: Letters = "any"
     stop_word_count: StopWords = "distinct"
@@ -169,8 +169,9 @@ class GopherQuality(Scorer):
         offsets, start, end = segments.lines(pieces, self.lines)
         bullets = np.array([ord(bullet) for bullet in self.bullets], dtype=np.uint32)
         ellipses = _marks(tuple(ellipsis.lower() for ellipsis in self.ellipses))
+        to_strip = self.stripped and self.lines != "stripped"
         marked = kernels.count_marked_lines(
-            pieces.data, offsets, start, end, character_classes(), self.stripped, bullets, *ellipses
+            pieces.data, offsets, start, end, character_classes(), to_strip, bullets, *ellipses
         )
         return np.concatenate([np.diff(offsets)[None], marked])
 

@@ -14,6 +14,7 @@ ALL, NOT_PUNCTUATION, ALPHANUMERIC = range(3)  # places in gopher.Counted
 N_COUNTED, N_MEASURED, MEASURED_CHARS, N_ALPHA, N_STOP, N_DISTINCT_STOP = range(6)  # rows of what count_words gives
 
 _HASH = ord("#")
+_BLOCK = 64
 _MAX_EXACT = 64  # longer words share a bin of a histogram
 
 
@@ -39,12 +40,12 @@ def count_words(
     for document in range(len(offsets) - 1):
         n_counted = n_measured = chars = n_alpha = n_stop = n_distinct = 0
         for k in range(offsets[document], offsets[document + 1]):
-            word = data[start[k] : end[k]]
-            n_counted += is_counted(word, n_chars[k], found[k], classes, counted)
-            if is_counted(word, n_chars[k], found[k], classes, measured):
+            a, b = start[k], end[k]
+            n_counted += counted == ALL or _is_counted(data, a, b, n_chars[k], found[k], classes, counted)
+            if measured == ALL or _is_counted(data, a, b, n_chars[k], found[k], classes, measured):
                 n_measured += 1
                 chars += n_chars[k]
-            n_alpha += found[k] & LETTER != 0 and not (ascii_letters and not _has_ascii_letter(word))
+            n_alpha += found[k] & LETTER != 0 and (not ascii_letters or _has_ascii_letter(data, a, b))
             number = find(hashes[k], stop_hashes, stop_numbers)
             if number >= 0:
                 n_stop += 1
@@ -57,34 +58,34 @@ def count_words(
 
 
 @numba.njit(cache=True, nogil=True)
-def is_counted(word: NDArray[np.uint8], n_chars: int, found: int, classes: NDArray[np.uint8], how: int) -> bool:
+def _is_counted(
+    data: NDArray[np.uint8], start: int, end: int, n_chars: int, found: int, classes: NDArray[np.uint8], how: int
+) -> bool:
     """Whether a word counts; see `gopher.Counted`. ``found``: the classes of its characters."""
     if how == ALL:
         return True
     if how == ALPHANUMERIC:
-        return classes[decode(word, 0)[0]] & (LETTER | NUMBER) != 0
+        return classes[decode(data, start)[0]] & (LETTER | NUMBER) != 0
     if found & ~(PUNCTUATION | SYMBOL) != 0:
         return True
-    return found & SYMBOL != 0 and len(word) > n_chars and _has_symbol_beyond_ascii(word, classes)
+    return found & SYMBOL != 0 and end - start > n_chars and _has_symbol_beyond_ascii(data, start, end, classes)
 
 
 @numba.njit(cache=True, nogil=True)
-def _has_symbol_beyond_ascii(word: NDArray[np.uint8], classes: NDArray[np.uint8]) -> bool:
-    i = 0
-    while i < len(word):
-        code_point, size = decode(word, i)
+def _has_symbol_beyond_ascii(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> bool:
+    while start < end:
+        code_point, size = decode(data, start)
         if code_point >= 0x80 and classes[code_point] == SYMBOL:
             return True
-        i += size
+        start += size
     return False
 
 
 @numba.njit(cache=True, nogil=True)
-def _has_ascii_letter(word: NDArray[np.uint8]) -> bool:
-    i = 0
-    while i < len(word) and not 0x61 <= (word[i] | 0x20) <= 0x7A:
-        i += 1
-    return i < len(word)
+def _has_ascii_letter(data: NDArray[np.uint8], start: int, end: int) -> bool:
+    while start < end and not 0x61 <= (data[start] | 0x20) <= 0x7A:
+        start += 1
+    return start < end
 
 
 @numba.njit(cache=True, nogil=True)
@@ -106,7 +107,7 @@ def median_chars(
         histogram[:] = 0
         n = 0
         for k in range(offsets[document], offsets[document + 1]):
-            if is_counted(data[start[k] : end[k]], n_chars[k], found[k], classes, measured):
+            if _is_counted(data, start[k], end[k], n_chars[k], found[k], classes, measured):
                 histogram[min(n_chars[k], _MAX_EXACT)] += 1
                 lengths[n] = n_chars[k]
                 n += 1
@@ -142,20 +143,39 @@ def count_occurrences(
     """
     counts = np.zeros((3, len(offsets) - 1), dtype=np.int64)
     begins_one = _first_bytes(marks, mark_offsets)
-    free = np.empty(len(mark_offsets) - 1, dtype=np.int64)  # where each mark's last occurrence ended
+    free = np.zeros(len(mark_offsets) - 1, dtype=np.int64)  # where each mark's last occurrence ended
     for document in range(len(offsets) - 1):
-        text = data[offsets[document] : offsets[document + 1]]
-        free[:] = 0
-        for i in range(len(text)):
-            if not begins_one[text[i]]:
+        end = offsets[document + 1]
+        for block in range(offsets[document], end, _BLOCK):
+            if not _may_be_in(data, block, end, marks, mark_offsets):
                 continue
-            for k in range(len(free)):
-                mark = marks[mark_offsets[k] : mark_offsets[k + 1]]
-                if free[k] <= i and _is_at(text, i, mark):
-                    counts[min(k, 1), document] += 1
-                    free[k] = i + len(mark)
+            for i in range(block, min(block + _BLOCK, end)):
+                if not begins_one[data[i]]:
+                    continue
+                for mark in range(len(free)):
+                    size = mark_offsets[mark + 1] - mark_offsets[mark]
+                    if free[mark] <= i and _is_at(data, i, end, marks, mark_offsets[mark], size):
+                        counts[min(mark, 1), document] += 1
+                        free[mark] = i + size
         counts[2, document] = counts[0, document] + counts[1, document]
     return counts
+
+
+@numba.njit(cache=True, nogil=True)
+def _may_be_in(
+    data: NDArray[np.uint8], block: int, end: int, marks: NDArray[np.uint8], mark_offsets: NDArray[np.int64]
+) -> bool:
+    """Whether a mark may begin in a block of the text: looks for its first and its last byte, many places at a time."""
+    found = False
+    for mark in range(len(mark_offsets) - 1):
+        size = mark_offsets[mark + 1] - mark_offsets[mark]
+        if block + _BLOCK + size > end:
+            return True
+        first, last = marks[mark_offsets[mark]], marks[mark_offsets[mark + 1] - 1]
+        begins, ends = data[block : block + _BLOCK], data[block + size - 1 : block + size - 1 + _BLOCK]
+        for i in range(_BLOCK):
+            found |= (begins[i] == first) & (ends[i] == last)
+    return found
 
 
 @numba.njit(cache=True, nogil=True)
@@ -174,24 +194,29 @@ def count_symbol_words(
     If ``whole``: words that begin a run of ``#`` with more than half of their characters, and words that are a mark.
     """
     counts = np.zeros((3, len(offsets) - 1), dtype=np.int64)
-    first_mark = marks[: mark_offsets[1]]
     begins_one = _first_bytes(marks, mark_offsets)
     for document in range(len(offsets) - 1):
         for k in range(offsets[document], offsets[document + 1]):
-            word = data[start[k] : end[k]]
-            if not _has_any(word, begins_one):
+            first, last = start[k], end[k]
+            while first < last and not begins_one[data[first]]:
+                first += 1
+            if first == last:
                 continue
-            has_first = 2 * _n_runs(word) > n_chars[k] if whole else _has(word, first_mark)
-            has_other = False
-            for m in range(1, len(mark_offsets) - 1):
-                mark = marks[mark_offsets[m] : mark_offsets[m + 1]]
+            first = start[k]
+            has_hash = has_other = False
+            for mark in range(len(mark_offsets) - 1):
+                a, size = mark_offsets[mark], mark_offsets[mark + 1] - mark_offsets[mark]
                 if whole:
-                    has_other |= len(mark) == len(word) and _is_at(word, 0, mark)
+                    is_there = last - first == size and _is_at(data, first, last, marks, a, size)
                 else:
-                    has_other |= _has(word, mark)
-            counts[0, document] += has_first
+                    is_there = _is_in(data, first, last, marks, a, size)
+                has_hash |= mark == 0 and is_there
+                has_other |= mark > 0 and is_there
+            if whole:
+                has_hash = 2 * _n_runs(data, first, last) > n_chars[k]
+            counts[0, document] += has_hash
             counts[1, document] += has_other
-            counts[2, document] += has_first or has_other
+            counts[2, document] += has_hash or has_other
     return counts
 
 
@@ -199,46 +224,35 @@ def count_symbol_words(
 def _first_bytes(marks: NDArray[np.uint8], mark_offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which bytes a mark begins with, [256]."""
     first = np.zeros(256, dtype=np.bool_)
-    for k in range(len(mark_offsets) - 1):
-        first[marks[mark_offsets[k]]] = True
+    for mark in range(len(mark_offsets) - 1):
+        first[marks[mark_offsets[mark]]] = True
     return first
 
 
 @numba.njit(cache=True, nogil=True)
-def _has_any(word: NDArray[np.uint8], wanted: NDArray[np.bool_]) -> bool:
-    i = 0
-    while i < len(word) and not wanted[word[i]]:
-        i += 1
-    return i < len(word)
-
-
-@numba.njit(cache=True, nogil=True)
-def _n_runs(word: NDArray[np.uint8]) -> int:
+def _n_runs(data: NDArray[np.uint8], start: int, end: int) -> int:
     """Maximal runs of ``#``."""
     n = 0
-    for i in range(len(word)):
-        n += word[i] == _HASH and (i == 0 or word[i - 1] != _HASH)
+    for i in range(start, end):
+        n += data[i] == _HASH and (i == start or data[i - 1] != _HASH)
     return n
 
 
 @numba.njit(cache=True, nogil=True)
-def _has(word: NDArray[np.uint8], mark: NDArray[np.uint8]) -> bool:
-    last = len(word) - len(mark)
-    i = 0
-    while i <= last and not (word[i] == mark[0] and _is_at(word, i, mark)):
-        i += 1
-    return i <= last
+def _is_in(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], mark: int, size: int) -> bool:
+    """Whether ``marks[mark : mark + size]`` is in ``data[start:end]``."""
+    while start + size <= end and not _is_at(data, start, end, marks, mark, size):
+        start += 1
+    return start + size <= end
 
 
 @numba.njit(cache=True, nogil=True)
-def _is_at(text: NDArray[np.uint8], i: int, mark: NDArray[np.uint8]) -> bool:
-    """Whether the text goes on with the mark at byte i."""
-    if i + len(mark) > len(text):
-        return False
+def _is_at(data: NDArray[np.uint8], i: int, end: int, marks: NDArray[np.uint8], mark: int, size: int) -> bool:
+    """Whether ``data[i:end]`` begins with ``marks[mark : mark + size]``."""
     k = 0
-    while k < len(mark) and text[i + k] == mark[k]:
+    while k < size and i + k < end and data[i + k] == marks[mark + k]:
         k += 1
-    return k == len(mark)
+    return k == size
 
 
 @numba.njit(cache=True, nogil=True)
@@ -260,30 +274,30 @@ def count_marked_lines(
     counts = np.zeros((2, len(offsets) - 1), dtype=np.int64)
     for document in range(len(offsets) - 1):
         for k in range(offsets[document], offsets[document + 1]):
-            first, last = strip(data, start[k], end[k], classes) if stripped else (start[k], end[k])
-            line = data[first:last]
-            if len(line) == 0:
+            first, last = start[k], end[k]
+            if stripped:
+                first, last = strip(data, first, last, classes)
+            if first == last:
                 continue
-            character = decode(line, 0)[0]
+            character = decode(data, first)[0]
             for bullet in bullets:
                 if character == bullet:
                     counts[0, document] += 1
                     break
-            for m in range(len(ellipsis_offsets) - 1):
-                if _ends_with(line, ellipses[ellipsis_offsets[m] : ellipsis_offsets[m + 1]]):
+            for mark in range(len(ellipsis_offsets) - 1):
+                if _ends_with(data, first, last, ellipses, ellipsis_offsets[mark], ellipsis_offsets[mark + 1]):
                     counts[1, document] += 1
                     break
     return counts
 
 
 @numba.njit(cache=True, nogil=True)
-def _ends_with(line: NDArray[np.uint8], mark: NDArray[np.uint8]) -> bool:
-    """Whether a line, its ASCII letters in lower case, ends with a mark."""
-    before = len(line) - len(mark)
-    k = len(mark) if before >= 0 else 0
-    while k > 0:
-        byte = line[before + k - 1]
-        if byte + 32 * (0x41 <= byte <= 0x5A) != mark[k - 1]:
+def _ends_with(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], first: int, last: int) -> bool:
+    """Whether ``data[start:end]``, its ASCII letters in lower case, ends with ``marks[first:last]``."""
+    while last > first and end > start:
+        byte = data[end - 1]
+        if byte + 32 * (0x41 <= byte <= 0x5A) != marks[last - 1]:
             break
-        k -= 1
-    return k == 0 and before >= 0
+        end -= 1
+        last -= 1
+    return last == first

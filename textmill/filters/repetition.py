@@ -28,11 +28,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from textmill.characters import hash_of
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
 from textmill.filters.base import Rule, Scorer
-from textmill.filters.segments import Split
-from textmill.text import KINDS, Documents, Spans
+from textmill.filters.segments import Bounds, Split
+from textmill.text import KINDS, Documents, Segmentation, Spans
 
 Copies = Literal[
     "all",  # of a piece that occurs three times, three are duplicates
@@ -131,10 +132,9 @@ class Repetition(Scorer):
         pieces = documents.segmentation
         words = pieces.cut(self.words)
         text_chars = pieces.lines.sums(pieces.lines.n_chars) + pieces.lines.counts - 1
-        lines = pieces.lines if self.lines == "plain" else pieces._spans(*segments.lines(pieces, self.lines))
-        paragraphs = pieces._spans(*segments.paragraphs(pieces, self.paragraphs))
-        line_frac, line_char_frac = self._duplicates_among(lines, text_chars, words)
-        paragraph_frac, paragraph_char_frac = self._duplicates_among(paragraphs, text_chars, words)
+        lines, paragraphs = segments.lines(pieces, self.lines), segments.paragraphs(pieces, self.paragraphs)
+        line_frac, line_char_frac = self._duplicates_among(lines, pieces, text_chars, words)
+        paragraph_frac, paragraph_char_frac = self._duplicates_among(paragraphs, pieces, text_chars, words)
         ngram_fracs = _ngram_fracs(
             pieces.data,
             words.offsets,
@@ -144,24 +144,22 @@ class Repetition(Scorer):
             words.n_chars,
             text_chars,
             self._semantics(),
-            _tables(words),
+            _tables(words.counts),
             _salt(),
         )
         values = [line_frac, paragraph_frac, line_char_frac, paragraph_char_frac, *ngram_fracs]
         return [pa.array(column).cast(pa.float32()) for column in values]
 
     def _duplicates_among(
-        self, pieces: Spans, text_chars: NDArray[np.int64], words: Spans
+        self, bounds: Bounds, pieces: Segmentation, text_chars: NDArray[np.int64], words: Spans
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The duplicates' shares of the pieces and of the characters, [documents] each."""
-        n, n_chars = _count_duplicates(
-            pieces.offsets, pieces.hash, pieces.n_chars, self.copies == "all", _tables(pieces), _salt()
-        )
-        chars = text_chars
-        if self.segment_denominator != "text":
-            divisors = pieces if self.segment_denominator == "segments" else words
-            chars = divisors.sums(divisors.n_chars)
-        return n / np.maximum(pieces.counts, 1), n_chars / np.maximum(chars, 1)
+        """The duplicates' shares of the lines or paragraphs and of the characters, [documents] each."""
+        counts = np.diff(bounds[0])
+        n, n_chars, all_chars = _count_duplicates(pieces.data, *bounds, self.copies == "all", _tables(counts), _salt())
+        chars = text_chars if self.segment_denominator == "text" else all_chars
+        if self.segment_denominator == "words":
+            chars = words.sums(words.n_chars)
+        return n / np.maximum(counts, 1), n_chars / np.maximum(chars, 1)
 
     def _semantics(self) -> _Semantics:
         return _Semantics(
@@ -207,8 +205,9 @@ class _Tables(NamedTuple):
     chars_before: NDArray[np.int64]  # characters of all words before this one
 
 
-def _tables(pieces: Spans) -> _Tables:
-    most = int(pieces.counts.max(initial=0)) + 1  # keys are numbered from 1
+def _tables(counts: NDArray[np.int64]) -> _Tables:
+    """Tables for documents of so many words or other things."""
+    most = int(counts.max(initial=0)) + 1  # keys are numbered from 1
     n_slots = 1 << _n_bits(most)
     return _Tables(
         keys=np.empty(most, dtype=np.uint64),
@@ -267,16 +266,16 @@ def _number_of(
 
 @numba.njit(cache=True, nogil=True)
 def _count_duplicates(
+    data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
-    hashes: NDArray[np.uint64],
-    n_chars: NDArray[np.int32],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
     every_copy: bool,
     tables: _Tables,
     salt: np.uint64,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Duplicates among the pieces of each document, and their characters."""
-    n_duplicates = np.zeros(len(offsets) - 1, dtype=np.int64)
-    duplicate_chars = np.zeros(len(offsets) - 1, dtype=np.int64)
+) -> NDArray[np.int64]:
+    """Duplicates among the pieces of each document, their characters, and those of all pieces: [3, documents]."""
+    counts = np.zeros((3, len(offsets) - 1), dtype=np.int64)
     for document in range(len(offsets) - 1):
         first, last = offsets[document], offsets[document + 1]
         bits = _n_bits(last - first)
@@ -284,14 +283,24 @@ def _count_duplicates(
         tables.n_copies[: last - first + 1] = 0
         n = 0
         for k in range(first, last):
-            number = _number_of(hashes[k], n, tables.slots, tables.known, bits, salt)
+            n_chars = _n_chars(data, start[k], end[k])
+            counts[2, document] += n_chars
+            number = _number_of(hash_of(data, start[k], end[k]), n, tables.slots, tables.known, bits, salt)
             n += number > n
             tables.n_copies[number] += 1
             if tables.n_copies[number] > 1:
                 copies = 2 if every_copy and tables.n_copies[number] == 2 else 1  # the first, too, once there are two
-                n_duplicates[document] += copies
-                duplicate_chars[document] += copies * n_chars[k]
-    return n_duplicates, duplicate_chars
+                counts[0, document] += copies
+                counts[1, document] += copies * n_chars
+    return counts
+
+
+@numba.njit(cache=True, nogil=True)
+def _n_chars(data: NDArray[np.uint8], start: int, end: int) -> int:
+    n = 0
+    for byte in data[start:end]:
+        n += byte & 0xC0 != 0x80
+    return n
 
 
 @numba.njit(cache=True, nogil=True)

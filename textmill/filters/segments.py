@@ -44,23 +44,20 @@ def _ways(how: Split) -> tuple[bool, bool, bool]:
 @numba.njit(cache=True, nogil=True)
 def strip(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> tuple[int, int]:
     """Where what ``str.strip()`` leaves of ``data[start:end]`` starts and ends."""
-    text = data[start:end]
-    first, last = 0, len(text)
-    if last and text[0] < 0x80 and classes[text[0]] != SPACE and text[-1] < 0x80 and classes[text[-1]] != SPACE:
-        return start, end  # nearly always
-    while first < last:
-        code_point, size = decode(text, first)
+    while start < end:
+        code_point, size = decode(data, start)
         if classes[code_point] != SPACE:
             break
-        first += size
-    while first < last:
-        at = last - 1
-        while at > first and text[at] & 0xC0 == 0x80:  # a later byte of a longer character
-            at -= 1
-        if classes[decode(text, at)[0]] != SPACE:
+        start += size
+    start = min(start, end)
+    while start < end:
+        last = end - 1
+        while last > start and data[last] & 0xC0 == 0x80:  # a later byte of a longer character
+            last -= 1
+        if classes[decode(data, last)[0]] != SPACE:
             break
-        last = at
-    return start + min(first, last), start + last
+        end = last
+    return start, end
 
 
 @numba.njit(cache=True, nogil=True)
@@ -126,32 +123,32 @@ def _cut_splitlines(data: NDArray[np.uint8], text_offsets: NDArray[np.int64]) ->
     start, end = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
     n = 0
     for document in range(len(text_offsets) - 1):
-        first = text_offsets[document]
-        text = data[first : text_offsets[document + 1]]
-        begin = i = 0
-        while i < len(text):
-            size = _line_break(text, i)
+        begin = i = text_offsets[document]
+        last = text_offsets[document + 1]
+        while i < last:
+            if 0x1E < data[i] < 0xC2:  # nearly always
+                i += 1
+                continue
+            size = _line_break(data, i, last)
             if size:
-                start[n], end[n] = first + begin, first + i
+                start[n], end[n] = begin, i
                 n += 1
                 begin = i + size
             i += max(size, 1)
-        if begin < len(text):
-            start[n], end[n] = first + begin, first + len(text)
+        if begin < last:
+            start[n], end[n] = begin, last
             n += 1
         offsets[document + 1] = n
     return offsets, start[:n].copy(), end[:n].copy()
 
 
 @numba.njit(cache=True, nogil=True)
-def _line_break(text: NDArray[np.uint8], i: int) -> int:
-    """Bytes of the line break at byte i; 0 if none is there."""
-    byte = text[i]
-    if 0x1E < byte < 0xC2:
-        return 0
+def _line_break(data: NDArray[np.uint8], i: int, end: int) -> int:
+    """Bytes of the line break at byte i, in a text up to ``end``; 0 if none is there."""
+    byte = data[i]
     if byte == 0x0D:
-        return 2 if i + 1 < len(text) and text[i + 1] == NEWLINE else 1
+        return 2 if i + 1 < end and data[i + 1] == NEWLINE else 1
     if byte < 0x80:
         return int(0x0A <= byte <= 0x0C or 0x1C <= byte <= 0x1E)
-    code_point, size = decode(text, i)
+    code_point, size = decode(data, i)
     return size if code_point == 0x85 or code_point == 0x2028 or code_point == 0x2029 else 0
