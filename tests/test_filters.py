@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +12,9 @@ import pytest
 from textmill.errors import UnknownNameError
 from textmill.filters import SCORERS, perplexity, scorer_class
 from textmill.filters.base import Scorer
+from textmill.filters.lexicon import WordList, find_lists
 from textmill.filters.ngrams_train import train
+from textmill.filters.toxicity import Nsfw, Toxic
 from textmill.pipeline.reading.optout import NO_OPTOUT
 from textmill.text import Documents
 
@@ -49,7 +51,16 @@ def perplexity_of_a_sentence(path: Path) -> Scorer:
     return perplexity.find_model(str(path))
 
 
-NEED_A_FILE = {"Perplexity": perplexity_of_a_sentence}
+def list_of_words(path: Path) -> tuple[WordList, ...]:
+    path.write_text("dog\nquick brown\n")
+    return find_lists([str(path)])
+
+
+NEED_A_FILE = {
+    "Nsfw": lambda path: Nsfw(list_of_words(path)),
+    "Perplexity": perplexity_of_a_sentence,
+    "Toxic": lambda path: Toxic(list_of_words(path)),
+}
 
 
 @pytest.fixture(params=sorted(SCORERS))
@@ -97,7 +108,7 @@ class TestEveryScorer:
         assert scores(scorer, Documents(missing)).equals(scores(scorer, Documents(empty)))
 
     def test_fields_are_plain_values(self, scorer: Scorer) -> None:
-        json.dumps([getattr(scorer, field.name) for field in fields(scorer)])
+        json.dumps(asdict(scorer))
 
 
 def test_an_unknown_scorer_is_named() -> None:

@@ -23,7 +23,7 @@ READING = ("textmill.pipeline.reading", "textmill.pipeline.extraction", "textmil
 HEAVY_OWNERS = {
     "dask": {"textmill.pipeline.executors"},
     "distributed": {"textmill.pipeline.executors"},
-    "fasttext": {"textmill.filters.classifier"},
+    "fasttext": {"textmill.pipeline.classify"},
     "fastwarc": {"textmill.pipeline.reading.http"},
     "backports": {"textmill.pipeline.reading.members"},
     "isal": {"textmill.pipeline.reading.members"},

@@ -78,6 +78,12 @@ examples:
   textmill fidelity gopher@dolma gopher@datatrove work
   textmill fidelity gopher@paper heuristics@curator work -n 10
 """
+CLASSIFIER_EXAMPLES = """\
+examples:
+  textmill classifier train --positive good/*.jsonl --negative crawl.warc.gz --out quality.bin
+  textmill classifier train --positive books/*.txt --negative pages.parquet --out quality.ftz --quantize 40000
+  textmill classifier eval quality.ftz --positive good.jsonl --negative crawl.warc.gz --svg curve.svg
+"""
 INTERRUPTED = 130
 SLIDER_PAGE = "whatif.html"  # beside the report
 SHOWN_FILES = 50  # of those that were lost
@@ -224,9 +230,36 @@ def _parser() -> argparse.ArgumentParser:
     )
     learn.set_defaults(command=_perplexity_train)
 
+    _add_classifier(commands)
+
     version = commands.add_parser("version", help="versions of textmill and of what shapes its output")
     version.set_defaults(command=_version)
     return parser
+
+
+def _add_classifier(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    classifier = commands.add_parser(
+        "classifier", help="train or judge a quality classifier", epilog=CLASSIFIER_EXAMPLES, formatter_class=raw
+    )
+    actions = classifier.add_subparsers(title="actions", metavar="ACTION", required=True)
+    train = actions.add_parser("train", help="train a fastText model on two kinds of texts")
+    judge = actions.add_parser("eval", help="precision, recall and thresholds of a model")
+    judge.add_argument("model", metavar="MODEL", help="a fastText model")
+    for action in (train, judge):
+        for kind in ("positive", "negative"):
+            action.add_argument(
+                f"--{kind}", nargs="+", required=True, metavar="FILE", help="WARC, Parquet, JSON lines or plain text"
+            )
+        action.add_argument("--json", action="store_true", help="print all figures as JSON")
+        action.add_argument("--svg", metavar="FILE", help="write the precision/recall curve to FILE")
+    train.add_argument("--out", required=True, metavar="MODEL", help="where to write the model, and its card beside it")
+    train.add_argument(
+        "--quantize", type=_positive, default=0, metavar="ROWS", help="make it small: keep so many words and n-grams"
+    )
+    train.set_defaults(command=_classifier_train)
+    judge.add_argument("--label", default="high", help="the positive label of the model (default: %(default)s)")
+    judge.set_defaults(command=_classifier_eval)
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -503,6 +536,36 @@ def _perplexity_train(options: argparse.Namespace) -> None:
     head, middle = model.header.head_below, model.header.middle_below
     parts = "not calibrated" if head is None else f"head below {head:.1f}, middle below {middle:.1f}"
     print(f"{options.out}: {sum(model.header.n_ngrams):,} n-grams of {model.header.n_words:,} words; {parts}")
+
+
+def _classifier_train(options: argparse.Namespace) -> None:
+    from textmill.pipeline.classify import Recipe, train
+
+    card = train(options.positive, options.negative, options.out, Recipe(kept_rows=options.quantize))
+    _show_figures(options, card, card["held_out"])
+
+
+def _classifier_eval(options: argparse.Namespace) -> None:
+    from textmill.pipeline.classify import evaluate
+
+    figures = evaluate(options.model, options.positive, options.negative, options.label)
+    _show_figures(options, figures, figures)
+
+
+def _show_figures(options: argparse.Namespace, everything: dict[str, Any], figures: dict[str, Any]) -> None:
+    from textmill.pipeline.classify import curve_svg
+    from textmill.storage import to_json, write_text
+    from textmill.terminal import console, table
+
+    if options.svg:
+        write_text(curve_svg(figures), options.svg)
+    if options.json:
+        sys.stdout.write(to_json(everything))
+        return
+    n = f"{figures['n_positive']:,} positive, {figures['n_negative']:,} negative, AUC {figures['auc']}"
+    rows = [[f"{p['negatives_kept']:.0%}", p["threshold"], p["recall"], p["precision"]] for p in figures["keep"]]
+    rows += [["", p["threshold"], p["recall"], p["precision"]] for p in figures["curve"][4::5]]
+    console().print(table(n, ["negatives kept", "score at least", "positives kept", "precision"], rows))
 
 
 def _version(options: argparse.Namespace) -> None:

@@ -110,7 +110,7 @@ def judge(path: str, good: Sequence[Example], bad: Sequence[Example], label: str
 
 def _at(high: NDArray[np.float32], low: NDArray[np.float32], threshold: float) -> dict[str, float]:
     """Recall and balanced precision of the rule "score >= threshold", from sorted scores."""
-    recall, false = (1 - np.searchsorted(some, np.float32(threshold)) / len(some) for some in (high, low))
+    recall, false = (float(1 - np.searchsorted(some, np.float32(threshold)) / len(some)) for some in (high, low))
     precision = recall / (recall + false) if recall + false else 1.0
     return {"threshold": round(threshold, 6), "recall": round(recall, 4), "precision": round(precision, 4)}
 
