@@ -1,4 +1,4 @@
-"""How long `textmill whatif` takes on a large run: synthetic scores, many rules, one process.
+"""How long `textmill whatif` and its page with sliders take on a large run: synthetic scores, many rules, one process.
 
 python benchmarks/whatif.py --documents 1000000 --rules 60
 """
@@ -9,7 +9,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from harness import machine
 
 from textmill import storage
 from textmill.filters.base import Rule, Scorer
+from textmill.pipeline.finished import FinishedRun
+from textmill.pipeline.report.histograms import histograms_of
+from textmill.pipeline.report.slider import write_slider
 from textmill.pipeline.sources.inputs import Inputs
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Decide, Extract, Score
@@ -71,8 +74,8 @@ def make_run(root: str, n_documents: int, n_rules: int) -> tuple[Workspace, Run]
         _publish(workspace, decide, shard, pa.table({"doc_id": ids} | verdicts))
     for stage in (pages, scores, decide):
         workspace.save_stage(stage)
-        counts = Counter({"rows_out": n_documents})
-        storage.write_json(dict(counts), storage.join(workspace.folder(stage), "_SUCCESS"))
+        counts = {"rows_out": n_documents, "status_ok": n_documents}
+        storage.write_json(counts, storage.join(workspace.folder(stage), "_SUCCESS"))
     return workspace, Run("benchmark", "none", [], {s.name: s.folder for s in (pages, scores, decide)}, {})
 
 
@@ -91,18 +94,30 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=1_000_000)
     parser.add_argument("--rules", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--page", metavar="FILE", help="keep the page there")
     options = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
         workspace, run = make_run(folder, options.documents, options.rules)
-        cpu, wall = [], []
-        for _ in range(options.repeats):
-            began, cpu_began = time.monotonic(), time.process_time()
-            account = what_if(workspace, run, {"rule_0": {"low": "0.01"}}, 5)
-            cpu.append(time.process_time() - cpu_began)
-            wall.append(time.monotonic() - began)
-    print(f"{options.documents:,} documents, {options.rules} rules, {account['flips']['comes in']['docs']:,} come in")
-    print(f"median of {options.repeats}: {statistics.median(cpu):.2f} s of CPU, {statistics.median(wall):.2f} s")
+        page = Path(options.page or f"{folder}/whatif.html")
+        finished = FinishedRun(workspace, run)
+        histograms = [made for scores in finished.all(Score) for made in histograms_of(finished, scores)]
+        jobs = {
+            "whatif": lambda: what_if(workspace, run, {"rule_0": {"low": "0.01"}}, 5),
+            "page": lambda: write_slider(workspace, run, histograms, str(page)),
+        }
+        for name, job in jobs.items():
+            seconds = [_cpu_s(job) for _ in range(options.repeats)]
+            print(f"{name}: {statistics.median(seconds):.2f} s of CPU, median of {options.repeats}")
+        print(
+            f"{options.documents:,} documents, {options.rules} rules; the page has {page.stat().st_size / 1e6:.1f} MB"
+        )
+
+
+def _cpu_s(job: Callable[[], object]) -> float:
+    began = time.process_time()
+    job()
+    return time.process_time() - began
 
 
 if __name__ == "__main__":

@@ -306,6 +306,7 @@ def test_scores_of_an_earlier_version_are_told(fixture: Fixture) -> None:
         writer.write(table)
     with pytest.raises(InputError, match="an earlier version"):
         what_if(fixture.workspace, fixture.run, {}, 5)
+    assert [made["column"] for made in fixture.account()["histograms"]] == ["n_chars", "a_frac"]  # still reported
 
 
 # -- the command

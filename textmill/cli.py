@@ -25,6 +25,7 @@ examples:
   textmill run common_crawl --set warcs=a.warc.gz --to decisions
   textmill report work                                     what each filter did, as a table
   textmill explain work https://example.org/page           why this page was kept or dropped
+  textmill whatif work --set gopher_words.low=30           what another bound would keep, in seconds
 """
 RUN_EXAMPLES = """\
 examples:

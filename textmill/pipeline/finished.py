@@ -42,6 +42,14 @@ class FinishedRun:
         """URIs of the Parquet tables of a stage, in shard order; none of a stage that is not finished."""
         return self._workspace.tables(self._folders[stage.name]) if stage.name in self._folders else []
 
+    def columns(self, stage: Stage) -> list[str]:
+        """The columns that a stage's tables have; an earlier version of it may have written fewer."""
+        uris = self.tables(stage)
+        if not uris:
+            return []
+        with storage.open_parquet(uris[0]) as file:
+            return list(file.schema_arrow.names)
+
     def counts(self, stage: Stage) -> Counter[str]:
         """The counts of a stage, added up over its shards."""
         return Counter(storage.read_json(storage.join(self.folder(stage), "_SUCCESS")))

@@ -35,7 +35,8 @@ class Bins(NamedTuple):
 
 def histograms_of(run: FinishedRun, scores: Score) -> list[Section]:
     """A histogram of every numeric column, over the documents that have text; none of flags that a rule counts."""
-    is_integer = {f.name: pa.types.is_integer(f.type) for f in scores.schema if f.name != "doc_id" and _is_number(f)}
+    stored = set(run.columns(scores)) - {"doc_id"}
+    is_integer = {f.name: pa.types.is_integer(f.type) for f in scores.schema if f.name in stored and _is_number(f)}
     rules = [rule for decide in run.all(Decide) if decide.scores.folder == scores.folder for rule in decide.rules]
     judged = {rule.column for rule in rules}
     flags = {field.name for field in scores.schema if field.type == pa.uint8()} & judged

@@ -250,7 +250,8 @@ function makeRule(rule, state, onChange) {
     box.classList.toggle("off", !state.on);
     box.classList.toggle("changed", isChanged(rule, state));
     box.classList.toggle("idle", was.alone === 0 && count.alone === 0);
-    const text = (n, old) => `${number(n * scaled)}${n === old ? "" : ` (was ${number(old * scaled)})`}`;
+    const about = scaled === 1 ? "" : "≈ ";
+    const text = (n, old) => `${about}${number(n * scaled)}${n === old ? "" : ` (was ${number(old * scaled)})`}`;
     counts.textContent = `fail ${text(count.alone, was.alone)} · only this rule ${text(count.only, was.only)}`;
     for (const bound of Object.keys(inputs)) {
       if (document.activeElement !== inputs[bound]) inputs[bound].value = state[bound] === null ? "" : String(state[bound]);

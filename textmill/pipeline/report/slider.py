@@ -8,8 +8,8 @@ Page text is hostile. All that is data travels as base64 of gzip, which no parse
 shown by setting the text of elements. The layout lies in ``slider.html.j2`` and ``slider.css``, the work is done by
 ``slider.js``.
 
-Size: 20,000 documents and 60 rules make 4 MB, if their scores are random. Reads every score that a rule reads, and the
-row groups that hold the texts that are shown.
+Size: 20,000 documents and 60 rules make 5.9 MB when all scores are random (benchmarks/whatif.py), and less in real life.
+Reads every score that a rule reads, and the row groups that hold the texts that are shown.
 """
 
 from __future__ import annotations
@@ -148,9 +148,9 @@ def _sample(run: FinishedRun, chain: Chain) -> tuple[Sample, Totals, int]:
 
 
 def _by_hash(parts: Sequence[Sample]) -> Sample:
-    """All parts as one, in the order of the hashes."""
+    """All parts as one, in the order of the hashes, and no more than fit the page."""
     doc_ids = np.concatenate([part.doc_ids for part in parts])
-    order = np.argsort(mix(doc_ids))
+    order = np.argsort(mix(doc_ids))[:N_DOCUMENTS]
     return Sample(
         doc_ids[order],
         np.concatenate([part.text_bytes for part in parts])[order],
