@@ -29,7 +29,7 @@ from textmill.text import Documents
 
 HIGH, LOW = "high", "low"
 DEFAULT_MODEL = Path(__file__).with_name("quality.ftz")
-DEFAULT_DIGEST = "9e7baf39174b57c579ecc8d27728caaf5a76e9c329584c4c508fcf952268997e"
+DEFAULT_DIGEST = "a237189736c8caddf8c8e8aa58a856d7e045ecfbc5e5fa79d3f9c7bc45b281d3"
 
 COLUMNS = pa.schema(
     [
