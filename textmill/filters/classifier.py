@@ -7,7 +7,7 @@ belongs to one model file alone. That file is not part of textmill; give its pat
 The default model is part of the package, made by ``python -m textmill.pipeline.quality_model``; its card,
 ``quality.json``, says of what, how well it does on hosts that it has not seen, and at which scores the best tenth of
 web text begins. It tells edited English prose from menus, lists, forms and boilerplate. It does not judge facts, has
-not seen spam that reads well, and takes other languages than English for bad.
+hardly seen spam (such texts come out near .5), and says little about other languages than English.
 
 Cost: that of the fastText kernel, see `textmill.filters.fasttext_model`.
 """
@@ -29,7 +29,7 @@ from textmill.text import Documents
 
 HIGH, LOW = "high", "low"
 DEFAULT_MODEL = Path(__file__).with_name("quality.ftz")
-DEFAULT_DIGEST = "9e7baf39174b57c579ecc8d27728caaf5a76e9c329584c4c508fcf952268997e"
+DEFAULT_DIGEST = "a237189736c8caddf8c8e8aa58a856d7e045ecfbc5e5fa79d3f9c7bc45b281d3"
 
 COLUMNS = pa.schema(
     [

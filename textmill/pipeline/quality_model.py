@@ -15,7 +15,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from textmill import storage
 from textmill.filters.classifier import DEFAULT_MODEL
@@ -26,6 +26,7 @@ from textmill.pipeline.reading.warc import Record, read_range
 PROSE = ("abc.txt.gz", "brown.txt.gz", "inaugural.txt.gz", "state_union.txt.gz")
 RAW_WEB = ("cc_wet_2016-50.txt.gz",)
 MIN_CHARS = 200  # shorter leftovers are no text to judge
+HEAD_CHARS = 500
 RECIPE = Recipe(kept_rows=40_000)
 
 
@@ -39,9 +40,9 @@ def main() -> None:
         good, bad = Path(folder) / "main_texts.jsonl", Path(folder) / "leftovers.jsonl"
         with good.open("w") as main_texts, bad.open("w") as leftovers:
             for main_text, rest, group in _pages(options.data / "crawl"):
-                main_texts.write(json.dumps({"text": main_text, "group": group}) + "\n")
+                _write(main_texts, main_text, group)
                 if len(rest) >= MIN_CHARS:
-                    leftovers.write(json.dumps({"text": rest, "group": group}) + "\n")
+                    _write(leftovers, rest, group)
         books = sorted(map(str, (text / "gutenberg").glob("*.txt.gz")))
         positive = [str(good), *(str(text / name) for name in PROSE), *books]
         card = train(positive, [str(bad), *(str(text / name) for name in RAW_WEB)], options.out, RECIPE)
@@ -63,6 +64,17 @@ def _pages(crawl: Path) -> Iterator[tuple[str, str, str]]:
                 rest = [line for line in whole.split("\n") if " ".join(line.split()) not in known]
                 host = storage.host_of(item.url)
                 yield main_text, "\n".join(rest), item.url if host == "example.org" else host
+
+
+def _write(file: TextIO, text: str, group: str) -> None:
+    """The text, and its first lines by themselves: pages are short, too."""
+    head = ""
+    for line in text.split("\n"):
+        head += line + "\n"
+        if len(head) >= HEAD_CHARS:
+            break
+    for part in (text, head) if len(head) >= HEAD_CHARS else (text,):
+        file.write(json.dumps({"text": part, "group": group}) + "\n")
 
 
 def _fits(row: dict[str, Any]) -> bool:
