@@ -8,7 +8,7 @@ Page text is hostile. All that is data travels as base64 of gzip, which no parse
 shown by setting the text of elements. The layout lies in ``slider.html.j2`` and ``slider.css``, the work is done by
 ``slider.js``.
 
-Size: 20,000 documents and 60 rules make 5.9 MB when all scores are random (benchmarks/whatif.py), and less in real life.
+Size: 20,000 documents and 60 rules make 5.9 MB if all scores are random (benchmarks/whatif.py), and less in real life.
 Reads every score that a rule reads, and the row groups that hold the texts that are shown.
 """
 
