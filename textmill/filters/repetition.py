@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.characters import hash_of
+from textmill.bits import hash_of
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
 from textmill.filters.base import Rule, Scorer
