@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from statistics import mean, median
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_filters import ODD_TEXTS, SHARED
+from test_filters import ODD_TEXTS
 
 from textmill.errors import UnknownNameError, UserError
 from textmill.filters import gopher, languages, repetition
@@ -24,6 +25,7 @@ from textmill.filters.gopher import PRESETS, GopherQuality
 from textmill.filters.repetition import Repetition
 from textmill.text import Documents
 
+SHARED = Path(__file__).parents[2] / "shared"
 SCORERS = [scorer for each in PRESETS.values() for scorer in each.scorers]
 
 
