@@ -43,6 +43,7 @@ from textmill.filters.line_marks import (
     strip_start,
     words_of_lines,
 )
+from textmill.filters.url_parts import suffix_rules
 from textmill.text import FNV_BASIS, FNV_PRIME, SPACE, Documents, character_classes, decode
 
 COUNTERS = "likes shares comments retweets reposts quotes bookmarks upvotes downvotes downloads views followers".split()
@@ -93,13 +94,13 @@ class _LineRules:
         n_words, _ = words_of_lines(words.start, words.n_chars, lines.end, 0)
         rules = (self.max_upper_frac, self.min_words, self.any_dots)
         fates = _fates(pieces.data, lines.start, lines.end, lines.n_chars, n_words, kinds, classes, *rules[:2])
-        arrays = (lines.offsets, lines.start, lines.end, marks, fates, n_words, words.start)
+        counts = _begin_with(pieces.data, words.start, words.end, kinds)
+        arrays = (lines.offsets, lines.start, lines.end, marks, fates, n_words, counts)
         data, offsets, changes, n_removed = _apply(pieces.data, *arrays, kinds, classes, self.any_dots)
         text = pa.Array.from_buffers(
             pa.large_string(), len(documents), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
         )
-        n_before = words.sums(_begin_with(pieces.data, words.start, kinds))
-        return _Edited(text, changes, n_removed / np.maximum(n_before, 1))
+        return _Edited(text, changes, n_removed / np.maximum(words.sums(counts), 1))
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class RefinedWebUrls(Editor):
     def edit(self, documents: Documents) -> tuple[pa.LargeStringArray, Mapping[str, NDArray[np.int64]]]:
         """See `Editor.edit`."""
         pieces = documents.segmentation
-        tables = (_url_characters(), _top_level_domains(), _character_kinds(), character_classes())
+        tables = (_url_characters(), suffix_rules()[0], _character_kinds(), character_classes())
         data, offsets, changes = _cut_urls(pieces.data, pieces.offsets, *tables, self.max_newlines, self.guarded)
         text = pa.Array.from_buffers(
             pa.large_string(), len(documents), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
@@ -197,20 +198,6 @@ def _url_characters() -> NDArray[np.uint8]:
     table[list(name.encode())] |= _IN_NAME
     table[list(f"_{_LETTERS_AND_DIGITS}".encode())] |= _IN_WORD
     return table
-
-
-@functools.cache
-def _top_level_domains() -> NDArray[np.uint64]:
-    """Hashes of the ASCII top-level domains in the list that tldextract brings, sorted."""
-    import tldextract
-
-    names = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=()).tlds
-    keys = [
-        _key(np.frombuffer(name.encode(), np.uint8), 0, len(name))
-        for name in names
-        if name.isalpha() and name.isascii()
-    ]
-    return np.sort(np.array(keys, np.uint64))
 
 
 # Kernels: lines
@@ -322,11 +309,12 @@ def _same(text, start, phrase):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _begin_with(data, word_start, kinds):  # type: ignore[no-untyped-def]
+def _begin_with(data, start, end, kinds):  # type: ignore[no-untyped-def]
     """Which words begin with a letter or a number."""
-    found = np.empty(word_start.size, np.bool_)
-    for k in range(word_start.size):
-        found[k] = (kinds[decode(data, word_start[k])[0]] & _ALNUM) != 0
+    found = np.zeros(start.size, np.bool_)
+    for k in range(start.size):
+        if start[k] < end[k]:  # always, in UTF-8
+            found[k] = (kinds[decode(data[start[k] : end[k]], 0)[0]] & _ALNUM) != 0
     return found
 
 
@@ -344,7 +332,7 @@ def _count_words(text, kinds, classes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _apply(data, offsets, start, end, marks, fates, n_words, word_start, kinds, classes, any_dots):  # type: ignore[no-untyped-def]
+def _apply(data, offsets, start, end, marks, fates, n_words, counts, kinds, classes, any_dots):  # type: ignore[no-untyped-def]
     """The texts: (bytes, offsets [documents + 1], changes [documents, kinds], words removed [documents])."""
     out = np.empty(end[-1] - start[0] if start.size else 0, np.uint8)
     out_offsets = np.zeros(offsets.size, np.int64)
@@ -364,8 +352,7 @@ def _apply(data, offsets, start, end, marks, fates, n_words, word_start, kinds, 
                     keeps = size > 0
             else:
                 changes[document, fates[k] - 1] += 1
-                for w in range(word, word + n_words[k]):
-                    n_removed[document] += (kinds[decode(data, word_start[w])[0]] & _ALNUM) != 0
+                n_removed[document] += np.sum(counts[word : word + n_words[k]])
             word += n_words[k]
             if keeps:
                 n += size
@@ -446,7 +433,7 @@ def _without_read_more(line, size, classes, any_dots):  # type: ignore[no-untype
 
 @njit(cache=True, nogil=True)
 def _key(data, start, end):  # type: ignore[no-untyped-def]
-    """FNV-1a of ``data[start:end]``."""
+    """FNV-1a of ``data[start:end]``, as in `suffix_rules`, whose names of one part are the top-level domains."""
     key = FNV_BASIS
     for i in range(start, end):
         key = (key ^ np.uint64(data[i])) * FNV_PRIME
