@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -19,10 +20,11 @@ from hypothesis import strategies as st
 from test_filters import ODD_TEXTS
 
 from textmill.errors import UnknownNameError, UserError
-from textmill.filters import gopher, languages, repetition
+from textmill.filters import gopher, languages, repetition, segments
 from textmill.filters.base import failures, measure
 from textmill.filters.gopher import PRESETS, GopherQuality
 from textmill.filters.repetition import Repetition
+from textmill.filters.segments import Split
 from textmill.text import Documents
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -281,6 +283,17 @@ REPETITIONS = st.sampled_from([s for s in SCORERS if isinstance(s, Repetition)])
 
 
 class TestReadings:
+    @settings(deadline=None, derandomize=True)
+    @given(st.lists(QUALITY_TEXTS | REPEATED_TEXTS, max_size=4), st.sampled_from(GopherQuality.choices["lines"]))
+    def test_lines_and_paragraphs_are_pythons(self, texts: list[str], how: Split) -> None:
+        pieces = Documents.from_texts(texts).segmentation
+        cuts = [(segments.lines, 1)] if how == "splitlines" else [(segments.lines, 1), (segments.paragraphs, 2)]
+        for cut, n_newlines in cuts:
+            offsets, start, end = cut(pieces, how)
+            found = [bytes(pieces.data[a:b]).decode() for a, b in zip(start, end, strict=True)]
+            expected = [split_reference(text, how, n_newlines) for text in texts]
+            assert [found[a:b] for a, b in itertools.pairwise(offsets)] == expected
+
     @settings(deadline=None, derandomize=True, max_examples=400)
     @given(QUALITIES, st.lists(QUALITY_TEXTS, max_size=4))
     def test_quality_agrees_with_plain_python(self, scorer: GopherQuality, texts: list[str]) -> None:
