@@ -48,7 +48,7 @@ def common_crawl(
     engine: str = "textmill",
     comments: bool = False,
     deny_list: tuple[str, ...] = (),
-    rules: tuple[str, ...] = ("gopher@datatrove", "c4@fineweb", "fineweb@code"),
+    rules: tuple[str, ...] = ("gopher@paper", "c4@fineweb", "fineweb@code"),
     signals: bool = True,
     similarity: float = 0.7,
     keep: str = "longest",

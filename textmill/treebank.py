@@ -1,8 +1,8 @@
 """Cuts sentences into tokens in the manner of the Penn Treebank, as NLTK's ``word_tokenize`` does.
 
 Punctuation is a token of its own, but for hyphens, slashes, stops inside of a word or behind an abbreviation, and
-commas and colons before a digit. Clitics (``do n't``, ``it 's``, ``they 'll``, ``dogs '``) and contractions (``can not``,
-``gon na``, ``d 'ye``) are cut, so are runs of stops, ``--``, and the full stop at the end of a sentence. A token is a
+commas and colons before a digit. Clitics (``do n't``, ``it 's``, ``they 'll``, ``dogs '``) and contractions (``can
+not``, ``gon na``, ``d 'ye``) are cut, so are runs of stops, ``--``, and the full stop at the end of a sentence. A token is a
 piece of the text: straight double quotes stay as they are, which NLTK rewrites.
 
 NLTK applies some thirty substitutions one after the other; this is one pass that gives the same tokens. It differs only

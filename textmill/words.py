@@ -184,8 +184,8 @@ def unicode_words(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Bounds
     """The pieces between Unicode word boundaries (UAX #29) that hold a letter or a number.
 
     One rule is left out, WB13: a Katakana character is a word, as a Chinese one and a Hiragana are. Nothing is looked
-    up in a dictionary: of Thai, Lao, Khmer and Burmese each letter with its marks is a word. Which characters are letters
-    depends on the Unicode version of the package `regex` (the boundaries) and of Python (what holds a letter).
+    up in a dictionary: of Thai, Lao, Khmer and Burmese each letter with its marks is a word. Which characters are
+    letters depends on the Unicode version of the package `regex` (the boundaries) and of Python (what holds a letter).
     """
     start, end = np.empty((2, int(offsets[-1] - offsets[0])), dtype=np.int64)
     word_offsets = _cut_unicode_words(data, offsets, _word_break_table(), start, end)
