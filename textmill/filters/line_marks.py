@@ -44,6 +44,9 @@ class Phrases:
     offsets: NDArray[np.int64]  # [phrases + 1], into text
     text: NDArray[np.uint8]
     mark: NDArray[np.uint8]  # what a line with the phrase is marked with, [phrases]
+    pairs: NDArray[
+        np.bool_
+    ]  # [256, 256]: whether a byte, then an anchor may belong to a phrase; tells most places apart
 
 
 def cut_lines(pieces: Segmentation, split: str) -> Lines:
@@ -86,12 +89,29 @@ def phrase_table(groups: tuple[tuple[str, ...], ...]) -> Phrases:
         offsets=np.cumsum([0, *(len(data) for _, _, data, _ in found)]),
         text=np.frombuffer(b"".join(data for _, _, data, _ in found), np.uint8),
         mark=np.array([mark for *_, mark in found], np.uint8),
+        pairs=_pairs([(data[anchor - 1] if anchor else None, data[anchor]) for _, anchor, data, _ in found]),
     )
+
+
+def _pairs(pairs: list[tuple[int | None, int]]) -> NDArray[np.bool_]:
+    """Which of two bytes, in either case, are among these; None stands for any byte."""
+    table = np.zeros((256, 256), np.bool_)
+    for before, anchor in pairs:
+        for byte in _both_cases(anchor):
+            if before is None:
+                table[:, byte] = True
+            else:
+                table[_both_cases(before), byte] = True
+    return table
+
+
+def _both_cases(byte: int) -> list[int]:
+    return [byte, byte - 32] if ord("a") <= byte <= ord("z") else [byte]
 
 
 def find_phrases(data: NDArray[np.uint8], lines: Lines, phrases: Phrases) -> NDArray[np.uint8]:
     """The groups of the phrases in each line, as bits: uint8 [lines]."""
-    parts = (phrases.first, phrases.last, phrases.anchor, phrases.offsets, phrases.text, phrases.mark)
+    parts = (phrases.first, phrases.last, phrases.anchor, phrases.offsets, phrases.text, phrases.mark, phrases.pairs)
     return _find_phrases(data, lines.start, lines.end, *parts)
 
 
@@ -165,16 +185,18 @@ def _cut_at_breaks(data, start, end, table, new_start, new_end):  # type: ignore
 
 
 @njit(cache=True, nogil=True)
-def _find_phrases(data, start, end, first, last, anchor, offsets, text, mark):  # type: ignore[no-untyped-def]
+def _find_phrases(data, start, end, first, last, anchor, offsets, text, mark, pairs):  # type: ignore[no-untyped-def]
     """See `find_phrases`."""
     marks = np.zeros(start.size, np.uint8)
     if start.size == 0:
         return marks
     line = 0
-    is_anchor = first < last
+    before = np.uint8(0)
     for i in range(start[0], end[-1]):
-        if is_anchor[data[i]]:
-            byte = data[i]
+        byte = data[i]
+        pair = pairs[before, byte]
+        before = byte
+        if pair:
             while end[line] < i:
                 line += 1
             for p in range(first[byte], last[byte]):
