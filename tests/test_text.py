@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import regex
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from textmill import bits, text
@@ -91,6 +91,13 @@ def test_every_code_point_is_cut_as_python_does() -> None:
     segmentation = Documents.from_texts([document]).segmentation
     assert cut(segmentation, segmentation.words) == [document.split()]
     assert segmentation.words.n_chars.sum() == sum(map(len, document.split()))
+
+
+@pytest.mark.parametrize("space", [" ", "\xa0", "\u3000", "\u2003\u3000"])
+def test_whitespace_may_lie_anywhere_in_the_64_bytes_of_a_mask(space: str) -> None:
+    texts = [f"{'a' * n}{space}{'é' * m}" for n in range(130) for m in (0, 1, 33)]
+    segmentation = Documents.from_texts(texts).segmentation
+    assert cut(segmentation, segmentation.words) == [document.split() for document in texts]
 
 
 def test_character_classes_are_those_of_unicodedata() -> None:
@@ -272,6 +279,7 @@ def reference_unicode_words(text: str) -> list[str]:
 
 
 @settings(deadline=None, derandomize=True, max_examples=500)
+@example(['א"ב א"a a"א', "א' א'b", "a\u200d😀b", " \u0301ﾞ ", "🇩🇪🇫ab", "1.2 1.a a.1 a,b"])
 @given(st.lists(UNICODE_TEXTS, max_size=4))
 def test_unicode_words_follow_the_rules_of_uax_29(texts: list[str]) -> None:
     segmentation = Documents.from_texts(texts).segmentation
@@ -365,6 +373,8 @@ def sentences_and_tokens(texts: list[str]) -> tuple[list[str], list[list[str]]]:
 
 
 @settings(deadline=None, derandomize=True, max_examples=2000)
+@example("(it's') it's' x, so they're'- \"I can't'\"")
+@example("x,,y ,,5 ,,,z ''" + "'tis ''" + "'s")
 @given(ENGLISH_TEXTS)
 def test_treebank_words_are_those_of_nltk(document: str) -> None:
     assume(not CLITIC_BEHIND_CONTRACTION.search(document))

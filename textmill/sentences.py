@@ -17,10 +17,10 @@ and takes the quotes and brackets that close there along. A single ``.`` does no
 Every character but whitespace lies in exactly one sentence. Scripts that end sentences with a space or not at all
 (Thai, Lao, Tibetan) have a sentence a line.
 
-F1 of sentence ends on Tatoeba's sentences joined by blanks (69,241 English, 1,000 of each other language):
-en .986, de .973, fr .986, es .990, it .994, nl .978, pl .985, ru .986, tr .995, el .991, ja .967, zh .987, ar .969, hi .977. Most
-of what is missing is no error: items of two sentences, or without a mark at the end. On Lingua's, from the web:
-en .950, de .981, fr .944, es .989, it .996, pl .958, ru .961, tr .974, ja .995, zh .994.
+F1 of sentence ends on Tatoeba's sentences joined by blanks (69,241 English, 1,000 of each other language): en .986, de
+.973, fr .986, es .990, it .994, nl .978, pl .985, ru .986, tr .995, el .991, ja .967, zh .987, ar .969, hi .977. Most
+of what is missing is no error: items of two sentences, or without a mark at the end. On Lingua's, from the web: en
+.950, de .981, fr .944, es .989, it .996, pl .958, ru .961, tr .974, ja .995, zh .994.
 """
 
 from __future__ import annotations

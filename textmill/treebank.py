@@ -2,8 +2,8 @@
 
 Punctuation is a token of its own, but for hyphens, slashes, stops inside of a word or behind an abbreviation, and
 commas and colons before a digit. Clitics (``do n't``, ``it 's``, ``they 'll``, ``dogs '``) and contractions (``can
-not``, ``gon na``, ``d 'ye``) are cut, so are runs of stops, ``--``, and the full stop at the end of a sentence. A token is a
-piece of the text: straight double quotes stay as they are, which NLTK rewrites.
+not``, ``gon na``, ``d 'ye``) are cut, so are runs of stops, ``--``, and the full stop at the end of a sentence. A token
+is a piece of the text: straight double quotes stay as they are, which NLTK rewrites.
 
 NLTK applies some thirty substitutions one after the other; this is one pass that gives the same tokens. It differs only
 for ``n't`` straight behind a contraction (``gonnan't``), and for letters that are no ASCII but equal to one of a clitic
