@@ -93,7 +93,7 @@ def test_without_settings_it_is_what_the_run_reports(work: tuple[Workspace, Run]
         ("gopher_words.low=260", "gopher_stop_words.low=none"),
         ("gopher_words.low=none", "gopher_words.high=none"),
         ("gopher_words.low=none", "gopher_words.high=200"),
-        ("gopher_alpha.low=.95",),
+        ("repetition_top_3gram_char.high=.03",),
         ("language_score.low=.9",),
         ("language_score.low=.9", "gopher_words.low=100"),
     ],

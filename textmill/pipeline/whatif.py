@@ -8,9 +8,10 @@ are what a new run would find, with two exceptions, which the account names when
   that come after the comparison. Rules before it decide who is compared, and with those changed, a new run may find
   other clusters: then the choice is made in the clusters as this run found them.
 
-Bytes are those of the text that the last stage scored, before personal data is masked. Tokens are an estimate.
+Bytes are those of the text that the last stage scored, before editors change it and personal data is masked. Tokens
+are an estimate.
 
-Cost: every score that a rule reads and every verdict, once, and 8 bytes a document that passes.
+Cost: every score that a rule reads and every verdict, once, and 16 bytes a document that passes.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ class Totals:
     unknown_docs: int = 0
     unknown_bytes: int = 0
     kept_ids: list[NDArray[np.uint64]] = field(default_factory=list)
+    kept_bytes: list[NDArray[np.int64]] = field(default_factory=list)
 
     @classmethod
     def of(cls, n_rules: int) -> Totals:
@@ -109,6 +111,7 @@ class Totals:
         self.unknown_docs += int(verdicts.unknown.sum())
         self.unknown_bytes += int(shard.text_bytes[verdicts.unknown].sum())
         self.kept_ids.append(shard.doc_ids[verdicts.keep])
+        self.kept_bytes.append(shard.text_bytes[verdicts.keep])
 
     def section(self, per_token: float) -> Section:
         kept = _amount(self.docs, self.text_bytes, per_token)
@@ -154,7 +157,7 @@ def _copies(
     if keepers is None:
         return None
     members = cluster_members(run, keepers)
-    removed = [_removed(members, np.concatenate([np.array([], np.uint64), *total.kept_ids])) for total in totals]
+    removed = [_removed(members, total) for total in totals]
     stored = [
         group.filter(pc.is_valid(group["removed"]))["doc_id"] for group in run.groups(keepers, ["doc_id", "removed"])
     ]
@@ -163,7 +166,7 @@ def _copies(
     stages = {chain.stages[chain.stage_of[i]].folder for i in changed}
     section: Section = {"exact": not stages & compares(run, chain)}
     for when, total, rows in zip(("before", "after"), totals, removed, strict=True):
-        n_bytes = int(pc.sum(rows["n_bytes"]).as_py() or 0)
+        n_bytes = int(pc.sum(rows["text_bytes"]).as_py() or 0)
         section[when] = _amount(total.docs - len(rows), total.text_bytes - n_bytes, per_token)
     return section
 
@@ -189,9 +192,12 @@ def cluster_members(run: FinishedRun, keepers: Keepers) -> pa.Table:
     return best_first(clusters.join(pa.concat_tables(found), "doc_id"), keepers.policy)
 
 
-def _removed(members: pa.Table, kept_ids: NDArray[np.uint64]) -> pa.Table:
-    """Members that pass the rules and are copies of a preferred one that passes, too."""
-    passing = members.filter(pc.is_in(members["doc_id"], pa.array(kept_ids)))
+def _removed(members: pa.Table, total: Totals) -> pa.Table:
+    """Members that pass the rules and are copies of a preferred one that passes, too; with their ``text_bytes``."""
+    ids = np.concatenate([np.array([], np.uint64), *total.kept_ids])  # ascending, as shards are in order of ids
+    sizes = np.concatenate([np.array([], np.int64), *total.kept_bytes])
+    passing = members.filter(pc.is_in(members["doc_id"], pa.array(ids)))
+    passing = passing.append_column("text_bytes", pa.array(sizes[np.searchsorted(ids, passing["doc_id"].to_numpy())]))
     cluster = passing["cluster"].to_numpy()
     return passing.slice(1).filter(pa.array(cluster[1:] == cluster[:-1]))
 
@@ -340,7 +346,8 @@ def notes(account: Section) -> list[str]:
         )
     per_token = account["bytes_per_token"]
     found.append(
-        f"Text is counted before personal data is masked. Tokens: {per_token['value']:.3g} bytes each, "
+        "Text is counted as the rules saw it, before it is edited and masked. "
+        f"Tokens: {per_token['value']:.3g} bytes each, "
         f"{per_token['source']}."
     )
     return found

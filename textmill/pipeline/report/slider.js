@@ -415,7 +415,7 @@ function about(facts) {
     : `Estimated: ${number(facts.n_sample)} of ${number(facts.n_documents)} documents with text are in this page, chosen by `
     + "a hash of their ids. What the run kept is exact; ± is the 95% sampling error of the change.";
   return `${what}${copies} Tokens: ${facts.bytes_per_token.value.toPrecision(3)} bytes each, ${facts.bytes_per_token.source}. `
-    + "Text is counted before personal data is masked; e-mail addresses are masked in what is shown.";
+    + "Text is counted as the rules saw it, before it is edited and masked; e-mail addresses are masked in what is shown.";
 }
 
 // For whoever drives the page.
