@@ -230,7 +230,7 @@ def test_probabilities_are_those_of_kenlm(tmp_path: Path) -> None:
 
 
 def test_the_sample_is_bounded_and_depends_neither_on_order_nor_on_batches() -> None:
-    lines = [f"line {'x' * i} of many" for i in range(400)]
+    lines = [f"line x{'x' * i} of many" for i in range(400)]
     drawn = sample([Documents.from_texts(lines)], 500)
     again = sample([Documents.from_texts([line]) for line in reversed(lines)], 500)
     assert 150 < len(drawn.words) <= 500
