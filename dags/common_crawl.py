@@ -49,7 +49,7 @@ def common_crawl(
     comments: bool = False,
     deny_list: tuple[str, ...] = (),
     rules: tuple[str, ...] = ("gopher@paper", "c4@fineweb", "fineweb@code"),
-    signals: bool = True,
+    signals: bool = False,
     similarity: float = 0.7,
     keep: str = "longest",
     mask: str = "all",
@@ -75,7 +75,7 @@ def common_crawl(
     comments        whether readers' comments are part of the text
     deny_list       domains and URLs to leave out: files, or folders in UT1's layout
     rules           published rule sets, in their order (docs/filters.md); each sees the text as those before it edit it
-    signals         also store RedPajama-V2's signals and Curator's ratios, which no rule judges
+    signals         also store RedPajama-V2's signals and Curator's ratios, for looking at; no rule judges them
     similarity      Jaccard index of word 5-grams from which two documents are copies
     keep            which copy stays: longest, newest, first
     mask            personal data to replace: all (emails, phones, ips, cards, ibans, keys), dolma, fineweb, none
