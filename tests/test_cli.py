@@ -123,6 +123,9 @@ def test_wrong_values_of_the_dag_are_one_line(capsys: pytest.CaptureFixture[str]
     assert "not a number" in run_fails(capsys, warcs, "gopher_words.low=nan")
     assert "did you mean 'tiny'" in run_fails(capsys, warcs, "model=tinny")
     assert "did you mean 'longest'" in run_fails(capsys, warcs, "keep=longer")
+    assert "did you mean 'gopher@dolma'" in run_fails(capsys, warcs, "rules=c4@tfds,gopher@dolm")
+    assert "two scorers" in run_fails(capsys, warcs, "rules=gopher@dolma,gopher@dclm")
+    assert "unknown language 'xx'" in run_fails(capsys, warcs, "language=xx")
     assert "none.ftz" in run_fails(capsys, warcs, "language_model=none.ftz")
     assert "shard_mb" in run_fails(capsys, warcs, "shard_mb=0")
     assert "vocab_size" in run_fails(capsys, warcs, "vocab_size=5")
@@ -244,6 +247,21 @@ def test_a_dag_of_ones_own(capsys: pytest.CaptureFixture[str], crawl: Path) -> N
     assert cli.main(run) == 0
     assert cli.main(["plan", *run[1:]]) == 0
     assert "there already" in capsys.readouterr().out
+
+
+def test_a_run_that_keeps_nothing_has_its_pages(tmp_path: Path, crawl: Path) -> None:
+    out = tmp_path / "w"
+    assert cli.main(run_command(crawl, "--to", "corpus", "--out", str(out), "--set", "language=yo")) == 0
+    assert len(list(out.glob("runs/*/whatif.html"))) == len(list(out.glob("runs/*/report.html"))) == 1
+
+
+def test_presets_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["presets"]) == 0
+    assert "gopher@cs336" in capsys.readouterr().out
+    assert cli.main(["presets", "c4@fineweb"]) == 0
+    shown = capsys.readouterr().out
+    assert "c4_n_sentences" in shown and "≥ 5" in shown and "C4Lines" in shown
+    assert "did you mean 'c4@tfds'" in fails(capsys, "presets", "c4@tfd")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,6 +74,12 @@ examples:
   textmill show work scores --where "gopher_n_words < 50 and gopher_alpha_word_frac > 0.9"
   textmill show work pages --where "status == 'bad_charset' or host == 'a.example'"
 """
+PRESETS_EXAMPLES = """\
+examples:
+  textmill presets
+  textmill presets gopher@dolma
+  textmill run common_crawl --set rules=gopher@dclm,c4@tfds --set warcs=a.warc.gz
+"""
 FIDELITY_EXAMPLES = """\
 examples:
   textmill fidelity gopher@dolma gopher@datatrove work
@@ -200,6 +206,10 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("-n", type=int, default=10, help="rows at most (default: %(default)s)")
     show.add_argument("--where", metavar="EXPRESSION", help="only rows for which it is true")
     show.set_defaults(command=_show)
+
+    presets = commands.add_parser("presets", help="published rule sets", epilog=PRESETS_EXAMPLES, formatter_class=raw)
+    presets.add_argument("name", metavar="PRESET", nargs="?", help="show the rules of this one")
+    presets.set_defaults(command=_presets)
 
     fidelity = commands.add_parser(
         "fidelity", help="where two presets disagree, and why", epilog=FIDELITY_EXAMPLES, formatter_class=raw
@@ -485,6 +495,25 @@ def _show(options: argparse.Namespace) -> None:
     workspace, run = open_run(options.run)
     rows = rows_where(workspace, run, options.table, options.where, options.n)
     print_rows(rows, f"{options.table} of {run.name}")
+
+
+def _presets(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from textmill.filters import preset, preset_names
+    from textmill.pipeline.report.values import bounds
+    from textmill.terminal import console, table
+
+    if options.name is None:
+        found = [preset(name) for name in preset_names()]
+        rows = ([p.name, len(p.rules), "yes" if p.editors else "", p.source] for p in found)
+        console().print(table("presets", ["preset", "rules", "edits", "source"], rows, max_chars=90))
+        return
+    chosen = preset(options.name)
+    rows = ([rule.reason, rule.column, bounds(asdict(rule)), rule.source] for rule in chosen.rules)
+    console().print(table(f"{chosen.name}: {chosen.source}", ["rule", "column", "keeps", "source"], rows, max_chars=60))
+    if chosen.editors:
+        print(f"edits the texts by {', '.join(type(editor).__name__ for editor in chosen.editors)}")
 
 
 def _fidelity(options: argparse.Namespace) -> None:

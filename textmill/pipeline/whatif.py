@@ -34,7 +34,7 @@ from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.samples import SHOWN_CHARS, mix, texts_of
 from textmill.pipeline.report.values import Section, bounds, number, plain
 from textmill.pipeline.stages import Keepers, Tokens
-from textmill.pipeline.stages.duplicates import best_first
+from textmill.pipeline.stages.duplicates import CLUSTERS, best_first
 from textmill.pipeline.verdicts import Chain, ScoredShard, Verdicts
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.schema import show_doc_id
@@ -184,7 +184,9 @@ def compares(run: FinishedRun, chain: Chain) -> set[str]:
 
 def cluster_members(run: FinishedRun, keepers: Keepers) -> pa.Table:
     """All members of clusters, the preferred ones of each first."""
-    clusters = pa.concat_tables(run.groups(keepers.clusters, ["doc_id", "cluster"]))
+    names = ["doc_id", "cluster"]
+    none = CLUSTERS.empty_table().select(names)  # a table without rows has no row groups
+    clusters = pa.concat_tables([none, *run.groups(keepers.clusters, names)])
     columns = ["doc_id", "date", "n_bytes"]
     found = [keepers.signatures.schema.empty_table().select(columns)]
     for group in run.groups(keepers.signatures, columns):
