@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from textmill.dedup.minhash import MinHash
 from textmill.filters import language as languages
-from textmill.filters import optout, preset_for, url
+from textmill.filters import optout, preset_for, url, url_words
 from textmill.filters.base import Rule, stack
 from textmill.filters.curator import CuratorRatios
 from textmill.filters.pii import masks_named
@@ -48,6 +48,7 @@ def common_crawl(
     engine: str = "textmill",
     comments: bool = False,
     deny_list: tuple[str, ...] = (),
+    word_lists: tuple[str, ...] = (),
     rules: tuple[str, ...] = ("gopher@paper", "c4@fineweb", "fineweb@code"),
     signals: bool = False,
     similarity: float = 0.7,
@@ -74,6 +75,7 @@ def common_crawl(
     engine          text extraction: textmill, resiliparse, resiliparse-all, trafilatura
     comments        whether readers' comments are part of the text
     deny_list       domains and URLs to leave out: files, or folders in UT1's layout
+    word_lists      words in URLs to leave out: files or folders named strict, hard, soft; default: a few of ours
     rules           published rule sets, in their order (docs/filters.md); each sees the text as those before it edit it
     signals         also store RedPajama-V2's signals and Curator's ratios, for looking at; no rule judges them
     similarity      Jaccard index of word 5-grams from which two documents are copies
@@ -90,11 +92,17 @@ def common_crawl(
     inputs = find_inputs(crawls.choose(warcs, crawl, files, kind, crawl_base), shard_mb)
     pages = Extract(inputs, engine, comments, records=records, guarded=guard)
 
-    gate_scorers = (optout.OptOut(), url.find_lists(deny_list), languages.find_model(language_model or None))
+    gate_scorers = (
+        optout.OptOut(),
+        url.find_lists(deny_list),
+        url_words.find_words(word_lists),
+        languages.find_model(language_model or None),
+    )
     gate_scores = Score(pages, gate_scorers, name="gate_scores")
     wanted = (
         *optout.RULES,
         *url.RULES,
+        *url_words.RULES,
         Rule("language", "language", language, language, source="FineWeb: one language a data set"),
         Rule("language_score", "language_score", low=language_score, source="FineWeb: .65"),
     )
