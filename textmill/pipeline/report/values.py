@@ -26,6 +26,15 @@ def number(value: object) -> str:
     return safe(value)
 
 
+def compact(n: int) -> str:
+    """A count in at most four characters: 950, 1.2k, 15k, 3.4M."""
+    value, units = float(n), iter("kMGT")
+    unit = ""
+    while value >= 999.5:
+        value, unit = value / 1000, next(units)
+    return f"{value:.1f}{unit}" if unit and value < 9.95 else f"{value:.0f}{unit}"
+
+
 def size_or_blank(n_bytes: float | None) -> str:
     return "" if n_bytes is None else size(n_bytes)
 
