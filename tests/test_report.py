@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,12 +17,18 @@ import pytest
 from textmill import schema, storage
 from textmill.errors import UserError
 from textmill.filters.base import PerDocument, Rule
+from textmill.filters.c4 import COLUMNS as C4_COLUMNS
+from textmill.filters.curator import COLUMNS as CURATOR
+from textmill.filters.fineweb import COLUMNS as FINEWEB
 from textmill.filters.pii import Mask
+from textmill.filters.refinedweb import COLUMNS as REFINEDWEB
+from textmill.filters.repetition import COLUMNS as REPETITION
 from textmill.pipeline.query import row_groups
 from textmill.pipeline.reading.optout import NO_OPTOUT
 from textmill.pipeline.report import account_of, charts, print_report, write_html
 from textmill.pipeline.report.account import tally
 from textmill.pipeline.report.histograms import choose_bins
+from textmill.pipeline.report.marks import excerpt, marks_of, pieces_of
 from textmill.pipeline.report.page import to_html
 from textmill.pipeline.report.values import compact
 from textmill.pipeline.runner import TaskAddress, run_task
@@ -459,7 +466,61 @@ def test_no_mail_address_is_shown(whole: Fixture) -> None:
     assert len(shown) > 8 and not any("someone@mail" in text for text in shown)
 
 
+# -- marks
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "marked"),
+    [
+        ("repetition_duplicate_line_frac", "one\n two\none", ["one", "one"]),
+        ("repetition_duplicate_paragraph_frac", "a\nb\n\nc\n\na\nb", ["a\nb", "a\nb"]),
+        ("repetition_top_2gram_char_frac", "a b a b c c", ["a b", "a b"]),
+        ("repetition_duplicate_5gram_char_frac", "1 2 3 4 5 x 1 2 3 4 5", ["1 2 3 4 5", "1 2 3 4 5"]),
+        ("gopher_bullet_line_frac", "* one\ntwo\n - three", ["* one", "- three"]),
+        ("gopher_ellipsis_line_frac", "more...\nno.\nmore…", ["more...", "more…"]),
+        ("gopher_alpha_word_frac", "é 12 x3 --", ["12", "--"]),
+        ("c4_lorem_ipsum", "A Lorem Ipsum b", ["Lorem Ipsum"]),
+        ("c4_curly_bracket", "f() { }", ["{", "}"]),
+        ("fineweb_punctuated_line_frac", "Home\nA sentence.\nAbout", ["Home", "About"]),
+        ("fineweb_short_line_frac", "short\n" + "long " * 9, ["short"]),
+        ("rps_doc_frac_all_caps_words", "BUY it NOW", ["BUY", "NOW"]),
+        ("language", "anything", []),
+        ("gopher_alpha_word_frac", "", []),
+    ],
+)
+def test_marks_are_on_what_the_column_counts(column: str, text: str, marked: list[str]) -> None:
+    pieces = pieces_of(text, marks_of(column, text))
+    assert [piece for piece, is_marked in pieces if is_marked] == marked
+    assert "".join(piece for piece, _ in pieces) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["\ud800\n\x00", "\n" * 9, "a" * 2000, "w " * 1000, "{<script>}" * 200, "\u202e\u0e01"]
+)
+def test_every_marker_takes_every_text(text: str) -> None:
+    columns = [*REPETITION.names, *C4_COLUMNS.names, *CURATOR.names, *FINEWEB.names, *REFINEDWEB.names]
+    for column in columns:
+        spans = marks_of(column, text)
+        assert all(a < b for a, b in spans) and all(b <= c for (_, b), (c, _) in itertools.pairwise(spans)), column
+
+
+def test_an_excerpt_shows_the_first_mark() -> None:
+    text = "x" * 150 + "{" + "y" * 500
+    assert excerpt("c4_curly_bracket", text, 100) == (text[125:225], [[25, 26]])
+    assert excerpt("c4_curly_bracket", "{" + text, 100)[1] == [[0, 1]]
+    assert excerpt("language", text, 100) == (text[:100], [])
+
+
 # -- the page
+
+
+def test_a_hostile_text_stays_text_within_marks(fixture: Fixture) -> None:
+    fixture.judged(fixture.pages([page(i, text) for i, text in enumerate(TEXTS)]), RULES)
+    account = fixture.account()
+    account["samples"]["dropped"][0] |= {"text": f"before {HOSTILE[1]}\n\nafter", "marks": [[7, 12]]}
+    elements = parse(to_html(account))
+    assert HOSTILE[1] in "".join(elements.text) and ("mark", {}) in elements.tags
+    assert "img" not in {tag for tag, _ in elements.tags}
 
 
 def test_hostile_text_does_nothing_in_the_page(whole: Fixture) -> None:

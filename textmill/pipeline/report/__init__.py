@@ -3,6 +3,7 @@
 account     the account: what came in, what every stage and rule did, and what came out
 histograms  its histograms of the scores
 samples     its samples of documents that were kept, and that were dropped for each reason
+marks       what in a sample makes its rule fail
 values      how values are written: in JSON, and for people
 tables      the account on the terminal
 page        the account as a page (page.html.j2, page.css)

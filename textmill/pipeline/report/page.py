@@ -13,6 +13,7 @@ from textmill import storage
 from textmill.errors import UserError
 from textmill.pipeline.report import charts
 from textmill.pipeline.report.families import by_family
+from textmill.pipeline.report.marks import pieces_of
 from textmill.pipeline.report.values import (
     Section,
     bounds,
@@ -21,6 +22,7 @@ from textmill.pipeline.report.values import (
     long_text,
     number,
     percent,
+    piece,
     share,
     size_or_blank,
 )
@@ -58,6 +60,8 @@ def to_html(account: Section, whatif: str = "") -> str:
         "lines": lines,
         "loss": drawn(_loss),
         "number": number,
+        "piece": piece,
+        "pieces": lambda sample: pieces_of(sample["text"], sample["marks"]),
         "overlap": _overlap,
         "percent": percent,
         "safe_text": long_text,

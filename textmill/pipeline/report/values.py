@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from textmill.terminal import safe, size
@@ -60,6 +61,12 @@ def lines(text: str) -> str:
     """The lines of a text that are not blank, any white space as one space; control characters show as escapes."""
     tidy = (" ".join(line.split()) for line in text.splitlines())
     return "\n".join(safe(line, 10 * len(line)) for line in tidy if line)
+
+
+def piece(text: str) -> str:
+    """As `lines`, of a part of a text: white space at its ends stays, as one space or newline."""
+    tidy = re.sub(r"[^\S\n]+", " ", re.sub(r"\s*\n\s*", "\n", text))
+    return "\n".join(safe(line, 10 * len(line) + 1) for line in tidy.split("\n"))
 
 
 def long_text(value: object) -> str:
