@@ -16,7 +16,7 @@ from textmill.pipeline.stages import Decide, Score
 from textmill.pipeline.watch import Verdict, save_verdicts
 
 RULES = (
-    Rule("far", "curator_longest_word_chars", high=1000),
+    Rule("far", "curator_longest_word_chars", low=1),
     Rule("near", "curator_digit_char_frac", high=0.05),
     Rule("short", "fineweb_short_line_frac", high=0.5),
     *(Rule(f"other_{i}", "curator_url_char_frac", high=10 + i) for i in range(8)),

@@ -131,7 +131,7 @@ def _explain_scores(
 
 
 def _nearness(rule: Rule, scores: dict[str, Any]) -> float:
-    """How far a value that passes is from the nearest bound, in units of the bound; labels and absent marks: infinite."""
+    """How far a value that passes is from the nearest bound, in units of the bound; infinite for labels and flags."""
     value = scores[rule.column]
     if value == 0 == rule.high:
         return math.inf

@@ -233,7 +233,8 @@ def tally(fails: npt.NDArray[np.bool_], n_bytes: npt.NDArray[np.int64]) -> Tally
     is_first = fails & (as_numbers.cumsum(axis=1) == 1)
     only = fails & (n_failed == 1)[:, None]
     ways = as_numbers, only.astype(np.int64), is_first.astype(np.int64)
-    return Tally(*(way.sum(axis=0) for way in ways), *(n_bytes @ way for way in ways), as_numbers.T @ as_numbers)
+    counts = [way.sum(axis=0) for way in ways] + [n_bytes @ way for way in ways]
+    return Tally(*[*counts, as_numbers.T @ as_numbers])
 
 
 def _decision(run: FinishedRun, decide: Decide) -> Section:
