@@ -29,7 +29,7 @@ HEAVY_OWNERS = {
     "isal": {"textmill.pipeline.reading.members"},
     "lz4": {"textmill.pipeline.reading.members"},
     "tldextract": {"textmill.filters.url_parts"},
-    "bokeh": {"textmill.pipeline.report.page"},
+    "bokeh": set(),  # Dask's dashboard imports it
     "warcio": {"textmill.simulate"},
     "urllib3": {"textmill.pipeline.sources.web"},
 }

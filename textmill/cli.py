@@ -186,6 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     explain = commands.add_parser("explain", help="everything that is known about one page")
     explain.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
     explain.add_argument("page", metavar="URL_OR_ID", help="its URL, or its document id")
+    explain.add_argument("--all", action="store_true", help="also the rules that hold by far, and unjudged scores")
     explain.set_defaults(command=_explain)
 
     whatif = commands.add_parser(
@@ -452,7 +453,7 @@ def _explain(options: argparse.Namespace) -> None:
     from textmill.pipeline.workspace import open_run
 
     workspace, run = open_run(options.run)
-    for line in explain(workspace, run, options.page):
+    for line in explain(workspace, run, options.page, everything=options.all):
         print(line)
 
 

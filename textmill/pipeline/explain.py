@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,19 +13,29 @@ import pyarrow.compute as pc
 from textmill import schema, storage
 from textmill.errors import UserError
 from textmill.filters.base import Rule
+from textmill.filters.pii import mask_text
 from textmill.pipeline.finished import FinishedRun
+from textmill.pipeline.report.marks import marks_of
+from textmill.pipeline.report.samples import texts_of
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Corpus, Decide, Extract, Keepers, Materialize, Tokens
+from textmill.pipeline.watch import load_verdicts
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.terminal import safe
 from textmill.tokenize.shards import SPLITS
 
 SHOWN_CHARS = 300
 SHOWN_COPIES = 10
+SHOWN_PASSING = 8  # rules that hold, without --all
+SHOWN_SPANS = 3  # that make a rule fail
+AROUND_CHARS = 24
 
 
-def explain(workspace: Workspace, run: Run, page: str) -> Iterator[str]:
-    """What the run knows about a page, as lines for people. Errors: `UserError` when the page is not in the run."""
+def explain(workspace: Workspace, run: Run, page: str, *, everything: bool = False) -> Iterator[str]:
+    """What the run knows about a page, as lines for people; ``everything``: with all scores.
+
+    Errors: `UserError` when the page is not in the run.
+    """
     finished = FinishedRun(workspace, run)
     found = _find(finished, page)
     if not found:
@@ -31,10 +43,10 @@ def explain(workspace: Workspace, run: Run, page: str) -> Iterator[str]:
     for i, row in enumerate(found):
         if i:
             yield ""
-        yield from _explain_page(finished, row)
+        yield from _explain_page(finished, row, everything)
 
 
-def _explain_page(run: FinishedRun, row: dict[str, Any]) -> Iterator[str]:
+def _explain_page(run: FinishedRun, row: dict[str, Any], everything: bool) -> Iterator[str]:
     doc_id = row["doc_id"]
     yield f"page {schema.show_doc_id(doc_id)}  {safe(row['url'], 500) or '(no URL)'}"
     end = row["warc_offset"] + row["warc_length"]
@@ -46,6 +58,8 @@ def _explain_page(run: FinishedRun, row: dict[str, Any]) -> Iterator[str]:
     )
     yield from _explain_head(row)
     yield f"  status   {row['status']}" + (f": {safe(row['fault'])}" if row.get("fault") else "")
+    for reason in _guard_reasons(run, row):
+        yield f"  guard    {safe(reason, 500)}"
     if row["status"] != "ok":
         yield f"  verdict  dropped: {row['status']}"
         return
@@ -55,7 +69,8 @@ def _explain_page(run: FinishedRun, row: dict[str, Any]) -> Iterator[str]:
         if scores is None or verdicts is None:
             break
         yield f"  {decide.name}"
-        yield from _explain_scores(decide, scores, verdicts)
+        text = _text(run, decide.scores.documents, doc_id)
+        yield from _explain_scores(decide, scores, verdicts, text, everything)
         dropped = dropped or next((rule.reason for rule in decide.rules if verdicts[rule.reason]), None)
     yield from _explain_copies(run, doc_id)
     yield from _explain_end(run, doc_id, dropped)
@@ -73,16 +88,69 @@ def _explain_head(row: dict[str, Any]) -> Iterator[str]:
         yield f"  says     {', '.join(said)}"
 
 
-def _explain_scores(stage: Decide, scores: dict[str, Any], verdicts: dict[str, Any]) -> Iterator[str]:
-    """Every rule with its value, bounds and margin, then the scores that no rule looks at."""
-    width = max(len(name) for name in [*(rule.reason for rule in stage.rules), *scores])
-    for rule in stage.rules:
+def _guard_reasons(run: FinishedRun, row: dict[str, Any]) -> list[str]:
+    """Why the record ended the process that read it, if it did, by the verdicts that the guard left."""
+    pages = run.one(Extract)
+    books = [uri.removesuffix(".parquet") + ".poison.json" for uri in run.tables(pages)] if pages else []
+    verdicts = [verdict for book in books for verdict in load_verdicts(book)]
+    return [v.reason for v in verdicts if (v.offset, v.status) == (row["warc_offset"], row["status"])]
+
+
+def _text(run: FinishedRun, documents: Stage, doc_id: int) -> str:
+    """The beginning of the text that the rules judged, masked."""
+    found = texts_of(run, documents, [doc_id]).get(doc_id, ("", ""))[1]
+    return mask_text(found or "")[0]
+
+
+def _explain_scores(
+    stage: Decide, scores: dict[str, Any], verdicts: dict[str, Any], text: str, everything: bool
+) -> Iterator[str]:
+    """Rules with value, bounds and margin: those that fail, with what makes them fail, then those nearest to it.
+
+    ``everything``: all rules, and the scores that no rule looks at.
+    """
+    failing = [rule for rule in stage.rules if verdicts[rule.reason]]
+    passing = sorted(
+        (rule for rule in stage.rules if not verdicts[rule.reason]), key=lambda rule: _nearness(rule, scores)
+    )
+    shown = passing if everything else passing[:SHOWN_PASSING]
+    width = max([len(rule.reason) for rule in [*failing, *shown]], default=0)
+    for rule in failing + shown:
         value = scores[rule.column]
         verdict = "FAILS" if verdicts[rule.reason] else "ok"
         yield f"    {rule.reason:<{width}}  {verdict:<5}  {safe(value):>10}  {_bounds(rule)}{_margin(rule, value)}"
+        if verdicts[rule.reason]:
+            yield from (f"      > {line}" for line in _offending(rule.column, text))
     judged = {rule.column for rule in stage.rules} | {"doc_id"}
-    for name in [name for name in scores if name not in judged]:
-        yield f"    {name:<{width}}         {safe(scores[name]):>10}  (no rule)"
+    others = [name for name in scores if name not in judged]
+    if everything:
+        width = max([width, *map(len, others)])
+        yield from (f"    {name:<{width}}         {safe(scores[name]):>10}  (no rule)" for name in others)
+    elif others or len(shown) < len(passing):
+        yield f"    and {len(passing) - len(shown)} more rules that hold, {len(others)} scores without a rule: --all"
+
+
+def _nearness(rule: Rule, scores: dict[str, Any]) -> float:
+    """How far a value that passes is from the nearest bound, in units of the bound; infinite for labels and flags."""
+    value = scores[rule.column]
+    if value == 0 == rule.high:
+        return math.inf
+    gaps = [abs(value - b) / (abs(b) or 1) for b in (rule.low, rule.high) if isinstance(b, int | float)]
+    return min(gaps, default=math.inf)
+
+
+def _offending(column: str, text: str) -> list[str]:
+    """The first marked spans of a text with what stands around them, one a line, the spans in brackets."""
+    spans = marks_of(column, text)
+    around = [(text[max(0, a - AROUND_CHARS) : a], text[a:b], text[b : b + AROUND_CHARS]) for a, b in spans]
+    lines = [f"{_flat(pre)}[{_flat(what)}]{_flat(post)}" for pre, what, post in around[:SHOWN_SPANS]]
+    more = len(spans) - SHOWN_SPANS
+    return [*lines, f"and {more:,} more in the first {len(text):,} characters"] if more > 0 else lines
+
+
+def _flat(text: str) -> str:
+    """A part of a text on one line: newlines as a sign, any other white space as one space."""
+    return safe(re.sub(r"\s+", lambda space: "⏎" if "\n" in space.group() else " ", text), 100)
 
 
 def _bounds(rule: Rule) -> str:

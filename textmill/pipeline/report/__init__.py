@@ -3,9 +3,12 @@
 account     the account: what came in, what every stage and rule did, and what came out
 histograms  its histograms of the scores
 samples     its samples of documents that were kept, and that were dropped for each reason
+marks       what in a sample makes its rule fail
 values      how values are written: in JSON, and for people
 tables      the account on the terminal
-page        the account as a page (page.html.j2, page.css); the only module that imports Bokeh
+page        the account as a page (page.html.j2, page.css)
+charts      its charts, as SVG
+families    rules and scores by family
 slider      a page on which the bounds of the rules can be moved (slider.html.j2, slider.css, slider.js)
 """
 

@@ -44,6 +44,7 @@ from textmill.pipeline.stages import (
     Train,
     TrainTokenizer,
 )
+from textmill.pipeline.stages.scores import TEXT_BYTES
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.tokenize.shards import SPLITS
 
@@ -53,6 +54,7 @@ N_TOP = 20
 MIN_LANGUAGE_PAGES = 3  # what has fewer is more often a mistake of the classifier than a language
 N_LOCATED = 50
 CURVE_POINTS = 1000
+UNITS = ("", "_bytes")  # of what a rule removes: documents, and bytes of their text
 
 
 def account_of(workspace: Workspace, run: Run) -> Section:
@@ -210,44 +212,59 @@ def _is_among(values: npt.NDArray[Any], members: npt.NDArray[Any]) -> npt.NDArra
 
 
 class Tally(NamedTuple):
-    """How many documents fail each of k rules; see the module's docstring. ``overlap`` is [k, k]: fail both."""
+    """How many documents fail each of k rules, and how many bytes of text those hold; see the module's docstring.
+
+    ``overlap`` is [k, k]: documents that fail both.
+    """
 
     alone: npt.NDArray[np.int64]
     only: npt.NDArray[np.int64]
     in_order: npt.NDArray[np.int64]
+    alone_bytes: npt.NDArray[np.int64]
+    only_bytes: npt.NDArray[np.int64]
+    in_order_bytes: npt.NDArray[np.int64]
     overlap: npt.NDArray[np.int64]
 
 
-def tally(fails: npt.NDArray[np.bool_]) -> Tally:
-    """The `Tally` of a matrix [documents, rules] that says which document fails which rule."""
+def tally(fails: npt.NDArray[np.bool_], n_bytes: npt.NDArray[np.int64]) -> Tally:
+    """The `Tally` of a matrix [documents, rules] that says which document of ``n_bytes`` fails which rule."""
     as_numbers = fails.astype(np.int64)
     n_failed = as_numbers.sum(axis=1)
     is_first = fails & (as_numbers.cumsum(axis=1) == 1)
     only = fails & (n_failed == 1)[:, None]
-    return Tally(as_numbers.sum(axis=0), only.sum(axis=0), is_first.sum(axis=0), as_numbers.T @ as_numbers)
+    ways = as_numbers, only.astype(np.int64), is_first.astype(np.int64)
+    counts = [way.sum(axis=0) for way in ways] + [n_bytes @ way for way in ways]
+    return Tally(*[*counts, as_numbers.T @ as_numbers])
 
 
 def _decision(run: FinishedRun, decide: Decide) -> Section:
     """What the rules of one stage did to the documents that have text."""
     reasons = [rule.reason for rule in decide.rules]
-    k = len(reasons)
-    total = tally(np.zeros((0, k), bool))
-    n_judged = 0
-    for (verdicts,) in run.with_text(decide.scores, (decide, reasons)):
+    sized = [TEXT_BYTES.name] if TEXT_BYTES.name in run.columns(decide.scores) else []  # older runs have none
+    total = tally(np.zeros((0, len(reasons)), bool), np.zeros(0, np.int64))
+    n_judged = judged_bytes = 0
+    for verdicts, scores in run.with_text(decide.scores, (decide, reasons), (decide.scores, ["doc_id", *sized])):
         columns = [verdicts[reason].to_numpy() for reason in reasons]
         fails = np.stack(columns, axis=1) if columns else np.zeros((len(verdicts), 0), bool)
-        total = Tally(*(a + b for a, b in zip(total, tally(fails), strict=True)))
-        n_judged += len(verdicts)
-    return {
+        n_bytes = scores[sized[0]].to_numpy().astype(np.int64) if sized else np.zeros(len(fails), np.int64)
+        total = Tally(*(a + b for a, b in zip(total, tally(fails, n_bytes), strict=True)))
+        n_judged += len(fails)
+        judged_bytes += int(n_bytes.sum())
+    section: Section = {
         "stage": decide.name,
+        "scores": decide.scores.name,
         "n_judged": n_judged,
         "n_keep": n_judged - int(total.in_order.sum()),
-        "rules": [_rule(rule, total, i) for i, rule in enumerate(decide.rules)],
+        "rules": [_rule(rule, total, i, bool(sized)) for i, rule in enumerate(decide.rules)],
         "overlap": total.overlap.tolist(),
     }
+    if sized:
+        section |= {"bytes_judged": judged_bytes, "bytes_keep": judged_bytes - int(total.in_order_bytes.sum())}
+    return section
 
 
-def _rule(rule: Rule, total: Tally, i: int) -> Section:
+def _rule(rule: Rule, total: Tally, i: int, has_bytes: bool) -> Section:
+    ways = [f"{way}{unit}" for way in ("alone", "only", "in_order") for unit in UNITS[: 1 + has_bytes]]
     return {
         "reason": rule.reason,
         "column": rule.column,
@@ -255,9 +272,7 @@ def _rule(rule: Rule, total: Tally, i: int) -> Section:
         "high": rule.high,
         "exclusive": rule.exclusive,
         "source": rule.source,
-        "alone": int(total.alone[i]),
-        "only": int(total.only[i]),
-        "in_order": int(total.in_order[i]),
+        **{way: int(getattr(total, way)[i]) for way in ways},
     }
 
 

@@ -46,10 +46,20 @@ def histograms_of(run: FinishedRun, scores: Score) -> list[Section]:
         name: choose_bins(sample[name], is_integer[name], _bounds(rules, name)) for name in columns if len(sample[name])
     }
     counts = {name: np.zeros(len(made.edges) + 1, np.int64) for name, made in bins.items()}
+    ranges: dict[str, list[float]] = {name: [math.inf, -math.inf] for name in bins}
     for (table,) in run.with_text(scores, (scores, columns)):
         for name, made in bins.items():
-            counts[name] += _count(table[name].to_numpy(), made.edges)
-    return [_histogram(scores, name, bins[name], counts[name], rules) for name in bins]
+            values = table[name].to_numpy()
+            counts[name] += _count(values, made.edges)
+            if len(values):
+                ranges[name] = [min(ranges[name][0], values.min()), max(ranges[name][1], values.max())]
+    return [_histogram(scores, name, bins[name], counts[name], rules) | _range(ranges[name]) for name in bins]
+
+
+def _range(ends: Sequence[float]) -> Section:
+    """The smallest and the largest value."""
+    low, high = (plain(float(end)) for end in ends)
+    return {"min": low, "max": high, "is_constant": low == high}
 
 
 def _is_number(field: pa.Field) -> bool:

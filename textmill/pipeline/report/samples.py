@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from textmill import storage
 from textmill.filters.pii import mask_text
 from textmill.pipeline.finished import FinishedRun
+from textmill.pipeline.report.marks import excerpt
 from textmill.pipeline.report.values import Section, plain
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Corpus, Decide, Keepers
@@ -124,7 +125,8 @@ def _masked_samples(
         for draw in draws:
             url, text = found[draw.doc_id]
             why = {"reason": reason, "column": columns[reason], "value": plain(draw.value)}
-            samples.append(_shown(draw.doc_id, url, mask_text(text)[0]) | why)
+            shown, marks = excerpt(columns[reason], mask_text(text)[0], SHOWN_CHARS)
+            samples.append(_shown(draw.doc_id, url, shown) | why | {"marks": marks})
     return samples
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from textmill.terminal import safe, size
@@ -24,6 +25,15 @@ def number(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if value.is_integer() and abs(value) >= 1 else f"{value:,.4g}"
     return safe(value)
+
+
+def compact(n: int) -> str:
+    """A count in at most four characters: 950, 1.2k, 15k, 3.4M."""
+    value, units = float(n), iter("kMGT")
+    unit = ""
+    while value >= 999.5:
+        value, unit = value / 1000, next(units)
+    return f"{value:.1f}{unit}" if unit and value < 9.95 else f"{value:.0f}{unit}"
 
 
 def size_or_blank(n_bytes: float | None) -> str:
@@ -51,6 +61,12 @@ def lines(text: str) -> str:
     """The lines of a text that are not blank, any white space as one space; control characters show as escapes."""
     tidy = (" ".join(line.split()) for line in text.splitlines())
     return "\n".join(safe(line, 10 * len(line)) for line in tidy if line)
+
+
+def piece(text: str) -> str:
+    """As `lines`, of a part of a text: white space at its ends stays, as one space or newline."""
+    tidy = re.sub(r"[^\S\n]+", " ", re.sub(r"\s*\n\s*", "\n", text))
+    return "\n".join(safe(line, 10 * len(line) + 1) for line in tidy.split("\n"))
 
 
 def long_text(value: object) -> str:
