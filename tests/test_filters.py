@@ -12,7 +12,8 @@ import pytest
 from textmill.errors import UnknownNameError
 from textmill.filters import SCORERS, perplexity, scorer_class
 from textmill.filters.base import Scorer
-from textmill.filters.lexicon import WordList, find_lists
+from textmill.filters.lexicon import find_lists
+from textmill.filters.list_files import ListFile
 from textmill.filters.ngrams_train import train
 from textmill.filters.toxicity import Nsfw, Toxic
 from textmill.pipeline.reading.optout import NO_OPTOUT
@@ -51,7 +52,7 @@ def perplexity_of_a_sentence(path: Path) -> Scorer:
     return perplexity.find_model(str(path))
 
 
-def list_of_words(path: Path) -> tuple[WordList, ...]:
+def list_of_words(path: Path) -> tuple[ListFile, ...]:
     path.write_text("dog\nquick brown\n")
     return find_lists([str(path)])
 

@@ -41,7 +41,6 @@ from numpy.typing import NDArray
 from textmill.errors import UnknownNameError
 from textmill.filters import lexicon
 from textmill.filters.base import Editor, Preset, Rule, Scorer, named
-from textmill.filters.lexicon import WordList
 from textmill.filters.line_marks import (
     Lines,
     character_set,
@@ -55,6 +54,7 @@ from textmill.filters.line_marks import (
     strip_start,
     words_of_lines,
 )
+from textmill.filters.list_files import ListFile
 from textmill.text import NUMBER, SPACE, Documents, character_classes, decode
 
 POLICY_PHRASES = (
@@ -230,7 +230,7 @@ class BadWords(Scorer):
     C4 drops a document with a single hit. The lists are English in the paper, of the document's language in mC4.
     """
 
-    lists: tuple[WordList, ...] = ()
+    lists: tuple[ListFile, ...] = ()
 
     @property
     def columns(self) -> pa.Schema:

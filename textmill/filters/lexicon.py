@@ -20,19 +20,18 @@ phrases. Time is linear in the text: a token is read at most `MAX_TOKENS` times.
 from __future__ import annotations
 
 import functools
-import gzip
-import hashlib
 import re
-import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.errors import EnvironmentFault, InputError
+from textmill.errors import InputError
+from textmill.filters import list_files
+from textmill.filters.list_files import ListFile
 from textmill.text import (
     FNV_BASIS,
     FNV_PRIME,
@@ -63,14 +62,6 @@ _COMMENT = re.compile(r"(^|\s)#.*")
 
 
 @dataclass(frozen=True)
-class WordList:
-    """A list, known by its content; the path is not part of its identity."""
-
-    path: str = field(metadata={"identity": False})
-    sha256: str
-
-
-@dataclass(frozen=True)
 class Lexicon:
     """The entries of lists, as a trie of tokens in one hash table: at hash modulo size, or soon after.
 
@@ -84,33 +75,27 @@ class Lexicon:
     starts: NDArray[np.bool_]  # [256, 256]: whether an entry may begin with these two bytes
 
 
-def find_lists(paths: Iterable[str]) -> tuple[WordList, ...]:
+def find_lists(paths: Iterable[str]) -> tuple[ListFile, ...]:
     """The lists in these files. Errors: `InputError` for a file that cannot be read, has a bad line or no entry."""
-    lists = []
-    for name in paths:
-        path = Path(name)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise InputError(f"{path}: cannot read this word list ({error.strerror}); give a text file") from error
-        if not list(_entries(path, content)):  # all of them: a bad line raises
-            raise InputError(f"{path}: a word list without words; give one with an entry a line")
-        lists.append(WordList(str(path.resolve()), hashlib.sha256(content).hexdigest()))
-    return tuple(lists)
+    files = tuple(list_files.identify(Path(path), "word list") for path in paths)
+    for file in files:
+        if not list(_entries(file)):  # all of them: a bad line raises
+            raise InputError(f"{file.path}: a word list without words; give one with an entry a line")
+    return files
 
 
-def count_hits(documents: Documents, lists: tuple[WordList, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def count_hits(documents: Documents, files: tuple[ListFile, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Entries that occur, distinct ones and all occurrences: two int64 [documents]; found once a batch.
 
     Errors: `EnvironmentFault` if a list is gone or has changed.
     """
-    return documents.once(("lexicon hits", lists), lambda: count_entries(documents, load(lists)))
+    return documents.once(("lexicon hits", files), lambda: count_entries(documents, load(files)))
 
 
 @functools.lru_cache(maxsize=8)
-def load(lists: tuple[WordList, ...]) -> Lexicon:
+def load(files: tuple[ListFile, ...]) -> Lexicon:
     """All entries of the lists. Read once a process. Errors: `EnvironmentFault` if a list is gone or has changed."""
-    return compile_entries(entry for file in lists for entry in _entries(Path(file.path), _content(file)))
+    return compile_entries(entry for file in files for entry in _entries(file))
 
 
 def compile_entries(entries: Iterable[str]) -> Lexicon:
@@ -157,38 +142,20 @@ def _mark_start(starts: NDArray[np.bool_], entry: str) -> None:
         starts[both_cases] = True  # a token of one character: what comes behind it may vary
 
 
-def _entries(path: Path, content: bytes) -> Iterator[str]:
+def _entries(file: ListFile) -> Iterator[str]:
     """The entries of a list, in order, whitespace at their ends removed."""
-    for number, line in enumerate(_unpacked(path, content).removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+    for number, line in enumerate(list_files.read(file, "word list").removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         try:
             entry = _COMMENT.sub("", line.decode()).strip()
         except UnicodeDecodeError as error:
-            raise InputError(f"{path}, line {number}: not UTF-8; save the word list as UTF-8") from error
+            raise InputError(f"{file.path}, line {number}: not UTF-8; save the word list as UTF-8") from error
         if entry:
             data = np.frombuffer(entry.encode(), np.uint8)
             if len(_trie_keys(data, _kinds(), lowercase_table())) > MAX_TOKENS:
-                raise InputError(f"{path}, line {number}: more than {MAX_TOKENS} words and marks; shorten this entry")
+                raise InputError(
+                    f"{file.path}, line {number}: more than {MAX_TOKENS} words and marks; shorten this entry"
+                )
             yield entry
-
-
-def _unpacked(path: Path, content: bytes) -> bytes:
-    if not content.startswith(b"\x1f\x8b"):
-        return content
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: damaged gzip file ({error})") from error
-
-
-def _content(file: WordList) -> bytes:
-    try:
-        content = Path(file.path).read_bytes()
-    except OSError as error:
-        raise EnvironmentFault(f"{file.path}: no word list here ({error.strerror}); put it on every machine") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != file.sha256:
-        raise EnvironmentFault(f"{file.path}: the word list has sha256 {found}, not {file.sha256}; put it back")
-    return content
 
 
 @functools.cache

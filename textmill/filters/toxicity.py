@@ -28,7 +28,8 @@ from textmill.errors import EnvironmentFault, InputError
 from textmill.filters.base import Rule, Scorer
 from textmill.filters.classifier import label_number, probabilities
 from textmill.filters.fasttext_model import load_same
-from textmill.filters.lexicon import WordList, count_hits, find_lists
+from textmill.filters.lexicon import count_hits, find_lists
+from textmill.filters.list_files import ListFile
 from textmill.text import Documents
 
 THRESHOLD = 0.4
@@ -45,7 +46,7 @@ class Harmful(Scorer):
     """
 
     family: ClassVar[str]
-    lists: tuple[WordList, ...] = ()
+    lists: tuple[ListFile, ...] = ()
     model: str = field(default="", metadata={"identity": False})
     digest: str = ""
 
@@ -136,7 +137,7 @@ def _classify(scorer: Harmful, text: str) -> tuple[str, float]:
     return f"non-{scorer.positive}", 1 - score
 
 
-def _find(family: str, model: str | Path | None, lists: Sequence[str]) -> tuple[tuple[WordList, ...], str, str]:
+def _find(family: str, model: str | Path | None, lists: Sequence[str]) -> tuple[tuple[ListFile, ...], str, str]:
     """Lists, path and digest. Errors: `EnvironmentFault`, `InputError`."""
     words = find_lists(lists)
     named = model or os.environ.get(_variable(family))

@@ -32,9 +32,9 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.filters import url_lists, url_words
+from textmill.filters import list_files, url_words
 from textmill.filters.base import Preset, Rule, Scorer, failures, measure, named
-from textmill.filters.url_lists import ListFile
+from textmill.filters.list_files import ListFile
 from textmill.filters.url_parts import MAX_HOST_BYTES, after_www, among, cut_url, domain_start, extend, suffix_rules
 from textmill.text import FNV_BASIS, Documents, Segmentation
 
@@ -79,11 +79,11 @@ def find_lists(paths: Iterable[str]) -> UrlDenied:
 
     Errors: `InputError` for a list that cannot be read.
     """
-    files = [file for path in paths for file in url_lists.files_at(Path(path), LIST_NAMES)]
-    lists = tuple(url_lists.identify(file) for file in files)
+    files = [file for path in paths for file in list_files.files_at(Path(path), LIST_NAMES)]
+    lists = tuple(list_files.identify(file) for file in files)
     for file in lists:
         _, _, n_bad, first = _entries(file)
-        url_lists.report_bad_lines(file, n_bad, first, "host or URL")
+        list_files.report_bad_lines(file, n_bad, first, "host or URL")
     return UrlDenied(lists)
 
 
@@ -133,7 +133,7 @@ def _load(lists: tuple[ListFile, ...]) -> tuple[NDArray[np.uint64], NDArray[np.u
 
 def _entries(file: ListFile) -> tuple[NDArray[np.uint64], NDArray[np.bool_], int, int]:
     """The hash of each entry, whether it is that of a URL; how many lines are none, and the number of the first."""
-    data = np.frombuffer(url_lists.read(file), np.uint8)
+    data = np.frombuffer(list_files.read(file), np.uint8)
     n_lines = np.count_nonzero(data == _NEWLINE) + 1
     keys, of_url = np.empty(n_lines, np.uint64), np.empty(n_lines, np.bool_)
     n, n_bad, first = _hash_entries(data, keys, of_url)

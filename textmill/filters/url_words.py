@@ -30,9 +30,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from textmill.errors import InputError
-from textmill.filters import url_lists
+from textmill.filters import list_files
 from textmill.filters.base import Rule, Scorer
-from textmill.filters.url_lists import ListFile
+from textmill.filters.list_files import ListFile
 from textmill.text import (
     FNV_BASIS,
     FNV_PRIME,
@@ -127,11 +127,11 @@ def find_words(paths: Iterable[str]) -> UrlWords:
     """
     lists: dict[str, list[ListFile]] = {kind: [] for kind in KINDS}
     names = [name + ending for kind in KINDS.values() for name in kind for ending in ENDINGS]
-    for found in [found for path in paths for found in url_lists.files_at(Path(path), names)]:
+    for found in [found for path in paths for found in list_files.files_at(Path(path), names)]:
         kind = _kind_of(found)
-        file = url_lists.identify(found)
+        file = list_files.identify(found)
         bad = [number for number, word in _words(kind, file) if not word]
-        url_lists.report_bad_lines(file, len(bad), min(bad, default=0), f"{kind} word")
+        list_files.report_bad_lines(file, len(bad), min(bad, default=0), f"{kind} word")
         lists[kind].append(file)
     scorer = UrlWords(**{kind: tuple(files) for kind, files in lists.items()})
     _load(scorer)  # says now if there are too many
@@ -148,7 +148,7 @@ def _kind_of(path: Path) -> str:
 def _words(kind: str, file: ListFile) -> Iterator[tuple[int, str]]:
     """Number and word of each line that has something on it, "" if that is no word of this kind."""
     tidy = _strict_word if kind == "strict" else _whole_word
-    for number, line in enumerate(url_lists.read(file).decode("utf-8-sig", "replace").split("\n"), 1):
+    for number, line in enumerate(list_files.read(file).decode("utf-8-sig", "replace").split("\n"), 1):
         if entry := line.partition("#")[0].strip():
             yield number, tidy(_lower(entry))
 

@@ -37,24 +37,24 @@ def files_at(path: Path, names: Collection[str]) -> list[Path]:
     return found
 
 
-def identify(path: Path) -> ListFile:
-    """The list at ``path``. Errors: `InputError` if it cannot be read."""
+def identify(path: Path, what: str = "list") -> ListFile:
+    """The list at ``path``; messages call it ``what``. Errors: `InputError` if it cannot be read."""
     try:
         with path.open("rb") as file:
             return ListFile(str(path.resolve()), hashlib.file_digest(file, "sha256").hexdigest())
     except OSError as error:
-        raise InputError(f"{path}: cannot read this list ({error.strerror}); give a text file") from error
+        raise InputError(f"{path}: cannot read this {what} ({error.strerror}); give a text file") from error
 
 
-def read(file: ListFile) -> bytes:
+def read(file: ListFile, what: str = "list") -> bytes:
     """The content, unpacked. Errors: `EnvironmentFault` if it is gone or has changed, `InputError` if it is damaged."""
     try:
         content = Path(file.path).read_bytes()
     except OSError as error:
-        raise EnvironmentFault(f"{file.path}: no list here ({error.strerror}); put it on every machine") from error
+        raise EnvironmentFault(f"{file.path}: no {what} here ({error.strerror}); put it on every machine") from error
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
-        raise EnvironmentFault(f"{file.path}: the list has sha256 {found}, not {file.sha256}; put it back")
+        raise EnvironmentFault(f"{file.path}: the {what} has sha256 {found}, not {file.sha256}; put it back")
     if not content.startswith(b"\x1f\x8b"):
         return content
     try:
