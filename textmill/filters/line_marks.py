@@ -14,12 +14,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from textmill.errors import UnknownNameError
+from textmill.filters import segments
 from textmill.text import SPACE, Segmentation, decode
 
 LINE_SPLITS = ("newline", "splitlines")
-# What ends a line for str.splitlines; the code points below 0x80, then the others.
-_BREAKS = tuple(map(ord, "\n\v\f\r\x1c\x1d\x1e"))
-_WIDE_BREAKS = (0x85, 0x2028, 0x2029)
 # From rare to common in English; a phrase is looked for at its rarest letter.
 _LETTERS = "zqjxkvbywgpfmucdlhrsnioate "
 _N_CODE_POINTS = 0x110000
@@ -50,23 +48,13 @@ class Phrases:
 
 
 def cut_lines(pieces: Segmentation, split: str) -> Lines:
-    """The lines that ``str.split("\\n")`` ("newline") or ``str.splitlines`` ("splitlines") gives.
-
-    For "splitlines" there may be more blank lines: one in each ``\\r\\n``, and one at the end. Errors:
-    `UnknownNameError`.
-    """
+    """The lines that ``str.split("\\n")`` ("newline") or ``str.splitlines()`` gives. Errors: `UnknownNameError`."""
     if split not in LINE_SPLITS:
         raise UnknownNameError("line split", split, LINE_SPLITS)
     lines = pieces.lines
     if split == "newline":
         return Lines(lines.offsets, lines.start, lines.end)
-    n_breaks = _count_breaks(pieces.data, lines.start, lines.end, _break_table())
-    if not n_breaks.any():
-        return Lines(lines.offsets, lines.start, lines.end)
-    before = np.concatenate([[0], np.cumsum(n_breaks + 1)])
-    start, end = np.empty((2, before[-1]), np.int64)
-    _cut_at_breaks(pieces.data, lines.start, lines.end, _break_table(), start, end)
-    return Lines(before[lines.offsets], start, end)
+    return Lines(*segments.lines(pieces, "splitlines"))
 
 
 @functools.cache
@@ -123,65 +111,7 @@ def character_set(characters: str) -> NDArray[np.bool_]:
     return table
 
 
-@functools.cache
-def _break_table() -> NDArray[np.uint8]:
-    """What a byte means for a line: 0 nothing, 1 its end, 2 perhaps the first byte of a wide end."""
-    table = np.zeros(256, np.uint8)
-    table[list(_BREAKS)] = 1
-    table[[chr(code_point).encode()[0] for code_point in _WIDE_BREAKS]] = 2
-    return table
-
-
 # Kernels
-
-
-@njit(cache=True, nogil=True)
-def _break_size(data, i, end, table):  # type: ignore[no-untyped-def]
-    """The bytes of the line end at byte i; 0 if there is none."""
-    kind = table[data[i]]
-    if kind < 2:
-        return np.int64(kind)
-    code_point, size = decode(data[i:end], 0)
-    return size if code_point in _WIDE_BREAKS else 0
-
-
-@njit(cache=True, nogil=True)
-def _count_breaks(data, start, end, table):  # type: ignore[no-untyped-def]
-    """Line ends inside of each line."""
-    n_breaks = np.zeros(start.size, np.int64)
-    for k in range(start.size):
-        if _may_have_break(data[start[k] : end[k]]):
-            for i in range(start[k], end[k]):
-                if table[data[i]]:
-                    n_breaks[k] += _break_size(data, i, end[k], table) > 0
-    return n_breaks
-
-
-@njit(cache=True, nogil=True)
-def _may_have_break(line):  # type: ignore[no-untyped-def]
-    """Whether a byte may begin a line end. Without a branch, so that the machine looks at many bytes at once."""
-    found = np.uint8(0)
-    for byte in line:
-        low = np.uint8(byte - 11) < 20  # \v to \x1e
-        found |= np.uint8(low) | np.uint8(byte == 0xC2) | np.uint8(byte == 0xE2)
-    return found != 0
-
-
-@njit(cache=True, nogil=True)
-def _cut_at_breaks(data, start, end, table, new_start, new_end):  # type: ignore[no-untyped-def]
-    """Writes the bounds of the lines that `_count_breaks` counted."""
-    line = 0
-    for k in range(start.size):
-        new_start[line] = start[k]
-        for i in range(start[k], end[k]):
-            if table[data[i]]:
-                size = _break_size(data, i, end[k], table)
-                if size:
-                    new_end[line] = i
-                    line += 1
-                    new_start[line] = i + size
-        new_end[line] = end[k]
-        line += 1
 
 
 @njit(cache=True, nogil=True)

@@ -151,4 +151,5 @@ def _line_break(data: NDArray[np.uint8], i: int, end: int) -> int:
     if byte < 0x80:
         return int(0x0A <= byte <= 0x0C or 0x1C <= byte <= 0x1E)
     code_point, size = decode(data, i)
-    return size if code_point == 0x85 or code_point == 0x2028 or code_point == 0x2029 else 0
+    is_break = code_point == 0x85 or code_point == 0x2028 or code_point == 0x2029
+    return size if is_break and i + size <= end else 0  # of bytes that are no UTF-8, a character may reach beyond
