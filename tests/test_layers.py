@@ -29,7 +29,7 @@ HEAVY_OWNERS = {
     "isal": {"textmill.pipeline.reading.members"},
     "lz4": {"textmill.pipeline.reading.members"},
     "tldextract": {"textmill.filters.url_parts"},
-    "bokeh": set(),  # Dask's dashboard imports it
+    "bokeh": set(),  # charts are SVG
     "warcio": {"textmill.simulate"},
     "urllib3": {"textmill.pipeline.sources.web"},
 }
