@@ -49,12 +49,11 @@ from textmill.filters.line_marks import (
     find_phrases,
     last_character,
     phrase_table,
-    strip_end,
     strip_in_place,
-    strip_start,
     words_of_lines,
 )
 from textmill.filters.list_files import ListFile
+from textmill.filters.segments import strip_end, strip_start
 from textmill.text import NUMBER, SPACE, Documents, character_classes, decode
 
 POLICY_PHRASES = (

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
+from textmill.filters.segments import strip_end, strip_start
 from textmill.text import SPACE, Segmentation, decode
 
 LINE_SPLITS = ("newline", "splitlines")
@@ -156,28 +157,6 @@ def last_character(data, start, end):  # type: ignore[no-untyped-def]
     while i > start and data[i] & 0xC0 == 0x80:  # a later byte of a longer character
         i -= 1
     return decode(data[i:end], 0)[0], i
-
-
-@njit(cache=True, nogil=True)
-def strip_start(data, start, end, classes):  # type: ignore[no-untyped-def]
-    """Where ``data[start:end]`` begins without the whitespace before it; ``end`` if there is nothing else."""
-    while start < end:
-        code_point, size = decode(data[start:end], 0)
-        if classes[code_point] != SPACE:
-            break
-        start += size
-    return start
-
-
-@njit(cache=True, nogil=True)
-def strip_end(data, start, end, classes):  # type: ignore[no-untyped-def]
-    """Where ``data[start:end]`` ends without the whitespace behind it; ``start`` if there is nothing else."""
-    while start < end:
-        code_point, i = last_character(data, start, end)
-        if classes[code_point] != SPACE:
-            break
-        end = i
-    return end
 
 
 @njit(cache=True, nogil=True)

@@ -40,9 +40,9 @@ from textmill.filters.line_marks import (
     last_character,
     phrase_table,
     strip_in_place,
-    strip_start,
     words_of_lines,
 )
+from textmill.filters.segments import strip_start
 from textmill.filters.url_parts import suffix_rules
 from textmill.text import FNV_BASIS, FNV_PRIME, SPACE, Documents, character_classes, decode
 

@@ -44,20 +44,33 @@ def _ways(how: Split) -> tuple[bool, bool, bool]:
 @numba.njit(cache=True, nogil=True)
 def strip(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> tuple[int, int]:
     """Where what ``str.strip()`` leaves of ``data[start:end]`` starts and ends."""
+    start = strip_start(data, start, end, classes)
+    return start, strip_end(data, start, end, classes)
+
+
+@numba.njit(cache=True, nogil=True)
+def strip_start(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> int:
+    """Where ``data[start:end]`` begins without the whitespace before it; ``end`` if there is nothing else."""
     while start < end:
         code_point, size = decode(data, start)
-        if classes[code_point] != SPACE:
+        if classes[code_point] != SPACE or start + size > end:
             break
         start += size
-    start = min(start, end)
+    return start
+
+
+@numba.njit(cache=True, nogil=True)
+def strip_end(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> int:
+    """Where ``data[start:end]`` ends without the whitespace behind it; ``start`` if there is nothing else."""
     while start < end:
         last = end - 1
         while last > start and data[last] & 0xC0 == 0x80:  # a later byte of a longer character
             last -= 1
-        if classes[decode(data, last)[0]] != SPACE:
+        code_point, size = decode(data, last)
+        if classes[code_point] != SPACE or last + size > end:
             break
         end = last
-    return start, end
+    return end
 
 
 @numba.njit(cache=True, nogil=True)
