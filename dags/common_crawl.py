@@ -28,11 +28,13 @@ from textmill.pipeline.stages import (
     Keepers,
     Materialize,
     Score,
+    Shingles,
     Signatures,
     Tokens,
     Train,
     TrainTokenizer,
 )
+from textmill.pipeline.stages.signatures import sorted_bands
 from textmill.train.config import preset
 
 
@@ -115,7 +117,8 @@ def common_crawl(
     edited = Edit(documents, quality.editors) if quality.editors else documents
 
     signatures = Signatures(edited, MinHash(ngram=5, bands=14, rows=8))
-    clusters = Clusters(Edges(edited, Candidates(signatures), similarity))
+    candidates = Candidates(sorted_bands(signatures))
+    clusters = Clusters(Edges(candidates, Shingles(edited, candidates), similarity))
     keepers = Keepers(signatures, decisions, clusters, keep)
     corpus = Corpus(edited, decisions, keepers, masks=masks_named(mask))
 

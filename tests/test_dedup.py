@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from textmill.dedup import records
 from textmill.dedup.clusters import connected_components
 from textmill.dedup.exact import content_hashes
-from textmill.dedup.lsh import NO_BAND, candidate_pairs, probability, unique_pairs
+from textmill.dedup.lsh import NO_BAND, candidate_pairs, probability
 from textmill.dedup.minhash import UNSPACED_SCRIPTS, MinHash, jaccard, pair_similarities
 from textmill.errors import UserError
 
@@ -186,7 +187,7 @@ def test_documents_without_words_are_no_candidates() -> None:
     hashes, n_shingles = MinHash().band_hashes(text)
     assert not n_shingles.any()
     assert (hashes == NO_BAND).all()
-    assert candidate_pairs(hashes[:, 0], np.arange(5, dtype=np.uint64)).shape == (0, 2)
+    assert pairs_of(hashes[:, 0], np.arange(5, dtype=np.uint64)) == []
     sets, offsets = MinHash().shingle_sets(text)
     assert len(sets) == 0
     assert not offsets.any()
@@ -325,25 +326,41 @@ def reference_pairs(band: list[int], ids: list[int]) -> list[list[int]]:
     return [list(pair) for pair in sorted(pairs)]
 
 
+def pairs_of(band: np.ndarray, ids: np.ndarray, size: int = 1000, chain: bool = True) -> list[list[int]]:
+    """The pairs, smaller id first, in order; the records come in blocks of ``size``."""
+    hashes, ids = records.sort(band, ids)
+    blocks = [(hashes[i : i + size], ids[i : i + size]) for i in range(0, len(ids), size)]
+    found = [pair for larger, smaller in candidate_pairs(blocks, chain) for pair in zip(smaller, larger, strict=True)]
+    return [[int(a), int(b)] for a, b in sorted(set(found))]
+
+
 @repeatable
-@given(st.lists(st.tuples(st.sampled_from([0, 1, 2, MASK]), st.integers(0, 12) | st.just(MASK)), max_size=30))
-def test_candidate_pairs_are_star_and_chain_in_any_order(rows: list[tuple[int, int]]) -> None:
-    band, ids = [row[0] for row in rows], [row[1] for row in rows]
-    pairs = candidate_pairs(np.array(band, dtype=np.uint64), np.array(ids, dtype=np.uint64))
-    assert pairs.dtype == np.uint64
-    assert pairs.tolist() == reference_pairs(band, ids)
+@given(
+    st.lists(st.tuples(st.sampled_from([0, 1, 2, MASK]), st.integers(0, 12) | st.just(MASK)), max_size=30),
+    st.integers(1, 9),
+)
+def test_candidate_pairs_are_star_and_chain_in_any_order(rows: list[tuple[int, int]], size: int) -> None:
+    band, ids = (np.array([row[side] for row in rows], np.uint64) for side in (0, 1))
+    expected = reference_pairs(band.tolist(), ids.tolist())
+    assert pairs_of(band, ids, size) == expected
+    star = pairs_of(band, ids, size, chain=False)
+    assert all(pair in expected for pair in star)
+    assert len(star) <= len({*ids.tolist()}) * len({*band.tolist()})
+    for a, b in zip(components(star), components(expected), strict=True):
+        assert (a == b).all()
+
+
+def components(pairs: list[list[int]]) -> records.Block:
+    a, b = np.array(pairs, np.uint64).reshape(-1, 2).T
+    return connected_components([(a, b)])
 
 
 def test_a_group_of_equals_gives_a_linear_number_of_pairs() -> None:
     n = 100_000
-    pairs = candidate_pairs(np.full(n, 7, dtype=np.uint64), np.arange(n, dtype=np.uint64)[::-1])
-    assert len(pairs) == 2 * (n - 1) - 1  # the first edge of the chain is also one of the star
-    assert len(connected_components(pairs)[0]) == n
-
-
-def test_unique_pairs_merges_bands() -> None:
-    pairs = np.array([[3, 9], [1, 2], [4, 4], [3, 9], [1, 1 << 63]], dtype=np.uint64)
-    assert unique_pairs(pairs).tolist() == [[1, 2], [1, 1 << 63], [3, 9]]
+    band = [(np.full(n, 7, np.uint64), np.arange(n, dtype=np.uint64))]
+    parts = list(candidate_pairs(band))
+    assert sum(len(larger) for larger, _ in parts) == 2 * (n - 1) - 1  # the chain begins as the star does
+    assert len(connected_components(parts)[0]) == n
 
 
 # ---- clusters
@@ -362,8 +379,9 @@ def reference_components(edges: list[tuple[int, int]]) -> dict[int, int]:
 def test_components_in_any_order_of_edges(edges: list[tuple[int, int]], shuffler: random.Random) -> None:
     far = [(a << 58, b << 58) for a, b in edges]  # ids need all 64 bits
     shuffled = shuffler.sample([(b, a) for a, b in far], len(far))
-    for order in (far, shuffled):
-        ids, roots = connected_components(np.array(order, dtype=np.uint64).reshape(-1, 2))
+    for order, size in ((far, 100), (shuffled, 100), (shuffled, 3), (far, 1)):
+        parts = [np.array(order[i : i + size], np.uint64).T for i in range(0, len(order), size)]
+        ids, roots = connected_components((a, b) for a, b in parts)
         assert ids.dtype == roots.dtype == np.uint64
         assert dict(zip(ids.tolist(), roots.tolist(), strict=True)) == reference_components(far)
         assert (np.diff(ids.astype(object)) > 0).all()
@@ -371,7 +389,7 @@ def test_components_in_any_order_of_edges(edges: list[tuple[int, int]], shuffler
 
 def test_a_long_chain_is_one_component() -> None:
     nodes = np.arange(200_000, dtype=np.uint64)
-    _, roots = connected_components(np.stack([nodes[1:], nodes[:-1]], axis=1)[::-1])
+    _, roots = connected_components([(nodes[:0:-1], nodes[-2::-1])])
     assert not roots.any()
 
 
@@ -381,11 +399,12 @@ def test_a_long_chain_is_one_component() -> None:
 def clusters(texts: list[str], ids: list[int], threshold: float) -> dict[int, int]:
     minhash, text, doc_ids = MinHash(), array(*texts), np.array(ids, dtype=np.uint64)
     hashes, _ = minhash.band_hashes(text)
-    pairs = unique_pairs(np.concatenate([candidate_pairs(band, doc_ids) for band in hashes.T]))
+    every = [pair for band in hashes.T for pair in pairs_of(band, doc_ids)]
+    pairs = np.array(every, np.uint64).reshape(-1, 2)
     row_of = {id_: row for row, id_ in enumerate(ids)}
     rows = np.array([[row_of[int(id_)] for id_ in pair] for pair in pairs], dtype=np.int64).reshape(-1, 2)
     similar = pair_similarities(*minhash.shingle_sets(text), rows[:, 0], rows[:, 1]) >= threshold
-    members, roots = connected_components(pairs[similar])
+    members, roots = connected_components([(pairs[similar, 0], pairs[similar, 1])])
     return dict(zip(members.tolist(), roots.tolist(), strict=True))
 
 

@@ -44,12 +44,14 @@ from textmill.pipeline.stages import (
     Keepers,
     Materialize,
     Score,
+    Shingles,
     Signatures,
     Tokens,
     Train,
     TrainTokenizer,
 )
-from textmill.pipeline.stages.duplicates import CLUSTERS, KEEPERS
+from textmill.pipeline.stages.duplicates import CLUSTERS
+from textmill.pipeline.stages.keepers import KEEPERS
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.train.config import preset
 
@@ -177,11 +179,13 @@ class Fixture:
 
     def corpus(self, documents: Stage, decide: Decide, copies: list[tuple[int, int, str]]) -> Corpus:
         """A corpus without the given copies: (removed page, the page that stays, kind)."""
-        edges = Edges(documents, Candidates(Signatures(documents)))
+        signatures = Signatures(documents)
+        candidates = Candidates(signatures)
+        edges = Edges(candidates, Shingles(documents, candidates))
         clusters = Clusters(edges)
-        for stage in (edges.candidates.signatures, edges.candidates):
+        for stage in (signatures, candidates, edges.shingles):
             self.workspace.save_stage(stage)
-        keepers = Keepers(edges.candidates.signatures, decide, clusters)
+        keepers = Keepers(signatures, decide, clusters)
         ids = [(schema.doc_id(0, 160 * a), schema.doc_id(0, 160 * b), kind) for a, b, kind in copies]
         pairs = [(min(a, b), max(a, b), 0.75) for a, b, _ in ids]
         members = [(a, min(a, b), 0.75) for a, b, _ in ids] + [(b, min(a, b), 0.75) for a, b, _ in ids]

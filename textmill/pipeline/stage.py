@@ -133,14 +133,17 @@ class Task:
         folder = storage.join(self.workspace, stage.folder)
         return [storage.join(folder, name) for name in self.manifest(stage, shard).outputs]
 
-    def file(self, stage: Stage, shard: str) -> str:
-        """URI of the one file that a shard of ``stage`` published."""
-        (uri,) = self.files(stage, shard)
+    def file(self, stage: Stage, shard: str, ending: str = "") -> str:
+        """URI of the file that a shard of ``stage`` published: the only one, or its table, or that with ``ending``."""
+        uris = self.files(stage, shard)
+        if len(uris) > 1 or ending:
+            uris = [uri for uri in uris if uri.endswith(ending or ".parquet")]
+        (uri,) = uris
         return uri
 
-    def all_files(self, stage: Stage) -> Iterator[str]:
-        """The one file of every shard of ``stage``, in shard order."""
-        return (self.file(stage, shard) for shard in stage.shards())
+    def all_files(self, stage: Stage, ending: str = "") -> Iterator[str]:
+        """The file of every shard of ``stage``, in shard order; see `file`."""
+        return (self.file(stage, shard, ending) for shard in stage.shards())
 
     def unfinished(self, stage: Stage) -> Path:
         """A folder that outlives an interrupted attempt (only in a workspace on this machine)."""

@@ -3,19 +3,22 @@
 pages       Extract                                archives -> a row for every candidate record
 scores      Score, Decide, Materialize             measure, judge, drop
 edit        Edit                                   lines dropped and marks cut, as published rules do
-duplicates  Signatures, Candidates, Edges,
-            Clusters, Keepers                      who is whose copy, and who stays
+signatures  Signatures, SortedBands                what documents are compared by
+duplicates  Candidates, Shingles, Edges, Clusters  who is whose copy
+keepers     Keepers                                who stays
 corpus      Corpus                                 the kept documents, personal data masked
 tokens      TrainTokenizer, Tokens                 text -> token shards
 model       Train                                  token shards -> a model
 """
 
 from textmill.pipeline.stages.corpus import Corpus
-from textmill.pipeline.stages.duplicates import Candidates, Clusters, Edges, Keepers, Signatures
+from textmill.pipeline.stages.duplicates import Candidates, Clusters, Edges, Shingles
 from textmill.pipeline.stages.edit import Edit
+from textmill.pipeline.stages.keepers import Keepers
 from textmill.pipeline.stages.model import Train
 from textmill.pipeline.stages.pages import Extract
 from textmill.pipeline.stages.scores import Decide, Materialize, Score
+from textmill.pipeline.stages.signatures import Signatures, SortedBands
 from textmill.pipeline.stages.tokens import Tokens, TrainTokenizer
 
 __all__ = [
@@ -29,7 +32,9 @@ __all__ = [
     "Keepers",
     "Materialize",
     "Score",
+    "Shingles",
     "Signatures",
+    "SortedBands",
     "Tokens",
     "Train",
     "TrainTokenizer",
