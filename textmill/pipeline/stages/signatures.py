@@ -72,7 +72,7 @@ class Signatures(Stage):
                 worded = n_shingles > 0
                 found.append((ids.to_numpy()[worded], np.column_stack([bands, high])[worded]))
         sorted_ = task.scratch / f"{task.shard}{BANDS}"
-        n_records = _write_bands(sorted_, self, found)
+        n_records = write_bands(sorted_, self, found)
         files = {writer.path.name: writer.path, sorted_.name: sorted_}
         n_words = sum(len(ids) for ids, _ in found)
         counts = {"rows_in": writer.rows, "rows_out": writer.rows, "n_without_words": writer.rows - n_words}
@@ -126,7 +126,7 @@ def open_bands(bands: Signatures | SortedBands, uri: str) -> records.RecordFile:
     return file
 
 
-def _write_bands(path: Any, stage: Signatures, found: list[tuple[NDArray[np.uint64], NDArray[np.uint64]]]) -> int:
+def write_bands(path: Any, stage: Signatures, found: list[tuple[NDArray[np.uint64], NDArray[np.uint64]]]) -> int:
     """Writes all sections, sorted; gives the number of records."""
     ids = np.concatenate([np.empty(0, np.uint64), *(ids for ids, _ in found)])
 
