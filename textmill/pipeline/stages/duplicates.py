@@ -25,7 +25,7 @@ from textmill.pipeline.stage import Result, Stage, Task, one_table
 from textmill.pipeline.stages.scores import DOC_ID
 from textmill.pipeline.stages.signatures import BANDS, EXACT, Signatures, SortedBands, open_bands
 
-SHARDS_A_PARTITION = 200  # of signatures: some 8 million documents of a crawl, or 130 MB a band
+SHARDS_A_RANGE = 200  # of signatures: some 8 million documents of a crawl, or 130 MB a band
 MOST_GROUPS = 256
 MEMBERS = ".members"  # ending of files of the documents that are in some pair
 CLUSTERS = pa.schema(
@@ -51,20 +51,13 @@ class Candidates(Stage):
     bands: Signatures | SortedBands
     chain: bool = True
 
-    @property
-    def n_partitions(self) -> int:
-        """Ranges of hashes."""
-        signatures = next(stage for stage in self.bands.ancestry() if isinstance(stage, Signatures))
-        return -(-len(signatures.shards()) // SHARDS_A_PARTITION) or 1
-
     def shards(self) -> list[str]:
-        return [f"{section}-{i:04d}" for section in self.bands.sections for i in range(self.n_partitions)]
+        return band_ranges(self.bands)
 
     def run_shard(self, task: Task) -> Result:
-        section, _, number = task.shard.rpartition("-")
-        low, high = ((int(number) + i << 64) // self.n_partitions for i in (0, 1))
+        section, low, high = hash_range(self.bands, task.shard)
         uris = [task.file(self.bands, shard, BANDS) for shard in self.bands.shards()]
-        runs = [open_bands(self.bands, uri).read(section, low, high - 1) for uri in uris]
+        runs = [open_bands(self.bands, uri).read(section, low, high) for uri in uris]
         sorter = records.Sorter(task.scratch)
         members = records.Sorter(task.scratch / "members")
         for larger, smaller in lsh.candidate_pairs(records.merge(runs), self.chain and section != EXACT):
@@ -155,8 +148,7 @@ class Edges(Stage):
     def _pairs(self, task: Task) -> Iterator[records.Block]:
         """The pairs of all bands, each once, whose larger id is in this group."""
         documents = self.shingles.documents
-        ranges = [storage.id_range(task.file(documents, shard)) for shard in groups(documents)[task.shard]]
-        low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+        low, high = id_range([task.file(documents, shard) for shard in groups(documents)[task.shard]])
         uris = [task.file(self.candidates, shard) for shard in self.candidates.shards()]
         runs = [records.RecordFile(uri).read(low=low, high=high) for uri in uris]
         return records.unique(records.merge_many(runs, task.scratch))
@@ -206,11 +198,34 @@ class Clusters(Stage):
         return best
 
 
+def band_ranges(bands: Signatures | SortedBands) -> list[str]:
+    """Names of tasks, one for each section and range of hashes."""
+    return [f"{section}-{i:04d}" for section in bands.sections for i in range(_n_ranges(bands))]
+
+
+def hash_range(bands: Signatures | SortedBands, name: str) -> tuple[str, int, int]:
+    """The section, and the smallest and the largest hash, that one of `band_ranges` stands for."""
+    section, _, number = name.rpartition("-")
+    low, after = ((int(number) + i << 64) // _n_ranges(bands) for i in (0, 1))
+    return section, low, after - 1
+
+
+def _n_ranges(bands: Signatures | SortedBands) -> int:
+    signatures = next(stage for stage in bands.ancestry() if isinstance(stage, Signatures))
+    return -(-len(signatures.shards()) // SHARDS_A_RANGE) or 1
+
+
 def groups(documents: Stage) -> dict[str, list[str]]:
     """The shards of documents, by group; at most `MOST_GROUPS`."""
     shards = documents.shards()
     size = max(4, -(-len(shards) // MOST_GROUPS))
     return {f"group-{i // size:04d}": shards[i : i + size] for i in range(0, len(shards), size)}
+
+
+def id_range(uris: list[str]) -> tuple[int, int]:
+    """The smallest and the largest id in some tables; (1, 0) if they are empty."""
+    ranges = [(low, high) for low, high in map(storage.id_range, uris) if low <= high]
+    return min((low for low, _ in ranges), default=1), max((high for _, high in ranges), default=0)
 
 
 def _rows_of(uri: str, wanted: NDArray[np.uint64]) -> Iterator[pa.Table]:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from textmill import storage
 from textmill.errors import UnknownNameError, UserError
 from textmill.pipeline.stage import Result, Stage, Task, one_table
-from textmill.pipeline.stages.duplicates import Clusters
+from textmill.pipeline.stages.duplicates import Clusters, groups
+from textmill.pipeline.stages.known import KnownCopies
 from textmill.pipeline.stages.scores import DOC_ID, Decide, Score
 from textmill.pipeline.stages.signatures import Signatures
 
@@ -49,6 +50,7 @@ class Keepers(Stage):
     policy: str = "longest"
     scores: Score | None = None
     best_by: str = ""
+    known: KnownCopies | None = None  # copies of what an earlier run kept: none of them stays
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,15 +105,24 @@ class Keepers(Stage):
         }
         if not own:
             source[task.file(stage, shard)] = [column]
+        known = self.known_ids(task, shard)
         for signatures, decisions, *scores in storage.read_aligned(source):
             found = signatures["doc_id"].to_numpy()
+            keep = pc.and_(decisions["keep"], pc.invert(pc.is_in(signatures["doc_id"], known)))
             place = np.searchsorted(ids, found)
             member = np.flatnonzero(place < len(ids))
             member = member[ids[place[member]] == found[member]]
             ranked = (scores or [signatures])[0][column]
             columns = {"hash_hi": signatures["hash_hi"], "hash_lo": signatures["hash_lo"]}
-            group = pa.table(columns | {"keep": decisions["keep"], "rank": ranked})
+            group = pa.table(columns | {"keep": keep, "rank": ranked})
             yield place[member], group.take(pa.array(member)).combine_chunks()
+
+    def known_ids(self, task: Task, shard: str) -> pa.Array:
+        """The documents of a shard, and of its neighbours, that are copies of what an earlier run kept."""
+        if self.known is None:
+            return pa.array([], pa.uint64())
+        (group,) = (name for name, shards in groups(self.signatures).items() if shard in shards)
+        return storage.read_table(task.file(self.known, group), ["doc_id"])["doc_id"].combine_chunks()
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from textmill import storage
 from textmill.dedup import exact, lsh, records
-from textmill.dedup.minhash import MinHash
+from textmill.dedup.minhash import MinHash, sketches_of
 from textmill.errors import InvariantError
 from textmill.pipeline.stage import Result, Stage, Task
 from textmill.pipeline.stages.scores import DOC_ID
 
+SKETCH = "sketch"  # the column
 EXACT = "exact"  # the section of equal texts, beside those of the bands
 BANDS = ".bands"  # ending of files of sorted (hash, doc_id) records
 BAND_COLUMNS = ("hash", "doc_id")
@@ -43,7 +44,12 @@ class Signatures(Stage):
         """Schema of its table."""
         hashes = [pa.field(name, pa.uint64(), nullable=False) for name in ("hash_hi", "hash_lo")]
         sizes = [pa.field(name, pa.int32(), nullable=False) for name in ("n_shingles", "n_bytes")]
-        return pa.schema([DOC_ID, pa.field("date", pa.string(), nullable=False), *sizes, *hashes])
+        return pa.schema([DOC_ID, pa.field("date", pa.string(), nullable=False), *sizes, *hashes, self.sketch])
+
+    @property
+    def sketch(self) -> pa.Field:
+        """One byte a permutation: what a later run compares its documents with, see `known`."""
+        return pa.field(SKETCH, pa.binary(self.minhash.permutations), nullable=False)
 
     @property
     def sections(self) -> list[str]:
@@ -64,12 +70,14 @@ class Signatures(Stage):
             for (table,) in storage.read_aligned(source):
                 text = table["text"].combine_chunks()
                 high, low = exact.content_hashes(text)
-                bands, n_shingles = self.minhash.band_hashes(text)
-                columns = [n_shingles, pc.binary_length(text).cast(pa.int32()), high, low]
+                signed = self.minhash.sign(text)
+                columns = [signed.n_shingles, pc.binary_length(text).cast(pa.int32()), high, low]
                 arrays = [pa.array(column) for column in columns]
                 ids, dates = table["doc_id"].combine_chunks(), table["date"].combine_chunks()
-                writer.write(pa.table([ids, dates, *arrays], schema=self.schema))
-                worded = n_shingles > 0
+                sketches = _binary(sketches_of(signed.signatures))
+                writer.write(pa.table([ids, dates, *arrays, sketches], schema=self.schema))
+                worded = signed.n_shingles > 0
+                bands = self.minhash.bands_of(signed.signatures)
                 found.append((ids.to_numpy()[worded], np.column_stack([bands, high])[worded]))
         sorted_ = task.scratch / f"{task.shard}{BANDS}"
         n_records = write_bands(sorted_, self, found)
@@ -94,6 +102,10 @@ class SortedBands(Stage):
     @property
     def meta(self) -> Mapping[str, Any]:
         return self.parts.meta
+
+    @property
+    def sketch(self) -> pa.Field:
+        return self.parts.sketch
 
     def shards(self) -> list[str]:
         n = -(-len(self.parts.shards()) // records.FAN_IN)
@@ -124,6 +136,12 @@ def open_bands(bands: Signatures | SortedBands, uri: str) -> records.RecordFile:
     if file.meta != bands.meta:
         raise InvariantError(f"{uri}: made with {file.meta}, not {bands.meta}")
     return file
+
+
+def _binary(rows: NDArray[np.uint8]) -> pa.Array:
+    """Bytes [n, size] as a column of fixed-size binary."""
+    kind = pa.binary(rows.shape[1])
+    return pa.FixedSizeBinaryArray.from_buffers(kind, len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])
 
 
 def write_bands(path: Any, stage: Signatures, found: list[tuple[NDArray[np.uint64], NDArray[np.uint64]]]) -> int:
