@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from textmill import storage
+from textmill.dedup.records import RecordWriter
 from textmill.errors import EnvironmentFault, InvariantError
 
 NOT_IDENTITY = {"identity": False}  # metadata of a field that says where something lies, not what it is
@@ -158,7 +159,7 @@ class Task:
         return self.scratch / f"{self.shard}.parquet"
 
 
-def one_table(writer: storage.TableWriter, counts: Mapping[str, int]) -> Result:
+def one_table(writer: storage.TableWriter | RecordWriter, counts: Mapping[str, int]) -> Result:
     """The `Result` of a task that wrote one Parquet file."""
     return Result({writer.path.name: writer.path}, {writer.path.name: writer.rows}, counts)
 
