@@ -17,10 +17,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from textmill import storage
-from textmill.dedup.records import RecordWriter
 from textmill.errors import EnvironmentFault, InvariantError
 
 NOT_IDENTITY = {"identity": False}  # metadata of a field that says where something lies, not what it is
@@ -110,6 +109,13 @@ class Stage(ABC):
         return done[self.folder]
 
 
+class Written(Protocol):
+    """A file that a task wrote."""
+
+    path: Path
+    rows: int
+
+
 @dataclass(frozen=True)
 class Task:
     """What ``run_shard`` gets: which shard, where inputs lie, and a private folder for new files.
@@ -159,7 +165,7 @@ class Task:
         return self.scratch / f"{self.shard}.parquet"
 
 
-def one_table(writer: storage.TableWriter | RecordWriter, counts: Mapping[str, int]) -> Result:
+def one_table(writer: Written, counts: Mapping[str, int]) -> Result:
     """The `Result` of a task that wrote one Parquet file."""
     return Result({writer.path.name: writer.path}, {writer.path.name: writer.rows}, counts)
 
