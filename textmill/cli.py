@@ -85,6 +85,11 @@ examples:
   textmill fidelity gopher@dolma gopher@datatrove work
   textmill fidelity gopher@paper heuristics@curator work -n 10
 """
+CLUSTERS_EXAMPLES = """\
+examples:
+  textmill clusters work
+  textmill clusters work -n 50 --json
+"""
 CLASSIFIER_EXAMPLES = """\
 examples:
   textmill classifier train --positive good/*.jsonl --negative crawl.warc.gz --out quality.bin
@@ -220,6 +225,17 @@ def _parser() -> argparse.ArgumentParser:
     fidelity.add_argument("-n", type=int, default=3, help="sample documents, of either kind (default: %(default)s)")
     fidelity.add_argument("--json", action="store_true", help="print everything as JSON")
     fidelity.set_defaults(command=_fidelity)
+
+    clusters = commands.add_parser(
+        "clusters",
+        help="the largest groups of copies: hosts, templates, who stays",
+        epilog=CLUSTERS_EXAMPLES,
+        formatter_class=raw,
+    )
+    clusters.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
+    clusters.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
+    clusters.add_argument("--json", action="store_true", help="print everything as JSON")
+    clusters.set_defaults(command=_clusters)
 
     train = commands.add_parser("train", help="train a model on the tokens of a run, or on a folder of shards")
     train.add_argument("source", metavar="RUN_OR_SHARDS", help="workspace, WORKSPACE:NAME, or a folder of token shards")
@@ -535,6 +551,21 @@ def _fidelity(options: argparse.Namespace) -> None:
         sys.stdout.write(to_json(found.as_json()))
     else:
         print_fidelity(found)
+
+
+def _clusters(options: argparse.Namespace) -> None:
+    from textmill.pipeline.clusters import as_json, largest, print_clusters
+    from textmill.pipeline.finished import FinishedRun
+    from textmill.pipeline.workspace import open_run
+    from textmill.storage import to_json
+
+    if options.n < 0:
+        raise UserError(f"-n {options.n}: must not be negative")
+    found = largest(FinishedRun(*open_run(options.run)), options.n)
+    if options.json:
+        sys.stdout.write(to_json(as_json(found)))
+    else:
+        print_clusters(found)
 
 
 def _train(options: argparse.Namespace) -> None:
