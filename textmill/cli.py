@@ -85,6 +85,19 @@ examples:
   textmill fidelity gopher@dolma gopher@datatrove work
   textmill fidelity gopher@paper heuristics@curator work -n 10
 """
+DEDUP_METHODS = ("minhash", "exact", "url", "lines", "paragraphs")
+DEDUP_EXAMPLES = """\
+examples:
+  textmill dedup corpus/ --out clean                                  near-duplicates, verified
+  textmill dedup corpus/ --out clean --set similarity=0.8 --keep first
+  textmill dedup a.jsonl.gz b.parquet --out clean --method exact
+  textmill dedup corpus/ --out clean --method lines --keep none --min-chars 30
+  textmill clusters clean/run                                         what the copies are
+
+methods: minhash compares whole documents by their words; exact, their texts; url, the column url; lines and paragraphs
+take repeated ones out of the texts. For minhash, --set takes the parameters of the DAG dedup, as in `textmill run dedup
+--help-dag`; its tables are in DIR/run, and an interrupted run goes on when called again.
+"""
 CLUSTERS_EXAMPLES = """\
 examples:
   textmill clusters work
@@ -226,6 +239,8 @@ def _parser() -> argparse.ArgumentParser:
     fidelity.add_argument("--json", action="store_true", help="print everything as JSON")
     fidelity.set_defaults(command=_fidelity)
 
+    _add_dedup(commands)
+
     clusters = commands.add_parser(
         "clusters",
         help="the largest groups of copies: hosts, templates, who stays",
@@ -265,6 +280,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_dedup(commands: Any) -> None:
+    parser = commands.add_parser(
+        "dedup",
+        help="remove copies from your own Parquet or JSON lines",
+        epilog=DEDUP_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="Parquet, JSON lines, a folder of them, or a run")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the files are written anew")
+    parser.add_argument("--method", default="minhash", help=f"{', '.join(DEDUP_METHODS)} (default: %(default)s)")
+    parser.add_argument("--keep", metavar="WHICH", help="minhash: longest, newest, first; else: first, none (no copy)")
+    parser.add_argument("--text", default="text", metavar="COLUMN", help="where the text is (default: %(default)s)")
+    parser.add_argument("--min-chars", type=_positive, default=1, metavar="N", help="shorter pieces stay (default: 1)")
+    parser.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help="minhash: see below"
+    )
+    _add_executor(parser)
+    parser.set_defaults(command=_dedup, to="", strict=False)
+
+
 def _add_classifier(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     raw = argparse.RawDescriptionHelpFormatter
     classifier = commands.add_parser(
@@ -296,6 +331,10 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--to", metavar="TABLE", help="stop after this table (pages, documents, ..., tokens, model)")
     parser.add_argument("--strict", action="store_true", help="fail if any byte of an archive cannot be read")
+    _add_executor(parser)
+
+
+def _add_executor(parser: argparse.ArgumentParser) -> None:
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one a core)")
     who.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster that exists: tcp://HOST:PORT")
@@ -551,6 +590,54 @@ def _fidelity(options: argparse.Namespace) -> None:
         sys.stdout.write(to_json(found.as_json()))
     else:
         print_fidelity(found)
+
+
+def _dedup(options: argparse.Namespace) -> None:
+    from textmill.errors import UnknownNameError
+
+    if options.method not in DEDUP_METHODS:
+        raise UnknownNameError("method", options.method, DEDUP_METHODS)
+    if options.method == "minhash":
+        _dedup_near(options)
+    else:
+        _dedup_repeats(options)
+
+
+def _dedup_near(options: argparse.Namespace) -> None:
+    import shutil
+    from pathlib import Path
+
+    from textmill.pipeline import dag as dags
+    from textmill.pipeline.stages.rows import KeptRows, published
+
+    dag = dags.load_dag("dedup")
+    values, bounds = dags.parse_settings(dag, options.settings)
+    given = {"files": tuple(options.inputs), "column": options.text} | ({"keep": options.keep} if options.keep else {})
+    target = dags.build(dag, values | given, bounds)
+    assert isinstance(target, KeptRows)
+    out = Path(options.out)
+    options.out = str(out / "run")
+    workspace, _ = _execute(options, target, "dedup")
+    for path in published(workspace.root, target):
+        part = out / f".{path.name}.part"
+        shutil.copyfile(path, part)
+        part.replace(out / path.name)
+    print(f"files without copies: {out}; what the copies are: textmill clusters {workspace.root}")
+
+
+def _dedup_repeats(options: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from textmill.pipeline.repeats import deduplicate
+    from textmill.pipeline.rows import find_text_files
+
+    if options.settings:
+        raise UserError(f"--set {options.settings[0]}: only --method minhash takes parameters")
+    files = find_text_files(options.inputs, options.text)
+    done = deduplicate(files, Path(options.out), options.method, options.keep or "first", options.min_chars)
+    print(f"{done.n_documents_removed:,} of {done.n_documents:,} documents removed; files: {options.out}")
+    if done.n_pieces != done.n_documents:
+        print(f"{done.n_pieces_removed:,} of {done.n_pieces:,} {options.method} removed")
 
 
 def _clusters(options: argparse.Namespace) -> None:
