@@ -85,7 +85,7 @@ def common_crawl(
     signals         also store RedPajama-V2's signals and Curator's ratios, for looking at; no rule judges them
     similarity      Jaccard index of word 5-grams from which two documents are copies
     against         finished runs (folders, or FOLDER:RUN): what they kept already is not kept again
-    keep            which copy stays: longest, newest, first
+    keep            which copy stays: longest, newest, first, or best:COLUMN by a column of the scores
     mask            personal data to replace: all (emails, phones, ips, cards, ibans, keys), dolma, fineweb, none
     vocab_size      entries of the tokenizer
     val_frac        share of hosts held out for validation, 0 to 1
@@ -126,7 +126,9 @@ def common_crawl(
     clusters = Clusters(Edges(candidates, Shingles(edited, candidates), similarity))
     earlier = find_runs(against)
     known = KnownCopies(signatures, KnownPairs(Known(bands, earlier)), similarity) if earlier else None
-    keepers = Keepers(signatures, decisions, clusters, keep, known=known)
+    policy, _, best_by = keep.partition(":")
+    judged = scores if policy == "best" else None
+    keepers = Keepers(signatures, decisions, clusters, policy, judged, best_by, known)
     corpus = Corpus(edited, decisions, keepers, masks=masks_named(mask))
 
     tokenizer = TrainTokenizer(corpus, vocab_size)

@@ -6,7 +6,7 @@ import gzip
 import itertools
 import json
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,20 @@ from textmill.dedup import records
 from textmill.dedup.exact import canonical_url
 from textmill.dedup.minhash import MinHash
 from textmill.errors import InputError, InvariantError, UnknownNameError, UserError
+from textmill.filters.base import Scorer
 from textmill.pipeline import dag as dags
 from textmill.pipeline.executors import Serial
 from textmill.pipeline.repeats import deduplicate
 from textmill.pipeline.rows import find_text_files
 from textmill.pipeline.runner import run_pipeline
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Candidates, Clusters, Edges, Keepers, Signatures, SortedBands, duplicates
+from textmill.pipeline.stages import Candidates, Clusters, Edges, Keepers, Score, Signatures, SortedBands, duplicates
 from textmill.pipeline.stages import signatures as signature_stages
 from textmill.pipeline.stages.keepers import rank
 from textmill.pipeline.stages.known import EarlierRun, Known, KnownCopies, KnownPairs
 from textmill.pipeline.stages.rows import Rows
 from textmill.pipeline.workspace import Workspace, new_run
+from textmill.text import Documents
 
 WORDS = [f"word{i}" for i in range(400)]
 
@@ -90,6 +92,18 @@ def clusters_of(files: Path, workspace: Workspace, keepers: Keepers) -> set[froz
         found.setdefault(root, []).append(id_)
     assert all(root == min(ids) for root, ids in found.items())
     return {frozenset(numbers(files, ids)) for ids in found.values()}
+
+
+@dataclass(frozen=True)
+class Brevity(Scorer):
+    """Minus the characters of a text."""
+
+    @property
+    def columns(self) -> pa.Schema:
+        return pa.schema([pa.field("brevity", pa.float32())])
+
+    def score(self, documents: Documents) -> list[pa.Array]:
+        return [pa.array([-len(text) for text in documents.text.to_pylist()], pa.float32())]
 
 
 def test_clusters_do_not_depend_on_files_merging_or_ranges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,6 +183,18 @@ def test_policies(tmp_path: Path) -> None:
         target(files, keep="longst")
     with pytest.raises(UserError, match="best"):
         target(files, keep="best")
+
+
+def test_the_best_by_a_score_stays(tmp_path: Path) -> None:
+    text = "a b c d e f g h i j k l m n o p q r s t u v w x"
+    files = write(tmp_path / "f", [text, f"{text} 1 2 3", f"{text} 1 2"], 1)
+    keepers = target(files)
+    scores = Score(keepers.signatures.documents, (Brevity(),), name="word_scores")
+    best = replace(keepers, policy="best", scores=scores, best_by="brevity")
+    rows = table(run(tmp_path / "w", best), best)
+    assert set(rows["keeper"].to_pylist()) == {0}
+    with pytest.raises(UnknownNameError, match="brevity"):
+        replace(best, best_by="brevty")
 
 
 def test_signatures_of_other_parameters_are_refused(tmp_path: Path) -> None:
