@@ -163,7 +163,7 @@ def _masked_samples(
             start, marks = excerpt(column, text, SHOWN_CHARS)
             why = {"reason": reason, "column": column, "value": plain(draw.value)}
             what = {
-                "edited_by": [editor.name for editor in (*before, *editors)],
+                "edited_by": list(dict.fromkeys(editor.name for editor in (*before, *editors))),
                 "start_chars": start,
                 "of_chars": len(text),
             }
