@@ -345,6 +345,14 @@ def test_a_chart_shows_counts_and_the_bounds_that_lie_inside() -> None:
     assert "M500 100" in logarithmic and "kept" not in logarithmic
 
 
+def test_a_step_shows_what_is_left_and_what_is_gone() -> None:
+    chart = charts.step(0.5, 0.25, 0.0001, 0)
+    assert '<rect class="left docs" x="0" y="0" width="500"' in chart
+    assert '<rect class="gone" x="500" y="0" width="250"' in chart
+    assert '<rect class="left bytes" x="0" y="66" width="2"' in chart and chart.count("<rect") == 3
+    assert "<rect" not in charts.step(0, 0, 0, -0.1)
+
+
 @pytest.mark.parametrize(
     ("n", "shown"), [(0, "0"), (999, "999"), (1000, "1.0k"), (9_960, "10k"), (999_600, "1.0M"), (15_200_000, "15M")]
 )
@@ -438,6 +446,22 @@ def test_the_funnel_adds_up(whole: Fixture) -> None:
     assert account["masked"] == {"emails": 8}
 
 
+@pytest.mark.parametrize(
+    "texts", [["bbbb", "bbba"], ["aa"], ["zbbbb"], []], ids=["all", "none", "no document", "no page"]
+)
+def test_a_run_without_copies_or_without_documents(fixture: Fixture, texts: list[str]) -> None:
+    pages = fixture.pages([page(i, text) for i, text in enumerate(texts)])
+    documents = Materialize(pages, fixture.judged(pages, RULES[2:], "gate"))
+    fixture.make(documents)
+    fixture.corpus(documents, fixture.judged(documents, RULES[:2]), [])
+    account = fixture.account()
+    kept = sum(not TEXTS[text] for text in texts)
+    assert account["funnel"][-1]["step"] == "corpus" and account["funnel"][-1]["rows"] == kept
+    assert account["funnel"][-1]["bytes"] == 4 * kept
+    assert sum(row["kept"] for row in account.get("groups", {}).get("tld", {"top": []})["top"]) == kept
+    assert "From records to tokens" in to_html(account)
+
+
 def test_published_shares_stand_beside_those_of_the_run(whole: Fixture) -> None:
     account = whole.account()
     here = {(figure["source"].partition(",")[0], figure["step"]): figure["here"] for figure in account["published"]}
@@ -461,10 +485,10 @@ EDITED = "A line with more than enough words to stay.\n"
 
 @pytest.fixture
 def edited(tmp_path: Path) -> Fixture:
-    """Five pages of which editors change three; of these one loses too many words."""
+    """Five pages of which editors change four; of these one loses too many words."""
     made = Fixture(tmp_path)
     texts = [40 * EDITED + "short\n", 40 * EDITED, EDITED + "SHOUTED LINE OF WORDS\n", 39 * EDITED + "9 likes\n"]
-    texts.append(EDITED)
+    texts.append(EDITED.strip())  # the others lose the newline at their end
     pages = made.pages([page(i, text) for i, text in enumerate(texts)])
     documents = Materialize(pages, made.judged(pages, RULES[:1], "gate"))
     made.make(documents)
@@ -481,21 +505,21 @@ def edited(tmp_path: Path) -> Fixture:
 def test_edits_are_counted_and_their_bytes_leave_the_funnel(edited: Fixture) -> None:
     account = edited.account()
     edits = account["edits"]
-    assert (edits["documents"], edits["n_edited"]) == (5, 5)  # all lose the newline at their end
+    assert (edits["documents"], edits["n_edited"]) == (5, 4)
     assert {(change["kind"], change["n"]) for change in edits["changes"]} == {
         ("short_lines", 1),
         ("uppercase_lines", 1),
         ("counter_lines", 1),
     }
-    assert edits["removed_bytes"] == 5 + len("\nshort") + len("\nSHOUTED LINE OF WORDS") + len("\n9 likes")
+    assert edits["removed_bytes"] == 4 + len("\nshort") + len("\nSHOUTED LINE OF WORDS") + len("\n9 likes")
     assert (edits["limit"]["reason"], edits["limit"]["in_order"]) == ("refinedweb_removed_words", 1)
     steps = {step["step"]: step for step in account["funnel"]}
     assert steps["RefinedWeb"]["removed_bytes"] == len(EDITED) + len("SHOUTED LINE OF WORDS\n")
-    assert steps["lines and marks cut"]["removed_bytes"] == 4 + len("\nshort") + len("\n9 likes")
+    assert steps["lines and marks cut"]["removed_bytes"] == 3 + len("\nshort") + len("\n9 likes")
     assert steps["near duplicates"]["removed_bytes"] == len(EDITED) - 1
     assert steps["corpus"]["bytes"] == 119 * len(EDITED) - 3
     text = " ".join("".join(parse(to_html(account)).text).split())
-    assert "editors changed 5 of 5 documents and cut" in text and "1 uppercase lines (refinedweb)" in text
+    assert "editors changed 4 of 5 documents and cut" in text and "1 uppercase lines (refinedweb)" in text
     assert "drops 1 documents; 1 are above it" in text
 
 
@@ -566,6 +590,23 @@ def test_what_is_kept_of_a_domain_is_what_the_corpus_holds(whole: Fixture) -> No
     assert (domain["reason"], domain["n_reason"]) == ("gate_z", 2)
     assert (other["name"], other["documents"], other["kept"]) == ("a.example", 3, 1)
     assert sum(row["kept"] for row in groups["tld"]["top"]) == 9
+
+
+def test_hostile_hosts_are_only_shown(fixture: Fixture, capsys: pytest.CaptureFixture[str]) -> None:
+    attacks = [f"http://{attack}.example/" for attack in HOSTILE]
+    fixture.judged(fixture.pages([page(i, "bbbb", url) for i, url in enumerate(attacks)]), RULES)
+    account = fixture.account()
+    assert sum(row["documents"] for row in account["groups"]["domain"]["top"]) == len(HOSTILE)
+    written = to_html(account)
+    elements = parse(written)
+    shown = "".join(elements.text)
+    assert "<script>alert(1)<" in shown and "{{7*7}}{% raw %}.example" in shown
+    assert not {"script", "img", "textarea"} & {tag for tag, _ in elements.tags}
+    assert not any(character in written for character in "\x1b\x07\x00\u202e")
+    print_report(account)
+    printed = capsys.readouterr().out
+    assert "registered domains" in printed
+    assert all(character.isprintable() or character == "\n" for character in printed)
 
 
 def test_all_but_the_most_frequent_domains_are_one_row(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:

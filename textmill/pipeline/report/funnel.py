@@ -26,6 +26,7 @@ from textmill.pipeline.report.samples import COPIES
 from textmill.pipeline.report.values import Section
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Corpus, Decide, Edit, Extract, Materialize, Tokens
+from textmill.pipeline.stages.duplicates import KEEPERS
 from textmill.tokenize.shards import SPLITS
 
 
@@ -144,7 +145,9 @@ def _compared(run: FinishedRun, corpus: Corpus) -> tuple[int | None, dict[str, i
     uris = run.tables(signatures), run.tables(corpus.decisions)
     if signatures.documents.folder != corpus.documents.folder or len(uris[0]) != len(uris[1]):
         return None, of_copies
-    removed = pa.concat_tables(run.groups(corpus.keepers, ["doc_id", "removed"]))
+    columns = ["doc_id", "removed"]
+    none = KEEPERS.empty_table().select(columns)  # a table without rows has no row groups
+    removed = pa.concat_tables([none, *run.groups(corpus.keepers, columns)])
     total = 0
     for pair in zip(*uris, strict=True):
         for sizes, verdicts in storage.read_aligned(dict(zip(pair, (["n_bytes"], ["keep"]), strict=True))):

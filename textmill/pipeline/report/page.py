@@ -24,6 +24,7 @@ from textmill.pipeline.report.values import (
     percent,
     piece,
     share,
+    signed_size,
     size_or_blank,
 )
 
@@ -70,7 +71,7 @@ def to_html(account: Section, whatif: str = "") -> str:
         "share": share,
         "size": size_or_blank,
         "excerpt_of": _excerpt_of,
-        "signed_size": _signed_size,
+        "signed_size": signed_size,
         "words": lambda name: long_text(name).replace("_", " "),
         "unique": lambda values: list(dict.fromkeys(values)),
     }
@@ -93,11 +94,6 @@ def _with_shares(funnel: Sequence[Section]) -> list[Section]:
         return [*documents, n_bytes / whole_bytes, (step["removed_bytes"] or 0) / whole_bytes]
 
     return [step | {"shares": shares(step)} for step in funnel]
-
-
-def _signed_size(n_bytes: int) -> str:
-    """Bytes removed; with a plus if they were added."""
-    return size_or_blank(n_bytes) if n_bytes >= 0 else f"+{size_or_blank(-n_bytes)}"
 
 
 def _excerpt_of(sample: Section) -> str:
