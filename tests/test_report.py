@@ -32,6 +32,7 @@ from textmill.pipeline.report.account import tally
 from textmill.pipeline.report.histograms import choose_bins
 from textmill.pipeline.report.marks import excerpt, marks_of, pieces_of
 from textmill.pipeline.report.page import to_html
+from textmill.pipeline.report.samples import judged_text
 from textmill.pipeline.report.values import compact
 from textmill.pipeline.runner import TaskAddress, run_task
 from textmill.pipeline.sources.inputs import InputFile, Inputs
@@ -481,13 +482,14 @@ def test_a_share_of_tokens_is_one_of_bytes() -> None:
 
 
 EDITED = "A line with more than enough words to stay.\n"
+GAP = "\n\n\n"  # four newlines in a row, of which an editor leaves two
 
 
 @pytest.fixture
 def edited(tmp_path: Path) -> Fixture:
     """Five pages of which editors change four; of these one loses too many words."""
     made = Fixture(tmp_path)
-    texts = [40 * EDITED + "short\n", 40 * EDITED, EDITED + "SHOUTED LINE OF WORDS\n", 39 * EDITED + "9 likes\n"]
+    texts = [40 * EDITED + "short\n", 40 * EDITED, EDITED + GAP + "SHOUTED LINE OF WORDS\n", 39 * EDITED + "9 likes\n"]
     texts.append(EDITED.strip())  # the others lose the newline at their end
     pages = made.pages([page(i, text) for i, text in enumerate(texts)])
     documents = Materialize(pages, made.judged(pages, RULES[:1], "gate"))
@@ -507,14 +509,16 @@ def test_edits_are_counted_and_their_bytes_leave_the_funnel(edited: Fixture) -> 
     edits = account["edits"]
     assert (edits["documents"], edits["n_edited"]) == (5, 4)
     assert {(change["kind"], change["n"]) for change in edits["changes"]} == {
+        ("newlines", 2),
         ("short_lines", 1),
         ("uppercase_lines", 1),
         ("counter_lines", 1),
     }
-    assert edits["removed_bytes"] == 4 + len("\nshort") + len("\nSHOUTED LINE OF WORDS") + len("\n9 likes")
+    cut = ("\nshort", GAP, "\nSHOUTED LINE OF WORDS", "\n9 likes")
+    assert edits["removed_bytes"] == 4 + sum(map(len, cut))
     assert (edits["limit"]["reason"], edits["limit"]["in_order"]) == ("refinedweb_removed_words", 1)
     steps = {step["step"]: step for step in account["funnel"]}
-    assert steps["RefinedWeb"]["removed_bytes"] == len(EDITED) + len("SHOUTED LINE OF WORDS\n")
+    assert steps["RefinedWeb"]["removed_bytes"] == len(EDITED) + len(GAP) + len("SHOUTED LINE OF WORDS\n")
     assert steps["lines and marks cut"]["removed_bytes"] == 3 + len("\nshort") + len("\n9 likes")
     assert steps["near duplicates"]["removed_bytes"] == len(EDITED) - 1
     assert steps["corpus"]["bytes"] == 119 * len(EDITED) - 3
@@ -527,7 +531,8 @@ def test_a_sample_says_which_text_it_shows(edited: Fixture) -> None:
     dropped = edited.account()["samples"]["dropped"]
     by_rule = next(sample for sample in dropped if sample["reason"] == "refinedweb_removed_words")
     assert by_rule["edited_by"] == ["refinedweb"]  # its URLs are cut before its lines are judged
-    assert "SHOUTED LINE" in by_rule["text"] and by_rule["marks"] == [[len(EDITED), len(EDITED) + 21]]
+    assert by_rule["text"].startswith(f"{EDITED}\nSHOUTED LINE OF WORDS")
+    assert by_rule["marks"] == [[len(EDITED) + 1, len(EDITED) + 22]]
     copy = next(sample for sample in dropped if sample["reason"] == "near_duplicate")
     assert copy["edited_by"] == ["refinedweb"]
     assert "text as edited by refinedweb" in "".join(parse(to_html(edited.account())).text)
@@ -589,6 +594,7 @@ def test_what_is_kept_of_a_domain_is_what_the_corpus_holds(whole: Fixture) -> No
     assert (domain["name"], domain["documents"], domain["kept"]) == ("h.example", 12, 8)
     assert (domain["reason"], domain["n_reason"]) == ("gate_z", 2)
     assert (other["name"], other["documents"], other["kept"]) == ("a.example", 3, 1)
+    assert (other["reason"], other["n_reason"]) == ("long", 1)
     assert sum(row["kept"] for row in groups["tld"]["top"]) == 9
 
 
@@ -651,6 +657,15 @@ def test_no_mail_address_is_shown(whole: Fixture) -> None:
     samples = whole.account()["samples"]
     shown = [sample["text"] for group in samples.values() for sample in group]
     assert len(shown) > 8 and not any("someone@mail" in text for text in shown)
+
+
+def test_an_address_is_never_shown_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textmill.pipeline.report.samples.SEARCHED_CHARS", 100)
+    monkeypatch.setattr("textmill.pipeline.report.samples.LONGEST_SECRET_CHARS", 40)
+    for before in range(60, 101):  # where the text is cut, from behind the address to before it
+        shown = judged_text(f"{'a ' * before}"[:before] + "someone@mail.example, and more", ())
+        assert "some" not in shown and "mail" not in shown and shown.startswith(25 * "a ")
+    assert judged_text("to someone@mail.example", ()) == "to |||EMAIL_ADDRESS|||"
 
 
 # -- marks
