@@ -74,7 +74,7 @@ def test_what_fails_is_looked_for_in_the_text_that_the_rule_judged(tmp_path: Pat
     first = next(i for i, line in enumerate(lines) if "FAILS" in line)
     assert lines[first + 1].startswith("        > than thirty characters.⏎[Three words end.]⏎Three words")
     assert lines[first + 1].endswith("(at 4,800)")
-    assert lines[first + 4] == "        > and 2 more in 4,884 characters as edited by c4"
+    assert lines[first + 4] == "        > and 2 more in the first 4,884 characters as edited by c4"
 
 
 def test_rules_say_which_preset_they_are_of(tmp_path: Path) -> None:

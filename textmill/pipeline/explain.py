@@ -17,7 +17,7 @@ from textmill.filters.base import Editor, Rule
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.families import title_of
 from textmill.pipeline.report.marks import marks_of
-from textmill.pipeline.report.samples import editors_before, judged_text, texts_of
+from textmill.pipeline.report.samples import SEARCHED_CHARS, editors_before, judged_text, texts_of
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Corpus, Decide, Extract, Keepers, Materialize, Tokens
 from textmill.pipeline.watch import load_verdicts
@@ -107,12 +107,17 @@ def _explain_scores(
     families: dict[str, list[Rule]] = {}
     for rule in stage.rules:
         families.setdefault(title_of(rule.column), []).append(rule)
-    text = texts_of(run, stage.scores.documents, [scores["doc_id"]], None)[scores["doc_id"]][1] if n_failing else ""
+    text = _text(run, stage, scores["doc_id"]) if n_failing else ""
     presets = _presets_of(stage.rules)
     for title in sorted(families, key=lambda title: not any(verdicts[rule.reason] for rule in families[title])):
         yield f"    {title}: {_summary(families[title], verdicts, presets)}"
         yield from _explain_family(stage, families[title], scores, verdicts, text, everything)
     yield from _explain_unjudged(stage, scores, everything)
+
+
+def _text(run: FinishedRun, stage: Decide, doc_id: int) -> str:
+    """The text from which the scores were made, or its beginning, as it was before any editor."""
+    return texts_of(run, stage.scores.documents, [doc_id], SEARCHED_CHARS + 1)[doc_id][1]
 
 
 def _summary(rules: Sequence[Rule], verdicts: dict[str, Any], presets: Mapping[Rule, str]) -> str:
@@ -190,7 +195,7 @@ def _offending(column: str, text: str, editors: tuple[Editor, ...]) -> Iterator[
         yield f"        > {_flat(before)}[{_flat(text[start:end])}]{_flat(after)}  (at {start:,})"
     if len(spans) > SHOWN_SPANS:
         edited = f" as edited by {', '.join(editor.name for editor in editors)}" if editors else ""
-        yield f"        > and {len(spans) - SHOWN_SPANS:,} more in {len(text):,} characters{edited}"
+        yield f"        > and {len(spans) - SHOWN_SPANS:,} more in the first {len(text):,} characters{edited}"
 
 
 def _flat(text: str) -> str:

@@ -5,8 +5,8 @@ A rule is counted three ways, because one number misleads: how many documents fa
 else (``only``: what switching the rule off would bring back), and how many it removes when the rules are applied one
 after the other (``in_order``).
 
-Cost: reads every verdict twice, a shard at a time at most. COST for 4,800 pages on one core, with histograms and
-samples.
+Cost: reads every verdict twice, a shard at a time at most. 1.0 s for 4,800 pages on one core, of which what is marked
+in the samples takes the larger half.
 """
 
 from __future__ import annotations

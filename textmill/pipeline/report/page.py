@@ -99,7 +99,7 @@ def _with_shares(funnel: Sequence[Section]) -> list[Section]:
 def _excerpt_of(sample: Section) -> str:
     """Which part of which text a sample shows."""
     what = f"text as edited by {', '.join(sample['edited_by'])}" if sample["edited_by"] else "text as extracted"
-    where = f"from character {sample['start_chars']:,} of {sample['of_chars']:,}" if sample["start_chars"] else ""
+    where = f"from character {sample['start_chars']:,}" if sample["start_chars"] else ""
     return ", ".join(filter(None, [what, where]))
 
 

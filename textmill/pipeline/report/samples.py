@@ -34,7 +34,7 @@ COPIES = ("exact_duplicate", "near_duplicate")
 N_KEPT_SAMPLES, N_DROPPED_SAMPLES = 6, 3  # the second for each reason
 SHOWN_CHARS = 400
 READ_CHARS = 5 * SHOWN_CHARS  # masking may shorten, and must see an address whole
-SEARCHED_CHARS = 100_000  # in which it is looked for what makes a rule fail
+SEARCHED_CHARS = 100_000  # of a text, in which it is looked for what makes a rule fail
 LONGEST_SECRET_CHARS = 8_000  # a private key of 4,096 bits has 3,300: what a cut may leave unmasked
 
 
@@ -117,17 +117,19 @@ def editors_before(scores: Score, column: str) -> tuple[Editor, ...]:
 
 
 def judged_text(text: str, editors: Sequence[Editor]) -> str:
-    """The text as editors leave it, masked: all of it, or of a long one a part that ends where no secret is cut."""
+    """The text as editors leave it, masked; of a long one its beginning, up to where no secret can be cut in two."""
+    is_whole = len(text) <= SEARCHED_CHARS
+    text = text[:SEARCHED_CHARS]
     for editor in editors:
         text = editor.edit(Documents.from_texts([text]))[0][0].as_py()
-    masked = mask_text(text[:SEARCHED_CHARS])[0]
-    return masked if len(text) <= SEARCHED_CHARS else masked[:-LONGEST_SECRET_CHARS]
+    masked = mask_text(text)[0]
+    return masked if is_whole else masked[:-LONGEST_SECRET_CHARS]
 
 
 def texts_of(
-    run: FinishedRun, stage: Stage, doc_ids: Sequence[int], n_chars: int | None = READ_CHARS
+    run: FinishedRun, stage: Stage, doc_ids: Sequence[int], n_chars: int = READ_CHARS
 ) -> dict[int, tuple[str, str]]:
-    """URL and text of some documents, its first ``n_chars`` or all. Row groups that hold none of them are not read."""
+    """URL and first ``n_chars`` of the text of some documents. Row groups that hold none of them are not read."""
     wanted = pa.array(doc_ids, pa.uint64())
     found: dict[int, tuple[str, str]] = {}
     for uri in run.tables(stage):
@@ -152,7 +154,7 @@ def _masked_samples(
 
     Their text lies in ``documents``, where it is not masked yet.
     """
-    found = texts_of(run, documents, [draw.doc_id for draws in drawn.values() for draw in draws], None)
+    found = texts_of(run, documents, [draw.doc_id for draws in drawn.values() for draw in draws], SEARCHED_CHARS + 1)
     before = documents.editors if isinstance(documents, Edit) else ()
     samples = []
     for reason, draws in drawn.items():
@@ -165,7 +167,6 @@ def _masked_samples(
             what = {
                 "edited_by": list(dict.fromkeys(editor.name for editor in (*before, *editors))),
                 "start_chars": start,
-                "of_chars": len(text),
             }
             samples.append(_shown(draw.doc_id, url, text[start:]) | why | what | {"marks": marks})
     return samples
