@@ -523,7 +523,10 @@ def test_edits_are_counted_and_their_bytes_leave_the_funnel(edited: Fixture) -> 
     assert steps["near duplicates"]["removed_bytes"] == len(EDITED) - 1
     assert steps["corpus"]["bytes"] == 119 * len(EDITED) - 3
     text = " ".join("".join(parse(to_html(account)).text).split())
-    assert "editors changed 4 of 5 documents and cut" in text and "1 uppercase lines (refinedweb)" in text
+    assert (
+        "Editors went over 5 documents, changed 4 of them, cut 43 B of text:" in text
+        and "1 uppercase lines (refinedweb)" in text
+    )
     assert "drops 1 documents; 1 are above it" in text
 
 
@@ -584,7 +587,7 @@ def test_pages_are_counted_by_language_and_domain(fixture: Fixture) -> None:
         "rest": {"n_names": 2} | origin(4, 15, 0, 0, "long", 2),
     }
     text = " ".join("".join(parse(to_html(fixture.account())).text).split())
-    assert "3 registered domains" in text and "(none)" in text and "2 others" in text
+    assert "Registered domains 3" in text and "(none)" in text and "2 others" in text
 
 
 def test_what_is_kept_of_a_domain_is_what_the_corpus_holds(whole: Fixture) -> None:
@@ -611,7 +614,7 @@ def test_hostile_hosts_are_only_shown(fixture: Fixture, capsys: pytest.CaptureFi
     assert not any(character in written for character in "\x1b\x07\x00\u202e")
     print_report(account)
     printed = capsys.readouterr().out
-    assert "registered domains" in printed
+    assert "Registered domains: " in printed
     assert all(character.isprintable() or character == "\n" for character in printed)
 
 

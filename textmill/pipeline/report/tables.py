@@ -50,10 +50,10 @@ def _tables(account: Section) -> Iterator[tuple[str, list[str], list[list[object
         header = ["rule", "keeps", "in order", "alone", "only"]
         rules = decision["rules"]
         yield title, header, [[r["reason"], bounds(r), r["in_order"], r["alone"], r["only"]] for r in rules]
-    for name, what in (("language", "languages"), ("domain", "registered domains"), ("tld", "top-level domains")):
+    for name, what in (("language", "Languages"), ("domain", "Registered domains"), ("tld", "Top-level domains")):
         if group := account.get("groups", {}).get(name):
             header = ["name", "pages", "text", "kept", "% kept", "most are removed by", "pages"]
-            yield f"{group['n']:,} {what}", header, _origin_rows(group)
+            yield f"{what}: {group['n']:,}", header, _origin_rows(group)
     if "duplicates" in account:
         copies = account["duplicates"]
         names = [name for name, value in copies.items() if isinstance(value, int)]
