@@ -51,7 +51,7 @@ def test_families_that_fail_come_first_with_what_makes_them_fail(judged: Fixture
         "> none of the short ones.⏎[About us\\x1b[2J]⏎mail |||EMAIL_ADDRESS|| (at 62)",
         "> hort ones.⏎About us\\x1b[2J⏎[mail |||EMAIL_ADDRESS|||] (at 75)",
         "ends ok 0.25 at least 0.1, margin +0.15 (of another)",
-        "curator: all 10 hold",
+        "NeMo Curator: all 10 hold",
         "near ok 0.01042 at most 0.05, margin +0.03958",
         "and 9 more that hold: --all",
         "8 scores without a rule: --all",
