@@ -24,6 +24,7 @@ from textmill.dedup.minhash import MinHash
 from textmill.errors import InputError, InvariantError, UnknownNameError, UserError
 from textmill.filters.base import Scorer
 from textmill.pipeline import dag as dags
+from textmill.pipeline.clusters import differences
 from textmill.pipeline.executors import Serial
 from textmill.pipeline.repeats import deduplicate
 from textmill.pipeline.rows import find_text_files
@@ -392,3 +393,9 @@ def test_rows_name_where_they_come_from(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has changed"):
         rows.open("00000")
     assert {type(stage) for stage in keepers.ancestry()} >= {Signatures, Edges, Clusters}
+
+
+def test_differences_of_two_texts() -> None:
+    assert list(differences("the cat sat  on\nthe mat", "the cat sat on a mat today")) == [("the", "a"), ("", "today")]
+    assert list(differences("a b", " a\n b ")) == []
+    assert list(differences("", "x")) == [("", "x")]

@@ -16,20 +16,23 @@ import pytest
 
 from textmill import schema, storage
 from textmill.errors import UserError
-from textmill.filters.base import PerDocument, Rule
+from textmill.filters import preset as preset_named
+from textmill.filters.base import PerDocument, Rule, stack
 from textmill.filters.c4 import COLUMNS as C4_COLUMNS
 from textmill.filters.curator import COLUMNS as CURATOR
 from textmill.filters.fineweb import COLUMNS as FINEWEB
 from textmill.filters.pii import Mask
 from textmill.filters.refinedweb import COLUMNS as REFINEDWEB
+from textmill.filters.refinedweb import RULES as REFINEDWEB_RULES
 from textmill.filters.repetition import COLUMNS as REPETITION
 from textmill.pipeline.query import row_groups
 from textmill.pipeline.reading.optout import NO_OPTOUT
-from textmill.pipeline.report import account_of, charts, print_report, write_html
+from textmill.pipeline.report import account_of, charts, print_report, published, write_html
 from textmill.pipeline.report.account import tally
 from textmill.pipeline.report.histograms import choose_bins
 from textmill.pipeline.report.marks import excerpt, marks_of, pieces_of
 from textmill.pipeline.report.page import to_html
+from textmill.pipeline.report.samples import judged_text
 from textmill.pipeline.report.values import compact
 from textmill.pipeline.runner import TaskAddress, run_task
 from textmill.pipeline.sources.inputs import InputFile, Inputs
@@ -40,6 +43,7 @@ from textmill.pipeline.stages import (
     Corpus,
     Decide,
     Edges,
+    Edit,
     Extract,
     Keepers,
     Materialize,
@@ -183,7 +187,8 @@ class Fixture:
         candidates = Candidates(signatures)
         edges = Edges(candidates, Shingles(documents, candidates))
         clusters = Clusters(edges)
-        for stage in (signatures, candidates, edges.shingles):
+        self.make(signatures)
+        for stage in (candidates, edges.shingles):
             self.workspace.save_stage(stage)
         keepers = Keepers(signatures, decide, clusters)
         ids = [(schema.doc_id(0, 160 * a), schema.doc_id(0, 160 * b), kind) for a, b, kind in copies]
@@ -346,6 +351,14 @@ def test_a_chart_shows_counts_and_the_bounds_that_lie_inside() -> None:
     assert "M500 100" in logarithmic and "kept" not in logarithmic
 
 
+def test_a_step_shows_what_is_left_and_what_is_gone() -> None:
+    chart = charts.step(0.5, 0.25, 0.0001, 0)
+    assert '<rect class="left docs" x="0" y="0" width="500"' in chart
+    assert '<rect class="gone" x="500" y="0" width="250"' in chart
+    assert '<rect class="left bytes" x="0" y="66" width="2"' in chart and chart.count("<rect") == 3
+    assert "<rect" not in charts.step(0, 0, 0, -0.1)
+
+
 @pytest.mark.parametrize(
     ("n", "shown"), [(0, "0"), (999, "999"), (1000, "1.0k"), (9_960, "10k"), (999_600, "1.0M"), (15_200_000, "15M")]
 )
@@ -370,7 +383,9 @@ def test_a_column_of_one_value_reaches_to_the_nearest_bound() -> None:
 def test_a_run_that_ended_at_pages(fixture: Fixture, capsys: pytest.CaptureFixture[str]) -> None:
     fixture.pages([page(0, "one"), page(1, None), page(2, "three!")])
     account = fixture.account()
-    assert set(account) == {"run", "funnel", "statuses", "other_records", "damage", "hosts", "stages"}
+    assert set(account) == {
+        *("run", "funnel", "bytes_per_token", "statuses", "other_records", "damage", "groups", "stages")
+    }
     assert account["statuses"] == {"ok": 2, "bad_record": 1}
     assert account["damage"] == {
         "n_files": 1,
@@ -381,11 +396,16 @@ def test_a_run_that_ended_at_pages(fixture: Fixture, capsys: pytest.CaptureFixtu
         "faults": [{"fault": "truncated", "n": 1, "bytes": 100}],
         "located": [{"file": "crawl.warc", "offset": 160, "length": 100, "fault": "truncated"}],
     }
-    assert account["hosts"] == {"n": 1, "columns": ["pages"], "top": [{"host": "a.example", "n": [2]}]}
+    row = {"documents": 2, "bytes": 9, "kept": 2, "kept_bytes": 9}
+    assert account["groups"] == {
+        "is_corpus": False,
+        "domain": {"n": 1, "top": [{"name": "a.example"} | row]},
+        "tld": {"n": 1, "top": [{"name": "example"} | row]},
+    }
     assert [(s["rows"], s["bytes"], s["removed_from_previous"]) for s in account["funnel"]] == [(3, 3000, 0), (2, 9, 1)]
     elements = parse(to_html(account))
     sections = [attributes["id"] for tag, attributes in elements.tags if tag == "section"]
-    assert sections == ["funnel", "statuses", "hosts", "stages"]
+    assert sections == ["funnel", "statuses", "groups", "stages"]
     links = [attributes["href"] for tag, attributes in elements.tags if tag == "a"]
     assert links == [f"#{section}" for section in [*sections, "run"]]
     print_report(account)
@@ -402,19 +422,128 @@ def test_a_run_of_nothing(fixture: Fixture, capsys: pytest.CaptureFixture[str]) 
 
 def test_the_funnel_adds_up(whole: Fixture) -> None:
     account = whole.account()
-    funnel = {step["step"]: step["rows"] for step in account["funnel"]}
+    funnel = account["funnel"]
     # Of 15 pages with text two begin with "{", which is above "y"; "qqq" is short; 80 times "a" is too much of it; and
     # two are copies.
-    assert funnel == {
-        "candidate records": 16,
-        "pages with text": 15,
-        "documents": 13,
-        "pass the rules": 11,
-        "corpus": 9,
-        "tokens": 9,
-    }
+    assert [(step["step"], step["rows"], step["removed_from_previous"]) for step in funnel] == [
+        ("candidate records", 16, 0),
+        ("pages with text", 15, 1),
+        ("language", 13, 2),
+        ("documents", 13, 0),
+        ("n", 12, 1),
+        ("a", 11, 1),
+        ("language", 11, 0),
+        ("pass the rules", 11, 0),
+        ("exact duplicates", 10, 1),
+        ("near duplicates", 9, 1),
+        ("personal data masked", 9, 0),
+        ("corpus", 9, 0),
+        ("tokens", 9, 0),
+    ]
+    removed = {step["step"]: step["removed_bytes"] for step in funnel if step["removed_from_previous"] == 1}
+    assert (removed["n"], removed["a"]) == (3, 80)
+    for before, step in itertools.pairwise(funnel[1:]):  # the first is of HTML
+        assert step["bytes"] == before["bytes"] - step["removed_bytes"]
+        assert step["removed_bytes"] == 0 or not step["is_total"]
+    per_token = account["bytes_per_token"]["value"]
+    assert [s["tokens"] for s in funnel[1:-1]] == [round(s["bytes"] / per_token) for s in funnel[1:-1]]
+    assert funnel[0]["tokens"] is None and funnel[-1]["tokens_are_counted"]
     assert sum(account["tokens"][split]["docs"] for split in ("train", "val")) == 9
     assert account["masked"] == {"emails": 8}
+
+
+@pytest.mark.parametrize(
+    "texts", [["bbbb", "bbba"], ["aa"], ["zbbbb"], []], ids=["all", "none", "no document", "no page"]
+)
+def test_a_run_without_copies_or_without_documents(fixture: Fixture, texts: list[str]) -> None:
+    pages = fixture.pages([page(i, text) for i, text in enumerate(texts)])
+    documents = Materialize(pages, fixture.judged(pages, RULES[2:], "gate"))
+    fixture.make(documents)
+    fixture.corpus(documents, fixture.judged(documents, RULES[:2]), [])
+    account = fixture.account()
+    kept = sum(not TEXTS[text] for text in texts)
+    assert account["funnel"][-1]["step"] == "corpus" and account["funnel"][-1]["rows"] == kept
+    assert account["funnel"][-1]["bytes"] == 4 * kept
+    assert sum(row["kept"] for row in account.get("groups", {}).get("tld", {"top": []})["top"]) == kept
+    assert "From records to tokens" in to_html(account)
+
+
+def test_published_shares_stand_beside_those_of_the_run(whole: Fixture) -> None:
+    account = whole.account()
+    here = {(figure["source"].partition(",")[0], figure["step"]): figure["here"] for figure in account["published"]}
+    assert here["RefinedWeb", "extraction, URLs, language, rules"] == round(11 / 16, 4)
+    assert here["RefinedWeb", "and near duplicates"] == round(9 / 16, 4)
+    assert here["RefinedWeb", "and exact substrings"] is None
+    assert here["a user's run of DCLM's 400M-1x", "rules (RefinedWeb's)"] == round(11 / 13, 4)
+    assert here["Dolma", "copies of a document"] == round(10 / 11, 4)
+    assert here["FineWeb", "FineWeb's own rules"] is None  # the run has none of them
+
+
+def test_a_share_of_tokens_is_one_of_bytes() -> None:
+    cause = {"kinds": ["rules", "fineweb"], "rows": 1, "removed_from_previous": 1}
+    for n_bytes, removed, here in ((60, 20, 0.75), (0, 0, 1.0), (None, None, None)):
+        figures = published.beside([cause | {"bytes": n_bytes, "removed_bytes": removed}])
+        assert next(f["here"] for f in figures if f["step"] == "FineWeb's own rules") == here
+
+
+EDITED = "A line with more than enough words to stay.\n"
+GAP = "\n\n\n"  # four newlines in a row, of which an editor leaves two
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Fixture:
+    """Five pages of which editors change four; of these one loses too many words."""
+    made = Fixture(tmp_path)
+    texts = [40 * EDITED + "short\n", 40 * EDITED, EDITED + GAP + "SHOUTED LINE OF WORDS\n", 39 * EDITED + "9 likes\n"]
+    texts.append(EDITED.strip())  # the others lose the newline at their end
+    pages = made.pages([page(i, text) for i, text in enumerate(texts)])
+    documents = Materialize(pages, made.judged(pages, RULES[:1], "gate"))
+    made.make(documents)
+    lines = stack([preset_named("refinedweb@dclm")])
+    edit = Edit(documents, lines.editors)
+    scores = Score(documents, lines.scorers)
+    decide = Decide(scores, REFINEDWEB_RULES)
+    for stage in (edit, scores, decide):
+        made.make(stage)
+    made.corpus(edit, decide, [(4, 1, "near_duplicate")])
+    return made
+
+
+def test_edits_are_counted_and_their_bytes_leave_the_funnel(edited: Fixture) -> None:
+    account = edited.account()
+    edits = account["edits"]
+    assert (edits["documents"], edits["n_edited"]) == (5, 4)
+    assert {(change["kind"], change["n"]) for change in edits["changes"]} == {
+        ("newlines", 2),
+        ("short_lines", 1),
+        ("uppercase_lines", 1),
+        ("counter_lines", 1),
+    }
+    cut = ("\nshort", GAP, "\nSHOUTED LINE OF WORDS", "\n9 likes")
+    assert edits["removed_bytes"] == 4 + sum(map(len, cut))
+    assert (edits["limit"]["reason"], edits["limit"]["in_order"]) == ("refinedweb_removed_words", 1)
+    steps = {step["step"]: step for step in account["funnel"]}
+    assert steps["RefinedWeb"]["removed_bytes"] == len(EDITED) + len(GAP) + len("SHOUTED LINE OF WORDS\n")
+    assert steps["lines and marks cut"]["removed_bytes"] == 3 + len("\nshort") + len("\n9 likes")
+    assert steps["near duplicates"]["removed_bytes"] == len(EDITED) - 1
+    assert steps["corpus"]["bytes"] == 119 * len(EDITED) - 3
+    text = " ".join("".join(parse(to_html(account)).text).split())
+    assert (
+        "Editors went over 5 documents, changed 4 of them, cut 43 B of text:" in text
+        and "1 uppercase lines (refinedweb)" in text
+    )
+    assert "drops 1 documents; 1 are above it" in text
+
+
+def test_a_sample_says_which_text_it_shows(edited: Fixture) -> None:
+    dropped = edited.account()["samples"]["dropped"]
+    by_rule = next(sample for sample in dropped if sample["reason"] == "refinedweb_removed_words")
+    assert by_rule["edited_by"] == ["refinedweb"]  # its URLs are cut before its lines are judged
+    assert by_rule["text"].startswith(f"{EDITED}\nSHOUTED LINE OF WORDS")
+    assert by_rule["marks"] == [[len(EDITED) + 1, len(EDITED) + 22]]
+    copy = next(sample for sample in dropped if sample["reason"] == "near_duplicate")
+    assert copy["edited_by"] == ["refinedweb"]
+    assert "text as edited by refinedweb" in "".join(parse(to_html(edited.account())).text)
 
 
 def test_the_corpus_says_where_it_was_masked(whole: Fixture) -> None:
@@ -429,12 +558,80 @@ def test_the_corpus_says_where_it_was_masked(whole: Fixture) -> None:
         assert span["length_bytes"] >= 6
 
 
-def test_a_language_of_few_pages_is_one_of_the_others(fixture: Fixture) -> None:
-    fixture.judged(fixture.pages([page(i, text) for i, text in enumerate(TEXTS)]), RULES)
-    languages = fixture.account()["languages"]
-    assert languages == {"n": 3, "columns": ["pages"], "top": [{"language": "b", "n": [3]}], "other": [4]}
-    cells = parse(to_html(fixture.account())).text
-    assert "other" in cells and "4" in cells
+def origin(documents: int, n_bytes: int, kept: int, kept_bytes: int, reason: str, n_reason: int) -> dict[str, Any]:
+    counted = {"documents": documents, "bytes": n_bytes, "kept": kept, "kept_bytes": kept_bytes}
+    return counted | {"reason": reason, "n_reason": n_reason}
+
+
+def test_pages_are_counted_by_language_and_domain(fixture: Fixture) -> None:
+    urls = [
+        "http://www.a.co.uk/",
+        "http://b.a.co.uk/x",
+        "https://c.example:80/",
+        "http://10.0.0.1/",
+        "http://C.EXAMPLE",
+    ]
+    rows = [page(i, text, urls[i % 5]) for i, text in enumerate(TEXTS)] + [page(90, None, urls[0])]
+    fixture.judged(fixture.pages(rows), RULES)
+    groups = fixture.account()["groups"]
+    # bbbb a, bbba a, aa c, aaaaa none, bb c, zaa a, zbbbb a
+    assert groups["is_corpus"] is False
+    assert groups["domain"] == {
+        "n": 3,
+        "top": [
+            {"name": "a.co.uk"} | origin(4, 16, 2, 8, "long", 1),
+            {"name": "c.example"} | origin(2, 4, 0, 0, "long", 2),
+            {"name": ""} | origin(1, 5, 0, 0, "few_a", 1),
+        ],
+    }
+    assert [row["name"] for row in groups["tld"]["top"]] == ["uk", "example", ""]
+    # A language of less than three pages is more often a mistake: it is one of the others.
+    assert groups["language"] == {
+        "n": 3,
+        "top": [{"name": "b"} | origin(3, 10, 2, 8, "long", 1)],
+        "rest": {"n_names": 2} | origin(4, 15, 0, 0, "long", 2),
+    }
+    text = " ".join("".join(parse(to_html(fixture.account())).text).split())
+    assert "Registered domains 3" in text and "(none)" in text and "2 others" in text
+
+
+def test_what_is_kept_of_a_domain_is_what_the_corpus_holds(whole: Fixture) -> None:
+    groups = whole.account()["groups"]
+    assert groups["is_corpus"] is True
+    (domain, other) = groups["domain"]["top"]
+    assert (domain["name"], domain["documents"], domain["kept"]) == ("h.example", 12, 8)
+    assert (domain["reason"], domain["n_reason"]) == ("gate_z", 2)
+    assert (other["name"], other["documents"], other["kept"]) == ("a.example", 3, 1)
+    assert (other["reason"], other["n_reason"]) == ("long", 1)
+    assert sum(row["kept"] for row in groups["tld"]["top"]) == 9
+
+
+def test_hostile_hosts_are_only_shown(fixture: Fixture, capsys: pytest.CaptureFixture[str]) -> None:
+    attacks = [f"http://{attack}.example/" for attack in HOSTILE]
+    fixture.judged(fixture.pages([page(i, "bbbb", url) for i, url in enumerate(attacks)]), RULES)
+    account = fixture.account()
+    assert sum(row["documents"] for row in account["groups"]["domain"]["top"]) == len(HOSTILE)
+    written = to_html(account)
+    elements = parse(written)
+    shown = "".join(elements.text)
+    assert "<script>alert(1)<" in shown and "{{7*7}}{% raw %}.example" in shown
+    assert not {"script", "img", "textarea"} & {tag for tag, _ in elements.tags}
+    assert not any(character in written for character in "\x1b\x07\x00\u202e")
+    print_report(account)
+    printed = capsys.readouterr().out
+    assert "Registered domains: " in printed
+    assert all(character.isprintable() or character == "\n" for character in printed)
+
+
+def test_all_but_the_most_frequent_domains_are_one_row(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums are made small again and again: no page is counted twice, and none is lost."""
+    monkeypatch.setattr("textmill.pipeline.report.groups.COMPACT_ROWS", 2)
+    urls = [f"http://d{i % 25}.example/" for i in range(90)]
+    fixture.judged(fixture.pages([page(i, "bbbb", url) for i, url in enumerate(urls)]), RULES)
+    domains = fixture.account()["groups"]["domain"]
+    assert [row["documents"] for row in domains["top"]] == [4] * 15 + [3] * 5
+    assert domains["top"][0]["name"] == "d0.example" and domains["n"] == 25
+    assert domains["rest"] == {"n_names": 5, "documents": 15, "bytes": 60, "kept": 15, "kept_bytes": 60}
 
 
 def test_copies_and_model(whole: Fixture) -> None:
@@ -470,6 +667,15 @@ def test_no_mail_address_is_shown(whole: Fixture) -> None:
     assert len(shown) > 8 and not any("someone@mail" in text for text in shown)
 
 
+def test_an_address_is_never_shown_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textmill.pipeline.report.samples.SEARCHED_CHARS", 100)
+    monkeypatch.setattr("textmill.pipeline.report.samples.LONGEST_SECRET_CHARS", 40)
+    for before in range(60, 101):  # where the text is cut, from behind the address to before it
+        shown = judged_text(f"{'a ' * before}"[:before] + "someone@mail.example, and more", ())
+        assert "some" not in shown and "mail" not in shown and shown.startswith(25 * "a ")
+    assert judged_text("to someone@mail.example", ()) == "to |||EMAIL_ADDRESS|||"
+
+
 # -- marks
 
 
@@ -488,6 +694,9 @@ def test_no_mail_address_is_shown(whole: Fixture) -> None:
         ("fineweb_punctuated_line_frac", "Home\nA sentence.\nAbout", ["Home", "About"]),
         ("fineweb_short_line_frac", "short\n" + "long " * 9, ["short"]),
         ("rps_doc_frac_all_caps_words", "BUY it NOW", ["BUY", "NOW"]),
+        ("refinedweb_removed_word_frac", "Two words\nALL CAPS\n2 likes\none\n12", ["ALL CAPS", "2 likes", "one", "12"]),
+        ("curator_longest_word_chars", "a bbb cc ddd", ["bbb"]),
+        ("pii_n_contacts", "to |||EMAIL_ADDRESS||| or", ["|||EMAIL_ADDRESS|||"]),
         ("language", "anything", []),
         ("gopher_alpha_word_frac", "", []),
     ],
@@ -510,9 +719,10 @@ def test_every_marker_takes_every_text(text: str) -> None:
 
 def test_an_excerpt_shows_the_first_mark() -> None:
     text = "x" * 150 + "{" + "y" * 500
-    assert excerpt("c4_curly_bracket", text, 100) == (text[125:225], [[25, 26]])
-    assert excerpt("c4_curly_bracket", "{" + text, 100)[1] == [[0, 1]]
-    assert excerpt("language", text, 100) == (text[:100], [])
+    assert excerpt("c4_curly_bracket", text, 100) == (125, [[25, 26]])
+    assert excerpt("c4_curly_bracket", "{" + text, 100) == (0, [[0, 1]])
+    assert excerpt("c4_curly_bracket", text[70:], 100) == (55, [[25, 26]])  # not at the very end of what is shown
+    assert excerpt("language", text, 100) == (0, [])
 
 
 # -- the page

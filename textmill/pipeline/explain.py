@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,11 +12,14 @@ import pyarrow.compute as pc
 
 from textmill import schema, storage
 from textmill.errors import UserError
-from textmill.filters.base import Rule
+from textmill.filters import preset, preset_names
+from textmill.filters.base import Editor, Rule
 from textmill.filters.pii import mask_text
+from textmill.pipeline.clusters import DIFF_WORDS, differences
 from textmill.pipeline.finished import FinishedRun
+from textmill.pipeline.report.families import title_of
 from textmill.pipeline.report.marks import marks_of
-from textmill.pipeline.report.samples import texts_of
+from textmill.pipeline.report.samples import SEARCHED_CHARS, editors_before, judged_text, texts_of
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Corpus, Decide, Extract, Keepers, Materialize, Tokens
 from textmill.pipeline.watch import load_verdicts
@@ -25,8 +28,9 @@ from textmill.terminal import safe
 from textmill.tokenize.shards import SPLITS
 
 SHOWN_CHARS = 300
+SHOWN_CHANGES = 4  # places in which a copy differs from what stays
 SHOWN_COPIES = 10
-SHOWN_PASSING = 8  # rules that hold, without --all
+SHOWN_PASSING = 3  # rules that hold beside some of their family that fail, without --all
 SHOWN_SPANS = 3  # that make a rule fail
 AROUND_CHARS = 24
 
@@ -68,9 +72,7 @@ def _explain_page(run: FinishedRun, row: dict[str, Any], everything: bool) -> It
         scores, verdicts = _row(run, decide.scores, doc_id), _row(run, decide, doc_id)
         if scores is None or verdicts is None:
             break
-        yield f"  {decide.name}"
-        text = _text(run, decide.scores.documents, doc_id)
-        yield from _explain_scores(decide, scores, verdicts, text, everything)
+        yield from _explain_scores(run, decide, scores, verdicts, everything)
         dropped = dropped or next((rule.reason for rule in decide.rules if verdicts[rule.reason]), None)
     yield from _explain_copies(run, doc_id)
     yield from _explain_end(run, doc_id, dropped)
@@ -96,38 +98,86 @@ def _guard_reasons(run: FinishedRun, row: dict[str, Any]) -> list[str]:
     return [v.reason for v in verdicts if (v.offset, v.status) == (row["warc_offset"], row["status"])]
 
 
-def _text(run: FinishedRun, documents: Stage, doc_id: int) -> str:
-    """The beginning of the text that the rules judged, masked."""
-    found = texts_of(run, documents, [doc_id]).get(doc_id, ("", ""))[1]
-    return mask_text(found or "")[0]
-
-
 def _explain_scores(
-    stage: Decide, scores: dict[str, Any], verdicts: dict[str, Any], text: str, everything: bool
+    run: FinishedRun, stage: Decide, scores: dict[str, Any], verdicts: dict[str, Any], everything: bool
 ) -> Iterator[str]:
-    """Rules with value, bounds and margin: those that fail, with what makes them fail, then those nearest to it.
+    """Rules by family, the families with failing rules first: value, bounds, margin, and what makes them fail.
 
     ``everything``: all rules, and the scores that no rule looks at.
     """
-    failing = [rule for rule in stage.rules if verdicts[rule.reason]]
-    passing = sorted(
-        (rule for rule in stage.rules if not verdicts[rule.reason]), key=lambda rule: _nearness(rule, scores)
-    )
-    shown = passing if everything else passing[:SHOWN_PASSING]
-    width = max([len(rule.reason) for rule in [*failing, *shown]], default=0)
-    for rule in failing + shown:
-        value = scores[rule.column]
-        verdict = "FAILS" if verdicts[rule.reason] else "ok"
-        yield f"    {rule.reason:<{width}}  {verdict:<5}  {safe(value):>10}  {_bounds(rule)}{_margin(rule, value)}"
+    n_failing = sum(verdicts[rule.reason] for rule in stage.rules)
+    yield f"  {stage.name}: {n_failing} of {len(stage.rules)} rules fail"
+    families: dict[str, list[Rule]] = {}
+    for rule in stage.rules:
+        families.setdefault(title_of(rule.column), []).append(rule)
+    text = _text(run, stage, scores["doc_id"]) if n_failing else ""
+    presets = _presets_of(stage.rules)
+    for title in sorted(families, key=lambda title: not any(verdicts[rule.reason] for rule in families[title])):
+        yield f"    {title}: {_summary(families[title], verdicts, presets)}"
+        yield from _explain_family(stage, families[title], scores, verdicts, text, everything)
+    yield from _explain_unjudged(stage, scores, everything)
+
+
+def _text(run: FinishedRun, stage: Decide, doc_id: int) -> str:
+    """The text from which the scores were made, or its beginning, as it was before any editor."""
+    return texts_of(run, stage.scores.documents, [doc_id], SEARCHED_CHARS + 1)[doc_id][1]
+
+
+def _summary(rules: Sequence[Rule], verdicts: dict[str, Any], presets: Mapping[Rule, str]) -> str:
+    """How many rules fail, which preset they are of, and where they were published, if that is one place."""
+    n_failing, n = sum(verdicts[rule.reason] for rule in rules), len(rules)
+    counted = f"{n_failing} of {n} fail" if n_failing else "holds" if n == 1 else f"all {n} hold"
+    names = [*dict.fromkeys(presets[rule] for rule in rules if rule in presets)]
+    sources = {rule.source for rule in rules if rule.source}
+    said = "; ".join(safe(each, 300) for each in [*names, *(sources if len(sources) == 1 else ())])
+    return f"{counted}  ({said})" if said else counted
+
+
+def _explain_family(
+    stage: Decide,
+    rules: Sequence[Rule],
+    scores: dict[str, Any],
+    verdicts: dict[str, Any],
+    text: str,
+    everything: bool,
+) -> Iterator[str]:
+    failing = [rule for rule in rules if verdicts[rule.reason]]
+    passing = sorted(set(rules) - set(failing), key=lambda rule: (_nearness(rule, scores), rule.reason))
+    shown = failing + (passing if everything else passing[: SHOWN_PASSING if failing else 1])
+    width = max(len(rule.reason) for rule in shown)
+    one_source = len({rule.source for rule in rules if rule.source}) == 1
+    for rule in shown:
+        value, verdict = scores[rule.column], "FAILS" if verdicts[rule.reason] else "ok"
+        source = "" if one_source or not rule.source else f"  ({safe(rule.source, 300)})"
+        keeps = f"{_bounds(rule)}{_margin(rule, value)}{source}"
+        yield f"      {rule.reason:<{width}}  {verdict:<5}  {safe(value):>10}  {keeps}"
         if verdicts[rule.reason]:
-            yield from (f"      > {line}" for line in _offending(rule.column, text))
+            yield from _offending(rule.column, text, editors_before(stage.scores, rule.column))
+    if len(shown) < len(rules):
+        yield f"      and {len(rules) - len(shown)} more that hold: --all"
+
+
+def _presets_of(rules: Sequence[Rule]) -> dict[Rule, str]:
+    """The preset that each rule is of: those that are here as a whole, but none that is a part of another one."""
+    whole = {name: set(preset(name).rules) for name in preset_names()}
+    here = {name: own for name, own in whole.items() if own and own <= set(rules)}
+    names: dict[Rule, list[str]] = {}
+    for name, own in here.items():
+        if not any(own < other for other in here.values()):
+            for rule in own:
+                names.setdefault(rule, []).append(name)
+    return {rule: " or ".join(found) for rule, found in names.items()}
+
+
+def _explain_unjudged(stage: Decide, scores: dict[str, Any], everything: bool) -> Iterator[str]:
     judged = {rule.column for rule in stage.rules} | {"doc_id"}
     others = [name for name in scores if name not in judged]
-    if everything:
-        width = max([width, *map(len, others)])
-        yield from (f"    {name:<{width}}         {safe(scores[name]):>10}  (no rule)" for name in others)
-    elif others or len(shown) < len(passing):
-        yield f"    and {len(passing) - len(shown)} more rules that hold, {len(others)} scores without a rule: --all"
+    if others and not everything:
+        yield f"    {len(others)} scores without a rule: --all"
+    elif others:
+        yield "    scores without a rule"
+        width = max(map(len, others))
+        yield from (f"      {name:<{width}}  {safe(scores[name]):>10}" for name in others)
 
 
 def _nearness(rule: Rule, scores: dict[str, Any]) -> float:
@@ -139,13 +189,16 @@ def _nearness(rule: Rule, scores: dict[str, Any]) -> float:
     return min(gaps, default=math.inf)
 
 
-def _offending(column: str, text: str) -> list[str]:
-    """The first marked spans of a text with what stands around them, one a line, the spans in brackets."""
+def _offending(column: str, text: str, editors: tuple[Editor, ...]) -> Iterator[str]:
+    """The first marked spans of the judged text with what stands around them, one a line, the spans in brackets."""
+    text = judged_text(text, editors)
     spans = marks_of(column, text)
-    around = [(text[max(0, a - AROUND_CHARS) : a], text[a:b], text[b : b + AROUND_CHARS]) for a, b in spans]
-    lines = [f"{_flat(pre)}[{_flat(what)}]{_flat(post)}" for pre, what, post in around[:SHOWN_SPANS]]
-    more = len(spans) - SHOWN_SPANS
-    return [*lines, f"and {more:,} more in the first {len(text):,} characters"] if more > 0 else lines
+    for start, end in spans[:SHOWN_SPANS]:
+        before, after = text[max(0, start - AROUND_CHARS) : start], text[end : end + AROUND_CHARS]
+        yield f"        > {_flat(before)}[{_flat(text[start:end])}]{_flat(after)}  (at {start:,})"
+    if len(spans) > SHOWN_SPANS:
+        edited = f" as edited by {', '.join(editor.name for editor in editors)}" if editors else ""
+        yield f"        > and {len(spans) - SHOWN_SPANS:,} more in the first {len(text):,} characters{edited}"
 
 
 def _flat(text: str) -> str:
@@ -180,8 +233,10 @@ def _explain_copies(run: FinishedRun, doc_id: int) -> Iterator[str]:
                 yield "  copies   none"
             continue
         members = list(_rows(run, keepers, "cluster", row["cluster"]))
-        cluster = _row(run, keepers.clusters, doc_id) or {}
-        yield f"  copies   cluster of {len(members)}, similarity to the nearest {cluster.get('similarity', 0):.3f}"
+        cluster = _row(run, keepers.clusters, doc_id)
+        if cluster is not None:
+            nearest = "unknown: not verified" if cluster["similarity"] is None else f"{cluster['similarity']:.3f}"
+            yield f"  copies   cluster of {len(members)}, similarity to the nearest {nearest}"
         members.sort(key=lambda member: (member["doc_id"] != member["keeper"], member["doc_id"] != doc_id))
         for member in members[:SHOWN_COPIES]:
             page = _row(run, keepers.signatures.documents, member["doc_id"]) or {"url": ""}
@@ -190,6 +245,35 @@ def _explain_copies(run: FinishedRun, doc_id: int) -> Iterator[str]:
             yield f"           {schema.show_doc_id(member['doc_id']):<14} {what:<16} {safe(page['url'], 100)}{here}"
         if len(members) > SHOWN_COPIES:
             yield f"           and {len(members) - SHOWN_COPIES:,} more"
+        yield from _explain_known(run, keepers, doc_id)
+        if row["removed"] and row["keeper"] is not None:
+            yield from _explain_difference(run, keepers, doc_id, row["keeper"])
+
+
+def _explain_known(run: FinishedRun, keepers: Keepers, doc_id: int) -> Iterator[str]:
+    """The document of an earlier run that this one is a copy of."""
+    match = _row(run, keepers.known, doc_id) if keepers.known else None
+    if match:
+        known = schema.show_doc_id(match["known_doc_id"])
+        yield f"  known    {known} of {safe(match['run'], 300)}, similarity about {match['similarity']:.2f}"
+
+
+def _explain_difference(run: FinishedRun, keepers: Keepers, doc_id: int, keeper: int) -> Iterator[str]:
+    """How this text differs from that of the document that stays in its stead."""
+    documents = keepers.signatures.documents
+    own, other = (_row(run, documents, id_) for id_ in (doc_id, keeper))
+    if own is None or other is None:
+        return
+    changes = list(differences(mask_text(own["text"])[0], mask_text(other["text"])[0]))
+    if not changes:
+        yield f"  differs  from {schema.show_doc_id(keeper)} in nothing but white space, in its first {DIFF_WORDS:,} words"
+    else:
+        yield f"  differs  from {schema.show_doc_id(keeper)} in {len(changes)} places of its first {DIFF_WORDS:,} words"
+    for here, there in changes[:SHOWN_CHANGES]:
+        yield f"           here: {safe(here, 100) or '(nothing)'}"
+        yield f"           there: {safe(there, 100) or '(nothing)'}"
+    if len(changes) > SHOWN_CHANGES:
+        yield f"           and {len(changes) - SHOWN_CHANGES:,} more"
 
 
 def _explain_end(run: FinishedRun, doc_id: int, dropped: str | None) -> Iterator[str]:

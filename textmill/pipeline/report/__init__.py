@@ -1,6 +1,9 @@
 """The report of a run: an account of plain JSON values, shown as tables on the terminal and as one HTML page.
 
 account     the account: what came in, what every stage and rule did, and what came out
+funnel      its steps from records to tokens
+published   what published data sets kept at such steps
+groups      its pages by language and domain
 histograms  its histograms of the scores
 samples     its samples of documents that were kept, and that were dropped for each reason
 marks       what in a sample makes its rule fail

@@ -61,6 +61,21 @@ def _kept(made: Section, left: int, right: int) -> str:
     return band + "".join(f'<path class="bound" d="M{at} 0V{HEIGHT}"/>' for at in lines)
 
 
+def step(left: float, gone: float, left_bytes: float, gone_bytes: float) -> str:
+    """What a step leaves and what it removes, as shares of a whole: documents above, bytes below."""
+    rows = ((left, gone, 0, 56, "docs"), (left_bytes, gone_bytes, 66, 34, "bytes"))
+    return _svg("".join(_pair(*row) for row in rows))
+
+
+def _pair(left: float, gone: float, top: int, height: int, what: str) -> str:
+    """A bar of what is left, and beside it one of what is gone; both can be seen if there is any."""
+    width, rest = (max(2, round(WIDTH * share)) if share > 0 else 0 for share in (left, gone))
+    bars = ((0, width, f"left {what}"), (width, rest, "gone"))
+    return "".join(
+        f'<rect class="{kind}" x="{x}" y="{top}" width="{w}" height="{height}"/>' for x, w, kind in bars if w
+    )
+
+
 def curves(lines: Sequence[Sequence[tuple[float, float]]]) -> str:
     """Lines through points (x, y), over the range of all of them: the first one is drawn thin, later ones strong."""
     points = [point for line in lines for point in line]

@@ -7,7 +7,13 @@ from collections.abc import Iterable
 from textmill.pipeline.report.values import Section
 
 # Families that go by another name than their columns' prefix.
-TITLES = {"rps": "RedPajama signals", "fineweb": "FineWeb", "refinedweb": "RefinedWeb", "optout": "opt-out"}
+TITLES = {
+    "rps": "RedPajama signals",
+    "curator": "NeMo Curator",
+    "fineweb": "FineWeb",
+    "refinedweb": "RefinedWeb",
+    "optout": "opt-out",
+}
 TITLES |= {"c4": "C4", "url": "URL", "gopher": "Gopher", "repetition": "Gopher repetition", "nsfw": "NSFW"}
 
 

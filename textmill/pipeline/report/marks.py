@@ -18,6 +18,7 @@ Marker: TypeAlias = Callable[[str], Iterator[Span]]
 END_MARKS = ".?!\"'”’。？！…"
 BULLETS = "•‣⁃∙○●◘◦*-–"
 POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+COUNTERS = "likes shares comments retweets reposts quotes bookmarks upvotes downvotes downloads views followers".split()
 SHORT_LINE_CHARS = 30
 
 
@@ -36,13 +37,15 @@ def pieces_of(text: str, marks: Sequence[Sequence[int]]) -> list[tuple[str, bool
     return [(piece, marked) for piece, marked in [*pieces, (text[at:], False)] if piece]
 
 
-def excerpt(column: str, text: str, n_chars: int) -> tuple[str, list[list[int]]]:
-    """``n_chars`` of a text and the marks in them: its beginning, or, if the first mark comes later, around that."""
+def excerpt(column: str, text: str, n_chars: int) -> tuple[int, list[list[int]]]:
+    """Where ``n_chars`` of a text begin that show why it fails, and the marks in them, counted from there.
+
+    That is its beginning; or, if the first mark would hardly be seen there, what stands around that.
+    """
     spans = marks_of(column, text)
-    start = spans[0][0] - n_chars // 4 if spans and spans[0][0] >= n_chars else 0
-    start = min(start, 2 * n_chars)  # not up to the end, where an address may be cut in two, and so unmasked
+    start = spans[0][0] - n_chars // 4 if spans and spans[0][0] > 3 * n_chars // 4 else 0
     inside = ([max(a - start, 0), min(b - start, n_chars)] for a, b in spans if start < b and a < start + n_chars)
-    return text[start : start + n_chars], list(inside)
+    return start, list(inside)
 
 
 def _merged(spans: list[Span]) -> list[Span]:
@@ -122,6 +125,21 @@ def duplicate_ngrams(n: int) -> Marker:
     return mark
 
 
+def longest_word(text: str) -> Iterator[Span]:
+    """The longest word, the first of several."""
+    found = max(re.finditer(r"\S+", text), key=lambda word: len(word.group()), default=None)
+    return iter([found.span()] if found else [])
+
+
+def _is_uppercase(line: str) -> bool:
+    return 2 * sum(map(str.isupper, line)) > len(line)
+
+
+def _is_dropped(line: str) -> bool:
+    """Whether RefinedWeb's edits drop the line."""
+    return _is_uppercase(line) or line.isdigit() or len(line.split()) < 2 or _is_counter(line) is not None
+
+
 def words_without_letters(text: str) -> Iterator[Span]:
     """Words in which no character is a letter."""
     return (m.span() for m in re.finditer(r"\S+", text) if not any(map(str.isalpha, m.group())))
@@ -131,6 +149,7 @@ _UNPUNCTUATED = lines_that(lambda line: line[-1] not in END_MARKS)
 _ELLIPSIS_LINES = lines_that(lambda line: line.endswith(("...", "…")))
 _BULLET_LINES = lines_that(lambda line: line[0] in BULLETS)
 _JAVASCRIPT_LINES = lines_that(lambda line: "javascript" in line.lower())
+_is_counter = re.compile(r"\d[\d.,]*[kmb]?\s+(?:" + "|".join(COUNTERS) + ")", re.IGNORECASE).fullmatch
 _POLICY = spans_like("|".join(map(re.escape, POLICY)))
 
 # The first pattern that matches all of a column's name.
@@ -152,9 +171,12 @@ MARKERS: tuple[tuple[str, Marker], ...] = (
     (r".*punctuated_line_frac|c4_n_unpunctuated_lines|.*terminal_punctution_mark", _UNPUNCTUATED),
     (r"fineweb_short_line_frac", lines_that(lambda line: len(line) <= SHORT_LINE_CHARS)),
     (r"c4_n_short_lines|refinedweb_n_short_lines", lines_that(lambda line: len(line.split()) < 3)),
-    (r"refinedweb_n_uppercase_lines", lines_that(lambda line: 2 * sum(map(str.isupper, line)) > len(line))),
+    (r"refinedweb_n_uppercase_lines", lines_that(_is_uppercase)),
     (r"refinedweb_n_digit_lines", lines_that(str.isdigit)),
+    (r"refinedweb_removed_word_frac", lines_that(_is_dropped)),
     (r"rps_doc_frac_all_caps_words", spans_like(r"\b(?-i:[A-Z]{2,})\b")),
+    (r"pii_n_contacts", spans_like(r"\|\|\|[a-z_]+\|\|\|")),  # as they are masked
+    (r"curator_longest_word_chars", longest_word),
     (r"curator_digit_char_frac", spans_like(r"\d+")),
     (r"curator_url_char_frac", spans_like(r"https?://\S+")),
     (r"curator_parenthesis_char_frac", spans_like(r"[()\[\]{}<>]")),

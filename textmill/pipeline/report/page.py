@@ -24,6 +24,7 @@ from textmill.pipeline.report.values import (
     percent,
     piece,
     share,
+    signed_size,
     size_or_blank,
 )
 
@@ -59,6 +60,8 @@ def to_html(account: Section, whatif: str = "") -> str:
         "histogram": drawn(charts.histogram),
         "lines": lines,
         "loss": drawn(_loss),
+        "step_chart": drawn(lambda shown: charts.step(*shown["shares"])),
+        "with_shares": _with_shares,
         "number": number,
         "piece": piece,
         "pieces": lambda sample: pieces_of(sample["text"], sample["marks"]),
@@ -67,6 +70,9 @@ def to_html(account: Section, whatif: str = "") -> str:
         "safe_text": long_text,
         "share": share,
         "size": size_or_blank,
+        "excerpt_of": _excerpt_of,
+        "signed_size": signed_size,
+        "words": lambda name: long_text(name).replace("_", " "),
         "unique": lambda values: list(dict.fromkeys(values)),
     }
     histograms = {(made["stage"], made["column"]): made for made in account.get("histograms", [])}
@@ -75,6 +81,26 @@ def to_html(account: Section, whatif: str = "") -> str:
         whatif=whatif,
         shape_of=lambda decision, rule: histograms.get((decision["scores"], rule["column"])),
     )
+
+
+def _with_shares(funnel: Sequence[Section]) -> list[Section]:
+    """The steps with what their bars show: documents left and removed as shares of all, then bytes of text."""
+    whole = max((step["rows"] for step in funnel), default=0) or 1
+    whole_bytes = max((step["bytes"] or 0 for step in funnel if not step["of_html"]), default=0) or 1
+
+    def shares(step: Section) -> list[float]:
+        n_bytes = 0 if step["of_html"] else step["bytes"] or 0
+        documents = step["rows"] / whole, step["removed_from_previous"] / whole
+        return [*documents, n_bytes / whole_bytes, (step["removed_bytes"] or 0) / whole_bytes]
+
+    return [step | {"shares": shares(step)} for step in funnel]
+
+
+def _excerpt_of(sample: Section) -> str:
+    """Which part of which text a sample shows."""
+    what = f"text as edited by {', '.join(sample['edited_by'])}" if sample["edited_by"] else "text as extracted"
+    where = f"from character {sample['start_chars']:,}" if sample["start_chars"] else ""
+    return ", ".join(filter(None, [what, where]))
 
 
 def _overlap(decision: Section) -> list[Section]:

@@ -2,6 +2,9 @@
 
 They are the documents with the smallest hashed ids, so they are the same at every look. Shown text is masked: a report
 travels further than the data. Text is read only for the samples.
+
+What made a document fail is looked for in the text that its rule judged, as the editors of the rule sets before it left
+it, and the excerpt is from where it begins.
 """
 
 from __future__ import annotations
@@ -16,19 +19,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from textmill import storage
+from textmill.filters.base import After, Editor
 from textmill.filters.pii import mask_text
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.marks import excerpt
 from textmill.pipeline.report.values import Section, plain
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Corpus, Decide, Keepers
+from textmill.pipeline.stages import Corpus, Decide, Edit, Keepers, Score
+from textmill.pipeline.stages.keepers import COPIES
 from textmill.pipeline.stages.scores import first_reasons
 from textmill.schema import show_doc_id
+from textmill.text import Documents
 
-COPIES = ("exact_duplicate", "near_duplicate")
 N_KEPT_SAMPLES, N_DROPPED_SAMPLES = 6, 3  # the second for each reason
 SHOWN_CHARS = 400
 READ_CHARS = 5 * SHOWN_CHARS  # masking may shorten, and must see an address whole
+SEARCHED_CHARS = 100_000  # of a text, in which it is looked for what makes a rule fail
+LONGEST_SECRET_CHARS = 8_000  # a private key of 4,096 bits has 3,300: what a cut may leave unmasked
 
 
 class Draw(NamedTuple):
@@ -84,8 +91,8 @@ def _dropped_samples(run: FinishedRun, decide: Decide) -> list[Section]:
         for rule in decide.rules:
             rows = scores.filter(pc.equal(reasons, rule.reason))
             drawn[rule.reason] = _draw(drawn[rule.reason], rows["doc_id"], rows[rule.column], N_DROPPED_SAMPLES)
-    columns = {rule.reason: rule.column for rule in decide.rules}
-    return _masked_samples(run, decide.scores.documents, drawn, columns)
+    judged = {rule.reason: (rule.column, editors_before(decide.scores, rule.column)) for rule in decide.rules}
+    return _masked_samples(run, decide.scores.documents, drawn, judged)
 
 
 def _copy_samples(run: FinishedRun, keepers: Keepers) -> list[Section]:
@@ -95,12 +102,34 @@ def _copy_samples(run: FinishedRun, keepers: Keepers) -> list[Section]:
         for kind in COPIES:
             rows = group.filter(pc.equal(group["removed"], kind))
             drawn[kind] = _draw(drawn[kind], rows["doc_id"], rows["keeper"], N_DROPPED_SAMPLES)
-    named = {kind: [draw._replace(value=show_doc_id(draw.value)) for draw in draws] for kind, draws in drawn.items()}
-    return _masked_samples(run, keepers.signatures.documents, named, dict.fromkeys(COPIES, "keeper"))
+    named = {kind: [draw._replace(value=_keeper(draw.value)) for draw in draws] for kind, draws in drawn.items()}
+    return _masked_samples(run, keepers.signatures.documents, named, dict.fromkeys(COPIES, ("keeper", ())))
 
 
-def texts_of(run: FinishedRun, stage: Stage, doc_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
-    """URL and beginning of the text of some documents. Row groups that hold none of them are not read."""
+def editors_before(scores: Score, column: str) -> tuple[Editor, ...]:
+    """The editors whose work a column measures: a rule judges the text as they leave it."""
+    scorer = next((scorer for scorer in scores.scorers if column in scorer.columns.names), None)
+    editors: list[Editor] = []
+    while isinstance(scorer, After):
+        editors.append(scorer.editor)
+        scorer = scorer.scorer
+    return tuple(editors)
+
+
+def judged_text(text: str, editors: Sequence[Editor]) -> str:
+    """The text as editors leave it, masked; of a long one its beginning, up to where no secret can be cut in two."""
+    is_whole = len(text) <= SEARCHED_CHARS
+    text = text[:SEARCHED_CHARS]
+    for editor in editors:
+        text = editor.edit(Documents.from_texts([text]))[0][0].as_py()
+    masked = mask_text(text)[0]
+    return masked if is_whole else masked[:-LONGEST_SECRET_CHARS]
+
+
+def texts_of(
+    run: FinishedRun, stage: Stage, doc_ids: Sequence[int], n_chars: int = READ_CHARS
+) -> dict[int, tuple[str, str]]:
+    """URL and first ``n_chars`` of the text of some documents. Row groups that hold none of them are not read."""
     wanted = pa.array(doc_ids, pa.uint64())
     found: dict[int, tuple[str, str]] = {}
     for uri in run.tables(stage):
@@ -109,24 +138,41 @@ def texts_of(run: FinishedRun, stage: Stage, doc_ids: Sequence[int]) -> dict[int
                 chosen = pc.is_in(file.read_row_group(group, ["doc_id"])["doc_id"], wanted)
                 if pc.any(chosen).as_py():
                     rows = file.read_row_group(group, ["doc_id", "url", "text"]).filter(chosen)
-                    texts = pc.utf8_slice_codeunits(rows["text"], 0, READ_CHARS).to_pylist()
+                    texts = pc.utf8_slice_codeunits(rows["text"], 0, n_chars).to_pylist()
                     ids, urls = rows["doc_id"].to_pylist(), rows["url"].to_pylist()
                     found |= dict(zip(ids, zip(urls, texts, strict=True), strict=True))
     return found
 
 
+def _keeper(doc_id: int | None) -> str:
+    return "in an earlier run" if doc_id is None else show_doc_id(doc_id)
+
+
 def _masked_samples(
-    run: FinishedRun, documents: Stage, drawn: dict[str, list[Draw]], columns: dict[str, str]
+    run: FinishedRun,
+    documents: Stage,
+    drawn: dict[str, list[Draw]],
+    judged: dict[str, tuple[str, tuple[Editor, ...]]],
 ) -> list[Section]:
-    """The drawn documents of each reason; their text lies in ``documents``, where it is not masked yet."""
-    found = texts_of(run, documents, [draw.doc_id for draws in drawn.values() for draw in draws])
+    """The drawn documents of each reason, for which a column decided, measured after some editors.
+
+    Their text lies in ``documents``, where it is not masked yet.
+    """
+    found = texts_of(run, documents, [draw.doc_id for draws in drawn.values() for draw in draws], SEARCHED_CHARS + 1)
+    before = documents.editors if isinstance(documents, Edit) else ()
     samples = []
     for reason, draws in drawn.items():
+        column, editors = judged[reason]
         for draw in draws:
             url, text = found[draw.doc_id]
-            why = {"reason": reason, "column": columns[reason], "value": plain(draw.value)}
-            shown, marks = excerpt(columns[reason], mask_text(text)[0], SHOWN_CHARS)
-            samples.append(_shown(draw.doc_id, url, shown) | why | {"marks": marks})
+            text = judged_text(text, editors)
+            start, marks = excerpt(column, text, SHOWN_CHARS)
+            why = {"reason": reason, "column": column, "value": plain(draw.value)}
+            what = {
+                "edited_by": list(dict.fromkeys(editor.name for editor in (*before, *editors))),
+                "start_chars": start,
+            }
+            samples.append(_shown(draw.doc_id, url, text[start:]) | why | what | {"marks": marks})
     return samples
 
 

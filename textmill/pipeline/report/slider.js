@@ -181,7 +181,8 @@ function draw(canvas, made, count, state, scaled) {
   const half = made.integer ? 0.5 : 0;
   const low = state.on && state.low !== null ? position(made, state.low - half) * width : 0;
   const high = state.on && state.high !== null ? position(made, state.high + half) * width : width;
-  context.fillStyle = "rgb(11 114 133 / .06)";
+  const style = getComputedStyle(canvas), colour = (name) => style.getPropertyValue(name);
+  context.fillStyle = `rgb(${colour("--heat")} / .06)`;
   context.fillRect(low, 0, high - low, height);
   made.counts.forEach((n, i) => {
     const left = position(made, made.edges[i]) * width, right = position(made, made.edges[i + 1]) * width;
@@ -190,11 +191,11 @@ function draw(canvas, made, count, state, scaled) {
       context.fillStyle = color;
       context.fillRect(left + 0.5, height - tall, Math.max(1, right - left - 1), tall);
     };
-    bar(n, "#dee2e6");
+    bar(n, colour("--pale"));
     const middle = (left + right) / 2;
-    bar(Math.min(n, count.others[i] * scaled), middle >= low && middle <= high ? "#0b7285" : "#e8590c");
+    bar(Math.min(n, count.others[i] * scaled), middle >= low && middle <= high ? colour("--accent") : colour("--third"));
   });
-  context.strokeStyle = "#c92a2a";
+  context.strokeStyle = colour("--limit");
   context.setLineDash([4, 3]);
   for (const [bound, x] of [[state.low, low], [state.high, high]]) {
     if (!state.on || bound === null || x <= 0 || x >= width) continue;

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from textmill.pipeline.report.values import Section, bounds, size_or_blank
+from textmill.pipeline.report.values import Section, bounds, compact, percent, signed_size, size_or_blank
 from textmill.terminal import console, safe, size, table
 
 N_SHOWN = 10
+N_ORIGINS = 5  # languages and domains
 
 
 def print_report(account: Section) -> None:
@@ -29,7 +30,7 @@ def _tables(account: Section) -> Iterator[tuple[str, list[str], list[list[object
     if "funnel" in account:
         yield (
             "From records to tokens",
-            ["step", "documents", "% of all", "removed", "size"],
+            ["step", "documents", "% of all", "removed", "text", "removed", "tokens"],
             _funnel_rows(account["funnel"]),
         )
     if "statuses" in account:
@@ -49,6 +50,10 @@ def _tables(account: Section) -> Iterator[tuple[str, list[str], list[list[object
         header = ["rule", "keeps", "in order", "alone", "only"]
         rules = decision["rules"]
         yield title, header, [[r["reason"], bounds(r), r["in_order"], r["alone"], r["only"]] for r in rules]
+    for name, what in (("language", "Languages"), ("domain", "Registered domains"), ("tld", "Top-level domains")):
+        if group := account.get("groups", {}).get(name):
+            header = ["name", "pages", "text", "kept", "% kept", "most are removed by", "pages"]
+            yield f"{what}: {group['n']:,}", header, _origin_rows(group)
     if "duplicates" in account:
         copies = account["duplicates"]
         names = [name for name, value in copies.items() if isinstance(value, int)]
@@ -68,8 +73,36 @@ def _tables(account: Section) -> Iterator[tuple[str, list[str], list[list[object
 
 
 def _funnel_rows(steps: list[Section]) -> list[list[object]]:
-    first = max(1, steps[0]["rows"])
+    return [_funnel_row(step, max(1, steps[0]["rows"])) for step in steps]
+
+
+def _funnel_row(step: Section, first: int) -> list[object]:
+    """Causes stand further in than totals, and what they do not change is left out."""
+    name = step["step"] if step["is_total"] else f"  {step['step']}"
+    text = f"{size_or_blank(step['bytes'])}{' HTML' if step['of_html'] else ''}"
+    tokens = "" if step["tokens"] is None else f"~{compact(step['tokens'])}"
     return [
-        [s["step"], s["rows"], round(100 * s["rows"] / first, 1), s["removed_from_previous"], size_or_blank(s["bytes"])]
-        for s in steps
+        name,
+        step["rows"],
+        round(100 * step["rows"] / first, 1),
+        step["removed_from_previous"] or None,
+        text,
+        signed_size(step["removed_bytes"]) if step["removed_bytes"] else "",
+        f"{step['tokens']:,}" if step["tokens_are_counted"] else tokens,
     ]
+
+
+def _origin_rows(group: Section) -> list[list[object]]:
+    shown = group["top"][:N_ORIGINS]
+    return [
+        [
+            row["name"] or "(none)",
+            row["documents"],
+            size(row["bytes"]),
+            row["kept"],
+            percent(row["kept"], row["documents"]),
+            row.get("reason", ""),
+            row.get("n_reason"),
+        ]
+        for row in shown
+    ] + ([[f"and {group['n'] - len(shown):,} more", *[None] * 6]] if len(shown) < group["n"] else [])

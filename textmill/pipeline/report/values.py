@@ -40,6 +40,11 @@ def size_or_blank(n_bytes: float | None) -> str:
     return "" if n_bytes is None else size(n_bytes)
 
 
+def signed_size(n_bytes: int) -> str:
+    """Bytes that were removed; with a plus if they were added."""
+    return size(n_bytes) if n_bytes >= 0 else f"+{size(-n_bytes)}"
+
+
 def percent(part: float, whole: float) -> str:
     """A share in percent, with the digits that it needs; never 0 or 100 for what is not."""
     if not whole:

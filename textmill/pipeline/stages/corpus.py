@@ -16,7 +16,6 @@ from textmill.pipeline.stages.keepers import Keepers
 from textmill.pipeline.stages.scores import DOCUMENTS, Decide, first_reasons, n_text_bytes
 from textmill.text import Documents
 
-KNOWN_DUPLICATE = "known_duplicate"  # the reason of those that an earlier run kept
 COPIED = ("doc_id", "url", "host", "date", "warc_file", "warc_offset", "warc_length")
 # Where personal data stood, in bytes of UTF-8, and where the placeholder stands instead. What it was is not kept.
 SPAN = pa.struct(
@@ -66,10 +65,9 @@ class Corpus(Stage):
         ids = storage.id_range(task.file(self.documents, task.shard))
         copies = storage.read_id_range(task.file(self.keepers, "all"), ["doc_id", "removed"], *ids)
         copies = copies.filter(pc.is_valid(copies["removed"]))
-        known = self.keepers.known_ids(task, task.shard)
         with storage.TableWriter(task.table(), self.schema) as writer:
             for documents, decisions in storage.read_aligned(source):
-                reasons = _why_removed(decisions, self.decisions, known, copies)
+                reasons = _why_removed(decisions, self.decisions, copies)
                 counts["rows_in"] += len(documents)
                 counts.update(f"removed_{reason}" for reason in reasons.drop_null().to_pylist())
                 kept = self._masked(documents.filter(pc.is_null(reasons)), counts)
@@ -103,9 +101,8 @@ class Corpus(Stage):
         return pa.ListArray.from_arrays(offsets, values, type=SPANS.type)
 
 
-def _why_removed(decisions: pa.Table, stage: Decide, known: pa.Array, copies: pa.Table) -> pa.Array:
-    """The first failing rule, else that an earlier run kept it, else the kind of copy, else null."""
-    ids = decisions["doc_id"].combine_chunks()
-    earlier = pc.if_else(pc.is_in(ids, known), KNOWN_DUPLICATE, pa.scalar(None, pa.string()))
-    kind = copies["removed"].combine_chunks().take(pc.index_in(ids, copies["doc_id"].combine_chunks()))
-    return pc.coalesce(first_reasons(decisions, stage.rules), earlier, kind)
+def _why_removed(decisions: pa.Table, stage: Decide, copies: pa.Table) -> pa.Array:
+    """The first failing rule, else the kind of copy, else null."""
+    place = pc.index_in(decisions["doc_id"].combine_chunks(), copies["doc_id"].combine_chunks())
+    kind = copies["removed"].combine_chunks().take(place)
+    return pc.coalesce(first_reasons(decisions, stage.rules), kind)

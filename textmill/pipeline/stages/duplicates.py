@@ -27,6 +27,7 @@ from textmill.pipeline.stages.signatures import BANDS, EXACT, Signatures, Sorted
 
 SHARDS_A_RANGE = 200  # of signatures: some 8 million documents of a crawl, or 130 MB a band
 MOST_GROUPS = 256
+N_SIMILARITIES = 20  # classes in which candidates are counted by their similarity
 MEMBERS = ".members"  # ending of files of the documents that are in some pair
 CLUSTERS = pa.schema(
     [
@@ -111,7 +112,8 @@ class Shingles(Stage):
 class Edges(Stage):
     """The candidates whose true similarity, the Jaccard index of their shingle sets, reaches ``threshold``.
 
-    A task for each group of shards, that of the larger id. Memory: see `ShingleStore.batches`.
+    A task for each group of shards, that of the larger id. Counts: ``similarity_NN``, the candidates whose similarity
+    is in that twentieth. Memory: see `ShingleStore.batches`.
     """
 
     version = 2
@@ -131,19 +133,20 @@ class Edges(Stage):
         return self.shingles.shards()
 
     def run_shard(self, task: Task) -> Result:
-        n_candidates = 0
+        by_similarity = np.zeros(N_SIMILARITIES, np.int64)
         store = ShingleStore([task.file(self.shingles, shard, ".arrow") for shard in self.shingles.shards()])
         with storage.TableWriter(task.table(), schema.EDGES) as writer:
             for larger, smaller in self._pairs(task):
-                n_candidates += len(larger)
                 similarity = np.empty(len(larger), np.float32)
                 for batch, sets, left, right in store.batches(larger, smaller):
                     similarity[batch] = pair_similarities(*sets, left, right)
+                by_similarity += np.histogram(similarity, N_SIMILARITIES, (0, 1))[0]
                 true = similarity >= np.float32(self.threshold)
                 arrays = [pa.array(column[true]) for column in (smaller, larger, similarity)]
                 writer.write(pa.table(arrays, schema=schema.EDGES))
+        n_candidates = int(by_similarity.sum())
         counts = {"n_candidates": n_candidates, "n_edges": writer.rows, "n_rejected": n_candidates - writer.rows}
-        return one_table(writer, counts)
+        return one_table(writer, counts | {f"similarity_{i:02d}": int(n) for i, n in enumerate(by_similarity)})
 
     def _pairs(self, task: Task) -> Iterator[records.Block]:
         """The pairs of all bands, each once, whose larger id is in this group."""

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from textmill import storage
 from textmill.filters.base import Editor
@@ -18,7 +19,7 @@ from textmill.text import Documents
 class Edit(Stage):
     """Applies editors, in their order, to every document; rows and their order stay.
 
-    Counts: ``edited_<editor>_<kind>``, the changes of each kind.
+    Counts: ``edited_<editor>_<kind>``, the changes of each kind, and ``n_edited``, the documents that are not the same.
     """
 
     table = "edited"
@@ -34,10 +35,12 @@ class Edit(Stage):
         counts: Counter[str] = Counter({f"edited_{e.name}_{kind}": 0 for e in self.editors for kind in e.kinds})
         with storage.TableWriter(task.table(), DOCUMENTS) as writer:
             for (table,) in storage.read_aligned({task.file(self.documents, task.shard): None}):
+                before = table["text"]
                 for editor in self.editors:
                     text, changes = editor.edit(Documents(table))
                     counts.update({f"edited_{editor.name}_{kind}": int(n.sum()) for kind, n in changes.items()})
                     table = table.set_column(table.schema.get_field_index("text"), DOCUMENTS.field("text"), [text])
+                counts["n_edited"] += pc.sum(pc.not_equal(before, table["text"])).as_py() or 0
                 counts["text_bytes"] += n_text_bytes(table)
                 writer.write(pa.table(table.columns, schema=DOCUMENTS))
         return one_table(writer, counts | Counter(rows_in=writer.rows, rows_out=writer.rows))

@@ -24,11 +24,13 @@ from textmill.pipeline.stages.signatures import Signatures
 KEEPERS = pa.schema(
     [
         DOC_ID,
-        pa.field("cluster", pa.uint64(), nullable=False),
-        pa.field("keeper", pa.uint64()),  # null where no member passes the rules
-        pa.field("removed", pa.string()),  # exact_duplicate, near_duplicate, or null: not removed as a duplicate
+        pa.field("cluster", pa.uint64(), nullable=False),  # its own id if only an earlier run has a copy
+        pa.field("keeper", pa.uint64()),  # null where no member stays
+        pa.field("removed", pa.string()),  # the kind of copy, one of COPIES; null: not removed as one
     ]
 )
+KNOWN = "known_duplicate"  # of what an earlier run kept
+COPIES = (KNOWN, "exact_duplicate", "near_duplicate")
 POLICIES = ("longest", "newest", "first", "best")
 NO_RANK = -np.inf
 
@@ -72,8 +74,7 @@ class Keepers(Stage):
         return self.signatures, {"longest": "n_bytes", "newest": "date", "first": "doc_id"}[self.policy]
 
     def run_shard(self, task: Task) -> Result:
-        table = storage.read_table(task.file(self.clusters, "all"), ["doc_id", "cluster"])
-        ids, roots = (column.to_numpy() for column in table.columns)
+        ids, roots = self._copies(task)
         names, cluster = np.unique(roots, return_inverse=True)
         chosen = self._choose(task, ids, cluster, len(names))
         n_removed = 0
@@ -85,18 +86,29 @@ class Keepers(Stage):
                     writer.write(rows)
         return one_table(writer, {"n_removed": n_removed})
 
+    def _copies(self, task: Task) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """All documents that have a copy, here or in an earlier run, ascending; and their clusters."""
+        table = storage.read_table(task.file(self.clusters, "all"), ["doc_id", "cluster"])
+        ids, roots = (column.to_numpy() for column in table.columns)
+        if self.known is None:
+            return ids, roots
+        known = [storage.read_table(uri, ["doc_id"])["doc_id"].to_numpy() for uri in task.all_files(self.known)]
+        alone = np.setdiff1d(np.concatenate(known), ids, assume_unique=True)
+        place = np.searchsorted(ids, alone)
+        return np.insert(ids, place, alone), np.insert(roots, place, alone)
+
     def _choose(self, task: Task, ids: NDArray[np.uint64], cluster: NDArray[np.int64], n_clusters: int) -> Chosen:
         """The preferred member of each cluster that passes the rules."""
         chosen = Chosen.none(n_clusters)
         for shard in self.signatures.shards():
             for place, group in self._members(task, shard, ids):
-                passes = group["keep"].to_numpy()
-                ranks = rank(group["rank"], self.policy)
-                chosen.prefer(cluster[place][passes], ranks[passes], ids[place][passes], group.filter(group["keep"]))
+                may_stay = pc.and_not(group["passes"], group["known"])
+                place, group = place[may_stay.to_numpy()], group.filter(may_stay)
+                chosen.prefer(cluster[place], rank(group["rank"], self.policy), ids[place], group)
         return chosen
 
     def _members(self, task: Task, shard: str, ids: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], pa.Table]]:
-        """The members in a shard: their places in ``ids``, and hash_hi, hash_lo, keep and rank."""
+        """The documents of ``ids`` in a shard: their places, and hash_hi, hash_lo, passes, known and rank."""
         stage, column = self.ranked_by
         own = [column] if stage is self.signatures else []
         source = {
@@ -105,19 +117,19 @@ class Keepers(Stage):
         }
         if not own:
             source[task.file(stage, shard)] = [column]
-        known = self.known_ids(task, shard)
+        known = self._known_ids(task, shard)
         for signatures, decisions, *scores in storage.read_aligned(source):
             found = signatures["doc_id"].to_numpy()
-            keep = pc.and_(decisions["keep"], pc.invert(pc.is_in(signatures["doc_id"], known)))
             place = np.searchsorted(ids, found)
             member = np.flatnonzero(place < len(ids))
             member = member[ids[place[member]] == found[member]]
+            is_known = pc.is_in(signatures["doc_id"], known)
             ranked = (scores or [signatures])[0][column]
             columns = {"hash_hi": signatures["hash_hi"], "hash_lo": signatures["hash_lo"]}
-            group = pa.table(columns | {"keep": keep, "rank": ranked})
+            group = pa.table(columns | {"passes": decisions["keep"], "known": is_known, "rank": ranked})
             yield place[member], group.take(pa.array(member)).combine_chunks()
 
-    def known_ids(self, task: Task, shard: str) -> pa.Array:
+    def _known_ids(self, task: Task, shard: str) -> pa.Array:
         """The documents of a shard, and of its neighbours, that are copies of what an earlier run kept."""
         if self.known is None:
             return pa.array([], pa.uint64())
@@ -171,10 +183,10 @@ def rank(values: pa.ChunkedArray, policy: str) -> NDArray[np.float64]:
 
 def _verdicts(ids: NDArray[np.uint64], roots: NDArray[np.uint64], group: pa.Table, keeper: Chosen) -> pa.Table:
     """Rows of the table for some members."""
-    passes = group["keep"].to_numpy()
+    passes, known = group["passes"].to_numpy(), group["known"].to_numpy()
     same = (group["hash_hi"].to_numpy() == keeper.hash_hi) & (group["hash_lo"].to_numpy() == keeper.hash_lo)
-    kind = np.where(same, "exact_duplicate", "near_duplicate")
-    copy = passes & (ids != keeper.doc_id)
+    kind = np.where(known, KNOWN, np.where(same, *COPIES[1:]))
+    copy = passes & (known | (ids != keeper.doc_id))
     arrays = [
         pa.array(ids),
         pa.array(roots),
