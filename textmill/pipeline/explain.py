@@ -265,10 +265,8 @@ def _explain_difference(run: FinishedRun, keepers: Keepers, doc_id: int, keeper:
     if own is None or other is None:
         return
     changes = list(differences(mask_text(own["text"])[0], mask_text(other["text"])[0]))
-    if not changes:
-        yield f"  differs  from {schema.show_doc_id(keeper)} in nothing but white space, in its first {DIFF_WORDS:,} words"
-    else:
-        yield f"  differs  from {schema.show_doc_id(keeper)} in {len(changes)} places of its first {DIFF_WORDS:,} words"
+    where = f"{len(changes)} places" if changes else "nothing but white space"
+    yield f"  differs  from {schema.show_doc_id(keeper)} in {where}, of the first {DIFF_WORDS:,} words"
     for here, there in changes[:SHOWN_CHANGES]:
         yield f"           here: {safe(here, 100) or '(nothing)'}"
         yield f"           there: {safe(there, 100) or '(nothing)'}"
