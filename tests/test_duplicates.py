@@ -278,7 +278,7 @@ def test_known_copies_are_not_kept_by_a_run(tmp_path: Path, capsys: pytest.Captu
     write_crawl(tmp_path / "crawl", n_pages=60)
     settings = ["--set", f"warcs={tmp_path / 'crawl'}", "--set", "language_model=builtin", "--serial", "--to", "corpus"]
     assert main(["run", "common_crawl", *settings, "--out", str(tmp_path / "one")]) == 0
-    against = ["--set", f"against={tmp_path / 'one'}"]
+    against = ["--against", str(tmp_path / "one")]
     assert main(["run", "common_crawl", *settings, *against, "--out", str(tmp_path / "two")]) == 0
     (corpus_folder,) = (tmp_path / "two").glob("corpus-*")
     counts = json.loads((corpus_folder / "_SUCCESS").read_text())

@@ -13,6 +13,7 @@ from textmill import __version__
 from textmill.errors import EnvironmentFault, InvariantError, UserError
 
 if TYPE_CHECKING:
+    from textmill.pipeline.dag import Dag
     from textmill.pipeline.stage import Stage
     from textmill.pipeline.workspace import Run, Workspace
 
@@ -178,6 +179,14 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("dag", metavar="DAG", help="its name, or FILE.py, or FILE.py:FUNCTION")
         command.add_argument("--out", default="work", help="workspace folder or URL (default: %(default)s)")
         command.add_argument("--help-dag", action="store_true", help="show the parameters of the DAG and stop")
+        command.add_argument(
+            "--against",
+            nargs="+",
+            action="extend",
+            default=[],
+            metavar="RUN",
+            help="finished runs: what they kept is not kept again",
+        )
         _add_run_options(command)
     plan.add_argument(
         "--sample",
@@ -354,10 +363,18 @@ def _run(options: argparse.Namespace) -> int:
     if options.help_dag:
         print((dag.__doc__ or "").strip())
         return 0
-    values, bounds = dags.parse_settings(dag, options.settings)
+    values, bounds = _settings(dag, options)
     workspace, run = _execute(options, dags.build(dag, values, bounds), dag.__name__)
     print(f"run {run.name}: see `textmill report {workspace.root}`, or {workspace.report_page(run)}")
     return _say_what_was_lost(workspace, run)
+
+
+def _settings(dag: Dag, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+    """The parameters and bounds of a DAG as the options give them."""
+    from textmill.pipeline import dag as dags
+
+    options.settings += [f"against={address}" for address in options.against]
+    return dags.parse_settings(dag, options.settings)
 
 
 def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple[Workspace, Run]:
@@ -446,7 +463,7 @@ def _plan(options: argparse.Namespace) -> int:
     if options.help_dag:
         print((dag.__doc__ or "").strip())
         return 0
-    values, bounds = dags.parse_settings(dag, options.settings)
+    values, bounds = _settings(dag, options)
     target = dags.build(dag, values, bounds)
     target = dags.cut(target, options.to) if options.to else target
     workspace = Workspace(options.out)
