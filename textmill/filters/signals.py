@@ -106,9 +106,9 @@ class RedPajamaSignals(Scorer):
             *kernels.characters(),
             kernels.stop_table(self.stop_words),
             kernels.gains(),
-            np.empty(kernels.FORM_GROWTH * longest_line + 8, np.uint8),
+            np.empty(kernels.FORM_GROWTH * longest_line + kernels.SCRATCH_BEYOND, np.uint8),
             np.empty(most_words, np.uint64),
-            np.empty((1 << (2 * most_words).bit_length(), 2), np.uint64),
+            np.empty((max(kernels.MIN_SLOTS, 1 << (2 * most_words).bit_length()), 2), np.uint64),
             counts,
             sums,
         )
