@@ -116,7 +116,9 @@ class CuratorRatios(Scorer):
         data = pieces.data
         if len(data) < _BLOCK:
             data = np.concatenate([data, np.zeros(_BLOCK, np.uint8)])
-        counts, found = _count_documents(data, pieces.offsets, _phrases())
+        counts = np.zeros((len(documents), _N_COUNTERS), np.int64)
+        found = np.zeros((len(documents), _N_FOUND), np.int64)
+        _count_documents(data, pieces.offsets, _phrases(), counts, found)
         n_chars, n_alphanumeric, n_digits, n_spaces, n_parentheses = counts.T
         boilerplate = np.where(found[:, _LOREM], 1, found[:, _BOILERPLATE] / found[:, _PARAGRAPHS])
         values = [
@@ -167,7 +169,8 @@ def _share(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float6
 def _unpunctuated(pieces: Segmentation) -> NDArray[np.float64]:
     """The share of lines that do not end with an end mark, [documents]."""
     words, lines = pieces.words, pieces.lines
-    last = _last_bytes(pieces.data, words.start, words.end, lines.start, lines.end)
+    last = np.zeros(len(lines), np.uint8)
+    _last_bytes(pieces.data, words.start, words.end, lines.start, lines.end, last)
     n_lines = lines.sums(~lines.blank)
     return _share(n_lines - lines.sums(_is_end_mark()[last]), n_lines)
 
@@ -193,16 +196,15 @@ def _last_bytes(
     word_end: NDArray[np.int64],
     line_start: NDArray[np.int64],
     line_end: NDArray[np.int64],
-) -> NDArray[np.uint8]:
-    """The last byte of each line, whitespace aside; 0 of a blank one."""
-    last = np.zeros(len(line_start), np.uint8)
+    last: NDArray[np.uint8],
+) -> None:
+    """Writes the last byte of each line, whitespace aside, unless it is blank."""
     word = 0
     for line in range(len(last)):
         while word < len(word_end) and word_end[word] <= line_end[line]:
             word += 1
         if word > 0 and word_start[word - 1] >= line_start[line]:
             last[line] = data[word_end[word - 1] - 1]
-    return last
 
 
 class _Phrases(NamedTuple):
@@ -234,14 +236,16 @@ def _phrases() -> _Phrases:
 
 @numba.njit(cache=True, nogil=True)
 def _count_documents(
-    data: NDArray[np.uint8], offsets: NDArray[np.int64], phrases: _Phrases
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The counters of each document, [documents, counters], and what closer looks found, [documents, `_N_FOUND`].
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    phrases: _Phrases,
+    counts: NDArray[np.int64],
+    all_found: NDArray[np.int64],
+) -> None:
+    """Fills in counters [documents, counters], and what closer looks find [documents, `_N_FOUND`].
 
     Blocks share a byte, so that a pair is in one of them.
     """
-    counts = np.zeros((len(offsets) - 1, _N_COUNTERS), np.int64)
-    all_found = np.zeros((len(offsets) - 1, _N_FOUND), np.int64)
     for document in range(len(counts)):
         start, end = offsets[document], offsets[document + 1]
         text, found = data[start:end], all_found[document]
@@ -264,7 +268,6 @@ def _count_documents(
                 pairs &= pairs - _ONE
         counts[document, 0], counts[document, 1], counts[document, 2] = n_chars, n_alphanumeric, n_digits
         counts[document, 3], counts[document, 4] = n_spaces, n_parentheses
-    return counts, all_found
 
 
 @inner
