@@ -149,6 +149,15 @@ def test_a_text_without_characters_is_refused_by_every_share() -> None:
     assert set(row.values()) == {1}
 
 
+@pytest.mark.parametrize("before", [*range(55, 68), 126, 127])
+@pytest.mark.parametrize(
+    "found", ["\n\n", "\n\n\n\n", "https://a.b", "⟨⟩", "USE Cookies\n\n", "privacy", "terms of use", "Lorem Ipsum"]
+)
+def test_what_lies_across_two_blocks_is_found_once(before: int, found: str) -> None:
+    texts = [f"{'a' * before}{found}{end}" for end in ("", "b", " policy" * 12)]
+    assert score(*texts, "é" + texts[0]) == [pytest.approx(reference(text)) for text in (*texts, "é" + texts[0])]
+
+
 def test_counters_do_not_overflow() -> None:
     text = "0(" * 100_000 + " " * 300_001
     (row,) = score(text)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from textmill.errors import UnknownNameError
 from textmill.filters import preset, signals
+from textmill.filters import signals_kernels as kernels
 from textmill.filters.signals import STOP_WORDS, RedPajamaSignals
 from textmill.text import Documents
 
@@ -179,6 +180,8 @@ def test_agrees_with_plain_python(texts: list[str]) -> None:
         ("doc_unigram_entropy", "a b c d", math.log(4)),
         ("doc_unigram_entropy", "a " * 9999, 0),
         ("doc_lorem_ipsum", "Lorem, ipsum dolor", 1 / 17),
+        ("doc_lorem_ipsum", "aaau-m lorem i-ps", 0),  # what is left of a longer word is not read
+        ("doc_lorem_ipsum", "(x-lo.rem) -- ip'sums", 1 / 13),
         ("doc_symbol_to_word_ratio", "# a .... b… c", 3 / 6),
         ("doc_frac_no_alph_words", "a 1, été", 2 / 4),
         ("doc_frac_all_caps_words", "NATO's A4 a B 4", 3 / 7),
@@ -215,18 +218,27 @@ def test_no_normal_form_grows_beyond_its_room() -> None:
     for code_point in (*range(0xD800), *range(0xE000, 0x110000)):
         character = chr(code_point)
         form = unicodedata.normalize("NFD", character.lower())
-        assert len(form.encode()) <= signals.FORM_GROWTH * len(character.encode())
+        assert len(form.encode()) <= kernels.FORM_GROWTH * len(character.encode())
 
 
 def test_traits_are_those_of_every_character() -> None:
-    traits, normal, _ = signals._characters()
+    entries, _ = kernels.characters()
     characters = [chr(code_point) for code_point in (*range(0xD800), *range(0xE000, 0x110000))]
-    known = np.delete(traits, range(0xD800, 0xE000))
+    known = np.delete(entries, range(0xD800, 0xE000))
     changed = [unicodedata.normalize("NFD", character.lower()) != character for character in characters]
     assert ((known & 1 != 0) == [character.isalnum() or character == "_" for character in characters]).all()
-    assert ((known & 2 != 0) == [character.isupper() for character in characters]).all()
-    assert ((known & 8 != 0) == [character.isnumeric() for character in characters]).all()
-    assert ((np.delete(normal, range(0xD800, 0xE000)) != 0) == changed).all()
+    assert ((known & 2 != 0) == [character.isspace() for character in characters]).all()
+    assert ((known & 4 != 0) == [character.isupper() for character in characters]).all()
+    assert ((known & 16 != 0) == [character.isnumeric() for character in characters]).all()
+    assert ((known >> 8 != 0) == changed).all()
+
+
+@pytest.mark.parametrize("size", [*range(58, 68), 124, 125, 186])
+@pytest.mark.parametrize("end", ["a", "é", "一", "...", "a..", "\u3000b", ". a", "-", "A\u0301", "Ⓐ", "ⓐ"])
+def test_words_that_do_not_fit_in_a_block(size: int, end: str) -> None:
+    for unit in ("x", "X", "1", ".", "é", "Ⓐ"):
+        text = f"The {unit * size}{end} ipsum\n{unit * size}{end}"
+        assert score(text) == [pytest.approx(reference(text), rel=1e-6, abs=1e-6)]
 
 
 def test_counts_beyond_the_table_of_logarithms() -> None:

@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from textmill.bits import ALL_ONES, byte_mask, count_ones, lowest_one
 from textmill.filters import gopher
 from textmill.filters.base import Preset, Rule, Scorer, named
 from textmill.text import Documents, Segmentation, Spans, decode
@@ -75,18 +76,15 @@ _PHRASES = (
 _URL_BYTES = (string.ascii_letters + string.digits + "$-_@.&+!*(),").encode()
 
 _NEWLINE, _SLASH, _PERCENT, _H, _T, _P, _S, _A, _Z = map(ord, "\n/%htpsAZ")
+_ONE = np.uint64(1)
 _ANGLES = tuple(map(ord, "⟨⟩"))
 
-# What is counted of the bytes of a text: several counters in one number, emptied before one of them can overflow.
-_COUNTERS = ("characters", "alphanumeric", "digits", "spaces", "parentheses")
-_COUNTER_BITS = 8
-_STRIDE = (1 << _COUNTER_BITS) - 1
-# Pairs of bytes that need a closer look. Pair k is marked by bit k of the first byte and of the second, each in its
-# own octet of the number. Every phrase holds one of the pairs of letters, which are rare.
+# What is counted of the bytes of a text.
+_N_COUNTERS = 5  # characters, alphanumeric, digits, spaces, parentheses
+# Pairs of bytes that need a closer look: \n\n, :/, the first two of an angle, and these, in any case. Every phrase
+# holds one of them, and they are rare.
 _LETTER_PAIRS = ("ok", "va", "ms", "ps")
-_PAIRS = (b"\n\n", b":/", "⟨".encode()[:2], *(pair.encode() for pair in _LETTER_PAIRS))
-_FIRST, _SECOND, _ROLE_BITS = 56, 48, np.uint64(8)
-_SECONDS = np.uint64(0xFF << _SECOND)
+_BLOCK = 64  # bytes that a mask reads
 
 # What those looks find, and what they need to know of earlier ones.
 _N_FOUND = 8
@@ -101,6 +99,8 @@ _N_FOUND = 8
     _LOREM,
 ) = range(_N_FOUND)
 
+inner = numba.njit(cache=True, nogil=True, no_cpython_wrapper=True)  # Python never calls these: less to compile
+
 
 @dataclass(frozen=True)
 class CuratorRatios(Scorer):
@@ -113,7 +113,12 @@ class CuratorRatios(Scorer):
     def score(self, documents: Documents) -> list[pa.Array]:
         """The columns; see `Scorer.score`."""
         pieces = documents.segmentation
-        counts, found = _count_documents(pieces.data, pieces.offsets, _bytes(), _phrases())
+        data = pieces.data
+        if len(data) < _BLOCK:
+            data = np.concatenate([data, np.zeros(_BLOCK, np.uint8)])
+        counts = np.zeros((len(documents), _N_COUNTERS), np.int64)
+        found = np.zeros((len(documents), _N_FOUND), np.int64)
+        _count_documents(data, pieces.offsets, _phrases(), counts, found)
         n_chars, n_alphanumeric, n_digits, n_spaces, n_parentheses = counts.T
         boilerplate = np.where(found[:, _LOREM], 1, found[:, _BOILERPLATE] / found[:, _PARAGRAPHS])
         values = [
@@ -164,7 +169,8 @@ def _share(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float6
 def _unpunctuated(pieces: Segmentation) -> NDArray[np.float64]:
     """The share of lines that do not end with an end mark, [documents]."""
     words, lines = pieces.words, pieces.lines
-    last = _last_bytes(pieces.data, words.start, words.end, lines.start, lines.end)
+    last = np.zeros(len(lines), np.uint8)
+    _last_bytes(pieces.data, words.start, words.end, lines.start, lines.end, last)
     n_lines = lines.sums(~lines.blank)
     return _share(n_lines - lines.sums(_is_end_mark()[last]), n_lines)
 
@@ -190,16 +196,15 @@ def _last_bytes(
     word_end: NDArray[np.int64],
     line_start: NDArray[np.int64],
     line_end: NDArray[np.int64],
-) -> NDArray[np.uint8]:
-    """The last byte of each line, whitespace aside; 0 of a blank one."""
-    last = np.zeros(len(line_start), np.uint8)
+    last: NDArray[np.uint8],
+) -> None:
+    """Writes the last byte of each line, whitespace aside, unless it is blank."""
     word = 0
     for line in range(len(last)):
         while word < len(word_end) and word_end[word] <= line_end[line]:
             word += 1
         if word > 0 and word_start[word - 1] >= line_start[line]:
             last[line] = data[word_end[word - 1] - 1]
-    return last
 
 
 class _Phrases(NamedTuple):
@@ -229,51 +234,78 @@ def _phrases() -> _Phrases:
     )
 
 
-@functools.cache
-def _bytes() -> NDArray[np.uint64]:
-    """What each byte adds to the counters, and the pairs that it may belong to: uint64 [256]."""
-    letters, digits = string.ascii_letters.encode(), string.digits.encode()
-    counted = {
-        "characters": [byte for byte in range(256) if byte & 0xC0 != 0x80],  # not a later byte of a longer character
-        "alphanumeric": letters + digits + b"\n?!,.",
-        "digits": digits,
-        "spaces": b"\t\n\r\b ",
-        "parentheses": b"{}[]()",
-    }
-    table = np.zeros(256, np.uint64)
-    for i, name in enumerate(_COUNTERS):
-        table[list(counted[name])] |= np.uint64(1 << _COUNTER_BITS * i)
-    for k, (first, second) in enumerate(_PAIRS):
-        table[list({first, *bytes([first]).upper()})] |= np.uint64(1 << _FIRST + k)
-        table[list({second, *bytes([second]).upper()})] |= np.uint64(1 << _SECOND + k)
-    return table
-
-
 @numba.njit(cache=True, nogil=True)
 def _count_documents(
-    data: NDArray[np.uint8], offsets: NDArray[np.int64], table: NDArray[np.uint64], phrases: _Phrases
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The counters of each document, [documents, counters], and what closer looks found, [documents, `_N_FOUND`]."""
-    counts = np.zeros((len(offsets) - 1, len(_COUNTERS)), np.int64)
-    all_found = np.zeros((len(offsets) - 1, _N_FOUND), np.int64)
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    phrases: _Phrases,
+    counts: NDArray[np.int64],
+    all_found: NDArray[np.int64],
+) -> None:
+    """Fills in counters [documents, counters], and what closer looks find [documents, `_N_FOUND`].
+
+    Blocks share a byte, so that a pair is in one of them.
+    """
     for document in range(len(counts)):
-        text, found = data[offsets[document] : offsets[document + 1]], all_found[document]
+        start, end = offsets[document], offsets[document + 1]
+        text, found = data[start:end], all_found[document]
         found[_PARAGRAPHS] = 1
-        before = np.uint64(0)
-        for begin in range(0, len(text), _STRIDE):
-            packed = np.uint64(0)
-            for i in range(begin, min(begin + _STRIDE, len(text))):
-                entry = table[text[i]]
-                packed += entry  # what is above the counters runs over, and does no harm
-                if before >> _ROLE_BITS & entry & _SECONDS:
-                    _look(text, i, phrases, found)
-                before = entry
-            for k in range(len(_COUNTERS)):
-                counts[document, k] += packed >> np.uint64(_COUNTER_BITS * k) & np.uint64(_STRIDE)
-    return counts, all_found
+        n_chars = n_alphanumeric = n_digits = n_spaces = n_parentheses = np.uint64(0)
+        for i in range(start, end, _BLOCK - 1):
+            at = min(i, len(data) - _BLOCK)
+            beyond, rest = np.uint64(i - at), min(end - i, _BLOCK)
+            counted = ALL_ONES >> np.uint64(64 - min(rest, _BLOCK - 1)) << beyond
+            newline, digits = byte_mask(data, at, 0x0A, 1), byte_mask(data, at, 0x30, 10)
+            n_chars += count_ones(~byte_mask(data, at, 0x80, 0x40) & counted)
+            n_alphanumeric += count_ones((_alphanumeric(data, at) | newline | digits) & counted)
+            n_digits += count_ones(digits & counted)
+            n_spaces += count_ones(_spaces(data, at) & counted)
+            n_parentheses += count_ones(_parentheses(data, at) & counted)
+            pairs = newline & newline >> _ONE | _pairs(data, at)
+            pairs = pairs >> beyond & (ALL_ONES >> np.uint64(64 - rest)) >> _ONE
+            while pairs:
+                _look(text, i - start + 1 + np.int64(lowest_one(pairs)), phrases, found)
+                pairs &= pairs - _ONE
+        counts[document, 0], counts[document, 1], counts[document, 2] = n_chars, n_alphanumeric, n_digits
+        counts[document, 3], counts[document, 4] = n_spaces, n_parentheses
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
+def _alphanumeric(data: NDArray[np.uint8], at: int) -> np.uint64:
+    """Letters and ``! , . ?``: digits and newlines are left out."""
+    found = byte_mask(data, at, 0x41, 26) | byte_mask(data, at, 0x61, 26) | byte_mask(data, at, 0x21, 1)
+    return found | byte_mask(data, at, 0x2C, 1) | byte_mask(data, at, 0x2E, 1) | byte_mask(data, at, 0x3F, 1)
+
+
+@inner
+def _spaces(data: NDArray[np.uint8], at: int) -> np.uint64:
+    """``\\b \\t \\n``, ``\\r``, and the space."""
+    return byte_mask(data, at, 0x08, 3) | byte_mask(data, at, 0x0D, 1) | byte_mask(data, at, 0x20, 1)
+
+
+@inner
+def _parentheses(data: NDArray[np.uint8], at: int) -> np.uint64:
+    """``( )``, ``[``, ``]``, ``{``, ``}``."""
+    found = byte_mask(data, at, 0x28, 2) | byte_mask(data, at, 0x5B, 1) | byte_mask(data, at, 0x5D, 1)
+    return found | byte_mask(data, at, 0x7B, 1) | byte_mask(data, at, 0x7D, 1)
+
+
+@inner
+def _pairs(data: NDArray[np.uint8], at: int) -> np.uint64:
+    """The first byte of each pair but two newlines, see `_LETTER_PAIRS`."""
+    o = byte_mask(data, at, 0x4F, 1) | byte_mask(data, at, 0x6F, 1)
+    k = byte_mask(data, at, 0x4B, 1) | byte_mask(data, at, 0x6B, 1)
+    v = byte_mask(data, at, 0x56, 1) | byte_mask(data, at, 0x76, 1)
+    a = byte_mask(data, at, 0x41, 1) | byte_mask(data, at, 0x61, 1)
+    s = byte_mask(data, at, 0x53, 1) | byte_mask(data, at, 0x73, 1)
+    m_or_p = byte_mask(data, at, 0x4D, 1) | byte_mask(data, at, 0x6D, 1)
+    m_or_p |= byte_mask(data, at, 0x50, 1) | byte_mask(data, at, 0x70, 1)
+    url = byte_mask(data, at, 0x3A, 1) & byte_mask(data, at, 0x2F, 1) >> _ONE
+    angle = byte_mask(data, at, 0xE2, 1) & byte_mask(data, at, 0x9F, 1) >> _ONE
+    return url | angle | o & k >> _ONE | v & a >> _ONE | m_or_p & s >> _ONE
+
+
+@inner
 def _look(text: NDArray[np.uint8], i: int, phrases: _Phrases, found: NDArray[np.int64]) -> None:
     """What the pair of bytes means that ends at byte i."""
     byte = text[i]
@@ -294,7 +326,7 @@ def _look(text: NDArray[np.uint8], i: int, phrases: _Phrases, found: NDArray[np.
                 found[_IS_BOILERPLATE] = 1
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _count_url(
     text: NDArray[np.uint8],
     colon: int,
@@ -319,7 +351,7 @@ def _count_url(
         found[_URL_END] = i
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _scheme_start(text: NDArray[np.uint8], colon: int) -> int:
     """Where ``http://`` or ``https://`` begins, given its colon; -1 if it is another colon."""
     if colon < 4 or colon + 2 >= len(text) or text[colon + 1] != _SLASH or text[colon + 2] != _SLASH:
@@ -330,7 +362,7 @@ def _scheme_start(text: NDArray[np.uint8], colon: int) -> int:
     return start
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _is_phrase(text: NDArray[np.uint8], start: int, phrases: NDArray[np.uint8], first: int, after: int) -> bool:
     """Whether the phrase ``phrases[first:after]`` stands at ``start``, in ASCII letters of any case."""
     if start < 0 or start + after - first > len(text):
