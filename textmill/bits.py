@@ -122,6 +122,17 @@ def lowest_one(typing_context: Any, value: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
+@intrinsic
+def highest_one(typing_context: Any, value: Any) -> Any:
+    """The number of the highest bit that is set, in a value that is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        zeros = builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 1))
+        return builder.sub(ir.Constant(ir.IntType(64), 63), zeros)
+
+    return types.uint64(types.uint64), generate
+
+
 def _load_as(context: Any, builder: Any, signature: Any, arguments: Any, kind: Any) -> Any:
     array = context.make_array(signature.args[0])(context, builder, arguments[0])
     address = builder.gep(array.data, [arguments[1]])

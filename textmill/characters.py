@@ -66,11 +66,17 @@ def property_table(numbers: Mapping[str, int]) -> NDArray[np.uint8]:
 @numba.njit(cache=True, nogil=True)
 def decode(text: NDArray[np.uint8], i: int) -> tuple[np.uint32, int]:
     """The code point that begins at byte i, and its size in bytes. For bytes that are no UTF-8: U+FFFD, 1."""
+    return decode_before(text, i, len(text))
+
+
+@numba.njit(cache=True, nogil=True)
+def decode_before(text: NDArray[np.uint8], i: int, stop: int) -> tuple[np.uint32, int]:
+    """The same, of a text that ends at byte ``stop``: for a piece of many, which makes no slice."""
     lead = np.uint32(text[i])
     if lead < 0x80:
         return lead, 1
     size = 2 + int(lead >= 0xE0) + int(lead >= 0xF0)
-    if i + size > len(text):
+    if i + size > stop:
         return np.uint32(0xFFFD), 1
     code_point = lead & np.uint32(0x7F >> size)
     for k in range(1, size):

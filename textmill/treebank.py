@@ -19,8 +19,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import load
-from textmill.characters import LETTER, NUMBER, SPACE, character_classes, decode, property_table
+from textmill.bits import ALL_ONES, byte_mask, highest_one, load, load_eight, lowest_one
+from textmill.characters import LETTER, NUMBER, SPACE, character_classes, decode_before, property_table
 from textmill.words import Bounds
 
 # What a character does to the token that it meets. EARLY and LATE ones are tokens of their own; they differ in whether
@@ -66,45 +66,185 @@ def _cut_treebank_words(
     n = 0
     for document in range(len(sentence_offsets) - 1):
         for k in range(sentence_offsets[document], sentence_offsets[document + 1]):
-            n_before = n
-            n = _cut_sentence(data[begin[k] : stop[k]], table, start, end, n)
-            for token in range(n_before, n):
-                start[token] += begin[k]
-                end[token] += begin[k]
+            n = _cut_sentence(data, begin[k], stop[k], table, start, end, n)
         word_offsets[document + 1] = n
     return word_offsets
 
 
 @numba.njit(cache=True, nogil=True)
 def _cut_sentence(
-    text: NDArray[np.uint8], table: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64], n: int
+    text: NDArray[np.uint8],
+    i: int,
+    stop: int,
+    table: NDArray[np.uint8],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    n: int,
 ) -> int:
-    """Writes the bounds of a sentence's tokens from number n on; gives the number of the next.
+    """Writes the bounds of the tokens of ``text[i:stop]`` from number n on; gives the number of the next.
+
+    The stretches between whitespace are cut 64 bytes at a time, with masks, but for odd ones.
+    """
+    final = _final_period(text, i, stop)
+    while i < stop:
+        odd = True
+        if i + _READ <= len(text):
+            first, last, size, odd = _masks(text, i, stop, final, table)
+            while first:
+                start[n] = i + np.int64(lowest_one(first))
+                end[n] = i + np.int64(lowest_one(last)) + 1
+                first &= first - _ONE
+                last &= last - _ONE
+                n += 1
+            i += size
+        if odd and i < stop:
+            n, i = _cut_stretch(text, i, stop, final, table, start, end, n)
+    return n
+
+
+_ONE, _NONE = np.uint64(1), np.uint64(0)
+_READ = 72  # bytes that `_masks` reads
+
+
+@numba.njit(cache=True, nogil=True)
+def _masks(
+    text: NDArray[np.uint8], i: int, stop: int, final: int, table: NDArray[np.uint8]
+) -> tuple[np.uint64, np.uint64, int, bool]:
+    """The first and the last bytes of tokens among the next 64, up to a stretch that is odd or goes on behind them.
+
+    Also how many bytes that is, and whether the stretch there is odd or longer than 64 bytes.
+    """
+    word = byte_mask(text, i, ord("a"), 26) | byte_mask(text, i, ord("A"), 26) | byte_mask(text, i, ord("_"), 1)
+    digit = byte_mask(text, i, ord("0"), 10)
+    blank = byte_mask(text, i, ord(" "), 1) | byte_mask(text, i, 9, 5) | byte_mask(text, i, 28, 4)
+    own = byte_mask(text, i, ord("!"), 6) | byte_mask(text, i, ord("("), 3) | byte_mask(text, i, ord(";"), 2)
+    own |= byte_mask(text, i, ord(">"), 3) | byte_mask(text, i, ord("["), 1) | byte_mask(text, i, ord("]"), 1)
+    own |= byte_mask(text, i, ord("{"), 1) | byte_mask(text, i, ord("}"), 1)
+    odd = byte_mask(text, i, ord("'"), 1) | byte_mask(text, i, ord("`"), 1)
+    size = min(64, stop - i)
+    within = ALL_ONES >> np.uint64(64 - size)
+    high = byte_mask(text, i, 0x80, 0x80) & within
+    inner = _NONE
+    if high:
+        inner = byte_mask(text, i, 0x80, 0x40) & within
+        wide_word, wide_digit, wide_blank, wide_own, wide_odd = _wide_masks(text, i, stop, high, inner, table)
+        word, digit, blank, own, odd = (
+            word | wide_word,
+            digit | wide_digit,
+            blank | wide_blank,
+            own | wide_own,
+            odd | wide_odd,
+        )
+    word, digit, blank = word & within, digit & within, blank | ~within
+    separator = byte_mask(text, i, ord(","), 1) | byte_mask(text, i, ord(":"), 1)
+    dot, dash = byte_mask(text, i, ord("."), 1) & within, byte_mask(text, i, ord("-"), 1)
+    own |= separator & ~(digit >> _ONE)
+    if final >= i and final < i + 64:
+        own |= _ONE << np.uint64(final - i)
+    dots = dot & (dot << _ONE)
+    dots |= dots >> _ONE
+    odd |= (separator & (separator << _ONE)) | (dash & (dash << _ONE)) | _contractions(text, i, word | digit)
+    odd &= within
+    is_odd = False
+    if stop - i > 64:
+        if blank == _NONE:
+            return _NONE, _NONE, 0, True
+        size = np.int64(highest_one(blank)) + 1
+        odd &= ALL_ONES >> np.uint64(64 - size)
+    if odd:
+        is_odd = True
+        before = blank & ((_ONE << lowest_one(odd)) - _ONE)
+        if before == _NONE:
+            return _NONE, _NONE, 0, True
+        size = np.int64(highest_one(before)) + 1
+    rest = ~(blank | own | dots)
+    first = (own & ~inner) | (dots & ~(dots << _ONE)) | (rest & ~(rest << _ONE))
+    last = (own & ~(inner >> _ONE)) | (dots & ~(dots >> _ONE)) | (rest & ~(rest >> _ONE))
+    within = ALL_ONES >> np.uint64(64 - size)
+    return first & within, last & within, size, is_odd
+
+
+@numba.njit(cache=True, nogil=True)
+def _wide_masks(
+    text: NDArray[np.uint8], i: int, stop: int, high: np.uint64, inner: np.uint64, table: NDArray[np.uint8]
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
+    """Of the bytes that are no ASCII: those of words, digits, whitespace, tokens of their own, and what is no UTF-8."""
+    word = digit = blank = own = seen = odd = _NONE
+    leads = high & ~inner
+    while leads:
+        at = lowest_one(leads)
+        leads &= leads - _ONE
+        code_point, size = decode_before(text, i + np.int64(at), stop)
+        kind = table[code_point]
+        character = ((_ONE << np.uint64(size)) - _ONE) << at
+        seen |= character
+        if (character & ~inner) != _ONE << at or (kind == _WHITESPACE and at + np.uint64(size) > 64):
+            odd |= character
+        elif kind == _WORD:
+            word |= character
+        elif kind == _DIGIT:
+            digit |= character
+        elif kind == _EARLY or kind == _LATE:
+            own |= character
+        elif kind == _WHITESPACE:
+            blank |= character
+    return word, digit, blank, own, odd | (seen ^ high)
+
+
+@numba.njit(cache=True, nogil=True)
+def _contractions(text: NDArray[np.uint8], i: int, word: np.uint64) -> np.uint64:
+    """Where words of five or six characters begin that may be contractions: those have a double letter in the middle."""
+    found = _NONE
+    five = (
+        word
+        & ~(word << _ONE)
+        & (word >> _ONE)
+        & (word >> np.uint64(2))
+        & (word >> np.uint64(3))
+        & (word >> np.uint64(4))
+    )
+    five &= ~(word >> np.uint64(5)) | ~(word >> np.uint64(6))
+    while five:
+        at = lowest_one(five)
+        letters = load_eight(text, i + np.int64(at))
+        found |= np.uint64((letters ^ (letters >> np.uint64(8))) & np.uint64(0xDF0000) == 0) << at
+        five &= five - _ONE
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _cut_stretch(
+    text: NDArray[np.uint8],
+    i: int,
+    stop: int,
+    final: int,
+    table: NDArray[np.uint8],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    n: int,
+) -> tuple[int, int]:
+    """Writes the tokens up to the next whitespace, character by character; gives the next number, and byte.
 
     ``token`` is where the characters that have not been given away begin.
     """
-    final = _final_period(text)
-    token = i = 0
+    token = i
     run = -1
     kind = _BLANK
     swallowed = False  # whether a separator may not stand alone, because it follows one that does
-    while i < len(text):
-        if i == token:  # most tokens are plain words between blanks
-            stop = _plain_word(text, i, table)
-            if stop > i:
-                start[n], end[n] = i, stop
-                n += 1
-                token = i = stop + 1
-                kind, swallowed = _BLANK, False
-                continue
+    while i < stop:
         before = kind
-        code_point, size = decode(text, i)
+        code_point, size = decode_before(text, i, stop)
         kind = int(table[code_point])
         after = i + size
         if kind == _WORD or kind == _DIGIT:
-            after = _end_of_run(text, after, table)
+            after = _end_of_run(text, after, stop, table)
             whole = i
-            if run >= token and run < i - 1 and text[i - 1] == _APOSTROPHE and _end_of_run(text, run, table) == i - 1:
+            if (
+                run >= token
+                and run < i - 1
+                and text[i - 1] == _APOSTROPHE
+                and _end_of_run(text, run, stop, table) == i - 1
+            ):
                 whole = run
             cut = _contraction(text, whole, i, after)
             if cut > 0:
@@ -117,14 +257,14 @@ def _cut_sentence(
             run = i
         elif kind == _BLANK or kind == _WHITESPACE:
             n = _close(text, table, start, end, n, token, i, kind == _BLANK)
-            token = after
+            return n, after
         elif kind == _EARLY or kind == _LATE:
             n = _close(text, table, start, end, n, token, i, kind == _EARLY)
             n = _emit(text, table, start, end, n, i, after)
             token = after
         elif kind == _SEPARATOR:
-            at_end = after == len(text)
-            if at_end or not (swallowed or table[decode(text, after)[0]] == _DIGIT):
+            at_end = after == stop
+            if at_end or not (swallowed or table[decode_before(text, after, stop)[0]] == _DIGIT):
                 n = _close(text, table, start, end, n, token, i, True)
                 n = _emit(text, table, start, end, n, i, after)
                 token = after
@@ -132,18 +272,18 @@ def _cut_sentence(
             else:
                 swallowed = False
         elif kind == _DOT:
-            after = _end_of_equal(text, i)
+            after = _end_of_equal(text, i, stop)
             if after > i + 1 or i == final:
                 n = _close(text, table, start, end, n, token, i, True)
                 n = _emit(text, table, start, end, n, i, after)
                 token = after
         elif kind == _DASH:
-            if after < len(text) and text[after] == text[i]:
+            if after < stop and text[after] == text[i]:
                 n = _close(text, table, start, end, n, token, i, False)
                 n = _emit(text, table, start, end, n, i, i + 2)
                 token = after = i + 2
         elif kind == _BACKTICK or kind == _QUOTE:
-            after = _end_of_equal(text, i)
+            after = _end_of_equal(text, i, stop)
             if kind == _BACKTICK or after > i + 1:
                 n = _close(text, table, start, end, n, token, i, kind == _BACKTICK)
                 while i + 1 < after:
@@ -153,27 +293,14 @@ def _cut_sentence(
                 before = kind
             if i < after:  # one is left
                 inside = before == _WORD or before == _DIGIT
-                if kind == _BACKTICK or (not inside and _opens(text, after, table)):
+                if kind == _BACKTICK or (not inside and _opens(text, after, stop, table)):
                     n = _close(text, table, start, end, n, token, i, True)
                     n = _emit(text, table, start, end, n, i, after)
                     token = after
         if kind != _SEPARATOR:
             swallowed = False
         i = after
-    return _close(text, table, start, end, n, token, len(text), False)
-
-
-@numba.njit(cache=True, nogil=True)
-def _plain_word(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> int:
-    """Where the ASCII letters from byte i on end, if a blank follows and they are one token; i otherwise."""
-    stop = i
-    while stop < len(text) and text[stop] < 0x80 and table[text[stop]] == _WORD:
-        stop += 1
-    if stop == len(text) or text[stop] != ord(" "):
-        return i
-    if stop - i == 5 and load(text, i, stop) | _LOWER_CASE_5 == _WANNA:
-        return i
-    return stop if _contraction(text, i, i, stop) == 0 else i
+    return _close(text, table, start, end, n, token, stop, False), stop
 
 
 @numba.njit(cache=True, nogil=True)
@@ -189,7 +316,7 @@ def _emit(
     """Writes a token; "wanna" at its end as tokens of their own."""
     if stop - begin >= 5 and load(text, stop - 5, stop) | _LOWER_CASE_5 == _WANNA:
         at = _character_before(text, begin, stop - 5)
-        kind = table[decode(text, at)[0]] if at < stop - 5 else _BLANK
+        kind = table[decode_before(text, at, stop)[0]] if at < stop - 5 else _BLANK
         if kind != _WORD and kind != _DIGIT:
             if stop - begin > 5:
                 start[n], end[n] = begin, stop - 5
@@ -294,9 +421,9 @@ def _contraction(text: NDArray[np.uint8], whole: int, begin: int, stop: int) -> 
 
 
 @numba.njit(cache=True, nogil=True)
-def _opens(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> bool:
+def _opens(text: NDArray[np.uint8], i: int, limit: int, table: NDArray[np.uint8]) -> bool:
     """Whether a word, but no clitic, begins at byte i."""
-    stop = _end_of_run(text, i, table)
+    stop = _end_of_run(text, i, limit, table)
     if stop == i:
         return False
     a, b = text[i] | 0x20, text[stop - 1] | 0x20
@@ -307,10 +434,10 @@ def _opens(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> bool:
 
 
 @numba.njit(cache=True, nogil=True)
-def _end_of_run(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> int:
+def _end_of_run(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.uint8]) -> int:
     """Where the word characters from byte i on end."""
-    while i < len(text):
-        code_point, size = decode(text, i)
+    while i < stop:
+        code_point, size = decode_before(text, i, stop)
         kind = table[code_point]
         if kind != _WORD and kind != _DIGIT:
             break
@@ -319,12 +446,12 @@ def _end_of_run(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> in
 
 
 @numba.njit(cache=True, nogil=True)
-def _end_of_equal(text: NDArray[np.uint8], i: int) -> int:
+def _end_of_equal(text: NDArray[np.uint8], i: int, stop: int) -> int:
     """Where the run of bytes like byte i ends."""
-    stop = i + 1
-    while stop < len(text) and text[stop] == text[i]:
-        stop += 1
-    return stop
+    end = i + 1
+    while end < stop and text[end] == text[i]:
+        end += 1
+    return end
 
 
 @numba.njit(cache=True, nogil=True)
@@ -339,14 +466,14 @@ def _character_before(text: NDArray[np.uint8], begin: int, i: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def _final_period(text: NDArray[np.uint8]) -> int:
+def _final_period(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     """Where the period is behind which nothing but closing quotes and brackets stands; -1 if nowhere."""
-    i = len(text)
-    while i > 0:
-        at = _character_before(text, 0, i)
-        code_point = decode(text, at)[0]
+    i = stop
+    while i > begin:
+        at = _character_before(text, begin, i)
+        code_point = decode_before(text, at, stop)[0]
         if code_point == ord("."):
-            return at if at > 0 and text[at - 1] != text[at] else -1
+            return at if at > begin and text[at - 1] != text[at] else -1
         quote = code_point == ord('"') or code_point == _APOSTROPHE
         if not (quote or _closes_sentence(code_point)):
             return -1
