@@ -193,7 +193,7 @@ def _wide_masks(
 
 @numba.njit(cache=True, nogil=True)
 def _contractions(text: NDArray[np.uint8], i: int, word: np.uint64) -> np.uint64:
-    """Where words of five or six characters begin that may be contractions, which have a double letter in the middle."""
+    """Where words of five or six characters begin that may be contractions, with a double letter in the middle."""
     found = _NONE
     five = (
         word
