@@ -38,7 +38,7 @@ def hash_bytes(data: bytes) -> int:
     return value ^ value >> 33
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def hash_of(text: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     """The hash of ``text[start:end]``."""
     value = hash_begin(end - start)
@@ -47,27 +47,27 @@ def hash_of(text: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     return hash_end(value)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def hash_begin(size: int) -> np.uint64:
     """The hash of a piece of so many bytes, none of which it has seen."""
     return _SEED ^ np.uint64(size)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def hash_step(value: np.uint64, eight: np.uint64) -> np.uint64:
     """The hash with eight bytes more."""
     value = (value ^ eight) * _FACTOR
     return value ^ (value >> np.uint64(32))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def hash_end(value: np.uint64) -> np.uint64:
     """The hash when all bytes are in it."""
     value *= _LAST_FACTOR
     return value ^ (value >> np.uint64(33))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def load(text: NDArray[np.uint8], i: int, end: int) -> np.uint64:
     """The bytes from i to ``end``, at most eight, as a number; ``0 <= i < end <= len(text)``."""
     if i + 8 <= len(text):

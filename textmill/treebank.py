@@ -63,7 +63,7 @@ def _cut_treebank_words(
 ) -> NDArray[np.int64]:
     """Writes the bounds; gives the offsets."""
     word_offsets = np.zeros_like(sentence_offsets)
-    n = 0
+    n = np.int64(0)
     for document in range(len(sentence_offsets) - 1):
         for k in range(sentence_offsets[document], sentence_offsets[document + 1]):
             n = _cut_sentence(data, begin[k], stop[k], table, start, end, n)
@@ -71,7 +71,7 @@ def _cut_treebank_words(
     return word_offsets
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def _cut_sentence(
     text: NDArray[np.uint8],
     i: int,
@@ -106,7 +106,7 @@ _ONE, _NONE = np.uint64(1), np.uint64(0)
 _READ = 72  # bytes that `_masks` reads
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def _masks(
     text: NDArray[np.uint8], i: int, stop: int, final: int, table: NDArray[np.uint8]
 ) -> tuple[np.uint64, np.uint64, int, bool]:
@@ -164,7 +164,7 @@ def _masks(
     return first & within, last & within, size, is_odd
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def _wide_masks(
     text: NDArray[np.uint8], i: int, stop: int, high: np.uint64, inner: np.uint64, table: NDArray[np.uint8]
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -191,7 +191,7 @@ def _wide_masks(
     return word, digit, blank, own, odd | (seen ^ high)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def _contractions(text: NDArray[np.uint8], i: int, word: np.uint64) -> np.uint64:
     """Where words of five or six characters begin that may be contractions, with a double letter in the middle."""
     found = _NONE
@@ -212,7 +212,7 @@ def _contractions(text: NDArray[np.uint8], i: int, word: np.uint64) -> np.uint64
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def _cut_stretch(
     text: NDArray[np.uint8],
     i: int,
@@ -227,108 +227,61 @@ def _cut_stretch(
 
     ``token`` is where the characters that have not been given away begin.
     """
-    token = i
-    run = -1
-    kind = _BLANK
+    token, run = i, i - 1  # the second is where the last run of word characters begins
+    kind, after, early = np.int64(_BLANK), i, False
     swallowed = False  # whether a separator may not stand alone, because it follows one that does
     while i < stop:
         before = kind
         code_point, size = decode_before(text, i, stop)
-        kind = int(table[code_point])
-        after = i + size
+        kind, after = np.int64(table[code_point]), i + size
+        alone = False
         if kind == _WORD or kind == _DIGIT:
             after = _end_of_run(text, after, stop, table)
-            whole = i
-            if (
-                run >= token
-                and run < i - 1
-                and text[i - 1] == _APOSTROPHE
-                and _end_of_run(text, run, stop, table) == i - 1
-            ):
-                whole = run
-            cut = _contraction(text, whole, i, after)
+            behind_quote = run >= token and run < i - 1 and text[i - 1] == _APOSTROPHE
+            two = behind_quote and _end_of_run(text, run, stop, table) == i - 1
+            cut = _contraction(text, run if two else i, i, after)
             if cut > 0:
-                whole = i if cut > i else whole
-                if whole > token:
-                    n = _emit(text, table, start, end, n, token, whole)
-                n = _emit(text, table, start, end, n, whole, cut)
-                n = _emit(text, table, start, end, n, cut, after)
-                token = after
+                for bound in (run if cut < i else i, cut, after):
+                    if token < bound:
+                        start[n], end[n] = token, bound
+                        token = bound
+                        n += 1
             run = i
         elif kind == _BLANK or kind == _WHITESPACE:
-            n = _close(text, table, start, end, n, token, i, kind == _BLANK)
-            return n, after
+            early = kind == _BLANK
+            break
         elif kind == _EARLY or kind == _LATE:
-            n = _close(text, table, start, end, n, token, i, kind == _EARLY)
-            n = _emit(text, table, start, end, n, i, after)
-            token = after
+            alone = True
         elif kind == _SEPARATOR:
-            at_end = after == stop
-            if at_end or not (swallowed or table[decode_before(text, after, stop)[0]] == _DIGIT):
-                n = _close(text, table, start, end, n, token, i, True)
-                n = _emit(text, table, start, end, n, i, after)
-                token = after
-                swallowed = True
-            else:
-                swallowed = False
+            alone = after == stop or not (swallowed or table[decode_before(text, after, stop)[0]] == _DIGIT)
         elif kind == _DOT:
             after = _end_of_equal(text, i, stop)
-            if after > i + 1 or i == final:
-                n = _close(text, table, start, end, n, token, i, True)
-                n = _emit(text, table, start, end, n, i, after)
-                token = after
+            alone = after > i + 1 or i == final
         elif kind == _DASH:
-            if after < stop and text[after] == text[i]:
-                n = _close(text, table, start, end, n, token, i, False)
-                n = _emit(text, table, start, end, n, i, i + 2)
-                token = after = i + 2
+            alone = after < stop and text[after] == text[i]
+            after = i + 2 if alone else after
         elif kind == _BACKTICK or kind == _QUOTE:
             after = _end_of_equal(text, i, stop)
-            if kind == _BACKTICK or after > i + 1:
+            if after > i + 1:
                 n = _close(text, table, start, end, n, token, i, kind == _BACKTICK)
                 while i + 1 < after:
-                    n = _emit(text, table, start, end, n, i, i + 2)
+                    start[n], end[n] = i, i + 2
                     i += 2
-                token = i
-                before = kind
-            if i < after:  # one is left
-                inside = before == _WORD or before == _DIGIT
-                if kind == _BACKTICK or (not inside and _opens(text, after, stop, table)):
-                    n = _close(text, table, start, end, n, token, i, True)
-                    n = _emit(text, table, start, end, n, i, after)
-                    token = after
-        if kind != _SEPARATOR:
-            swallowed = False
-        i = after
-    return _close(text, table, start, end, n, token, stop, False), stop
-
-
-@numba.njit(cache=True, nogil=True)
-def _emit(
-    text: NDArray[np.uint8],
-    table: NDArray[np.uint8],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    n: int,
-    begin: int,
-    stop: int,
-) -> int:
-    """Writes a token; "wanna" at its end as tokens of their own."""
-    if stop - begin >= 5 and load(text, stop - 5, stop) | _LOWER_CASE_5 == _WANNA:
-        at = _character_before(text, begin, stop - 5)
-        kind = table[decode_before(text, at, stop)[0]] if at < stop - 5 else _BLANK
-        if kind != _WORD and kind != _DIGIT:
-            if stop - begin > 5:
-                start[n], end[n] = begin, stop - 5
-                n += 1
-            start[n], end[n] = stop - 5, stop - 2
-            begin = stop - 2
+                    n += 1
+                token, before = i, kind
+            inside = before == _WORD or before == _DIGIT
+            alone = i < after and (kind == _BACKTICK or not (inside or not _opens(text, after, stop, table)))
+        if alone:
+            n = _close(text, table, start, end, n, token, i, kind != _LATE and kind != _DASH)
+            start[n], end[n] = i, after
+            token = after
             n += 1
-    start[n], end[n] = begin, stop
-    return n + 1
+        swallowed = alone and kind == _SEPARATOR
+        i = after
+    return _close(text, table, start, end, n, token, i, early), after
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def _close(
     text: NDArray[np.uint8],
     table: NDArray[np.uint8],
@@ -339,7 +292,7 @@ def _close(
     stop: int,
     early: bool,
 ) -> int:
-    """Writes the tokens of a run that a break ends: quotes and clitics at its end are tokens of their own.
+    """Writes the tokens of a run that a break ends: quotes, clitics and "wanna" at its end are tokens of their own.
 
     One quote or clitic of one letter, and then one of two; before an early break, a quote comes off first.
     """
@@ -349,14 +302,24 @@ def _close(
     last = stop - 1 if quote else stop
     short = _short_clitic(text, begin, last)
     long = _long_clitic(text, begin, short)
-    n = _emit(text, table, start, end, n, begin, long)
-    if long < short:
-        n = _emit(text, table, start, end, n, long, short)
-    if short < last:
-        n = _emit(text, table, start, end, n, short, last)
-    if quote:
-        n = _emit(text, table, start, end, n, last, stop)
+    wanna = _wanna(text, begin, long, table)
+    for bound in (wanna, min(wanna + 3, long), long, short, last, stop):
+        if begin < bound:
+            start[n], end[n] = begin, bound
+            begin = bound
+            n += 1
     return n
+
+
+@numba.njit(cache=True, nogil=True, _nrt=False)
+def _wanna(text: NDArray[np.uint8], begin: int, stop: int, table: NDArray[np.uint8]) -> int:
+    """Where a word "wanna" at the end of a token begins; ``stop`` if there is none."""
+    at = stop - 5
+    if at < begin or load(text, at, stop) | _LOWER_CASE_5 != _WANNA:
+        return stop
+    before = _character_before(text, begin, at)
+    kind = table[decode_before(text, before, stop)[0]]
+    return stop if before < at and (kind == _WORD or kind == _DIGIT) else at
 
 
 _APOSTROPHE = np.uint8(ord("'"))
@@ -372,7 +335,7 @@ _DYE, _MORE_N = _number("d'ye  "), _number("more'n")
 _GIMME, _GONNA, _GOTTA, _LEMME = (_number(word) for word in ("gimme", "gonna", "gotta", "lemme"))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def _short_clitic(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     """Where a ``'s``, ``'m``, ``'d`` or ``'`` at the end of a token begins; ``stop`` if there is none."""
     size = stop - begin
@@ -385,7 +348,7 @@ def _short_clitic(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     return stop
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def _long_clitic(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     """Where a ``'ll``, ``'re``, ``'ve`` or ``n't`` at the end of a token begins; ``stop`` if there is none."""
     if stop - begin < 4 or text[stop - 4] == _APOSTROPHE:
@@ -400,7 +363,7 @@ def _long_clitic(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     return stop - 3 if a == _APOSTROPHE and long else stop
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def _contraction(text: NDArray[np.uint8], whole: int, begin: int, stop: int) -> int:
     """Where to cut "cannot", "gimme", "gonna", "gotta", "lemme", "d'ye" or "more'n"; 0 if it is none of them.
 
@@ -420,7 +383,7 @@ def _contraction(text: NDArray[np.uint8], whole: int, begin: int, stop: int) -> 
     return 0
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def _opens(text: NDArray[np.uint8], i: int, limit: int, table: NDArray[np.uint8]) -> bool:
     """Whether a word, but no clitic, begins at byte i."""
     stop = _end_of_run(text, i, limit, table)
@@ -433,7 +396,7 @@ def _opens(text: NDArray[np.uint8], i: int, limit: int, table: NDArray[np.uint8]
     return not (clitic and stop - i == 2)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def _end_of_run(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.uint8]) -> int:
     """Where the word characters from byte i on end."""
     while i < stop:
@@ -445,7 +408,7 @@ def _end_of_run(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.ui
     return i
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def _end_of_equal(text: NDArray[np.uint8], i: int, stop: int) -> int:
     """Where the run of bytes like byte i ends."""
     end = i + 1
@@ -454,7 +417,7 @@ def _end_of_equal(text: NDArray[np.uint8], i: int, stop: int) -> int:
     return end
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def _character_before(text: NDArray[np.uint8], begin: int, i: int) -> int:
     """Where the character that ends at byte i begins; i if nothing stands before it."""
     at = i
@@ -465,7 +428,7 @@ def _character_before(text: NDArray[np.uint8], begin: int, i: int) -> int:
     return at
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def _final_period(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     """Where the period is behind which nothing but closing quotes and brackets stands; -1 if nowhere."""
     i = stop
@@ -481,7 +444,7 @@ def _final_period(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     return -1
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def _closes_sentence(code_point: int) -> bool:
     ascii_ = code_point == ord("]") or code_point == ord(")") or code_point == ord("}") or code_point == ord(">")
     return ascii_ or code_point == ord(" ") or code_point == 0xBB or code_point == 0x201D or code_point == 0x2019

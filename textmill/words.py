@@ -120,7 +120,8 @@ def _leads(text: NDArray[np.uint8], i: int) -> np.uint64:
 def _last_spaces(text: NDArray[np.uint8], i: int) -> tuple[np.uint64, np.uint64]:
     """Both for the last bytes of a text, fewer than 64."""
     last = np.full(64, 0x20, dtype=np.uint8)
-    last[: len(text) - i] = text[i:]
+    for k in range(i, len(text)):
+        last[k - i] = text[k]
     return _ascii_spaces(last, 0), _leads(last, 0)
 
 
