@@ -162,15 +162,16 @@ def _cut_sentences(
 def _next_mark(text: NDArray[np.uint8], i: int, stop: int) -> int:
     """The first byte from i on that may begin a mark or a line end; ``stop`` if there is none.
 
-    Of the bytes that are not ASCII, most begin neither; `E3`, of Japanese, only before `80`.
+    Of the bytes that are not ASCII, most begin neither; ``E3``, of Japanese, only before ``80``. Scripts whose letters
+    begin with a byte that may (Hebrew to Thai) go letter by letter.
     """
-    while i + 65 <= len(text) and i < stop:
+    while i + 65 <= len(text) and i < stop and not 0xD6 <= text[i] <= 0xE2:
         marks = byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, ord("!"), 1)
         marks |= byte_mask(text, i, ord("."), 1) | byte_mask(text, i, ord("?"), 1) | byte_mask(text, i, ord(";"), 1)
         marks |= byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xD6, 0x0D) | byte_mask(text, i, 0xEA, 1)
         marks |= byte_mask(text, i, 0xEF, 0x11) | (byte_mask(text, i, 0xE3, 1) & byte_mask(text, i + 1, 0x80, 1))
         if marks:
-            return min(i + np.int64(lowest_one(marks)), stop)
+            return min(i + int(lowest_one(marks)), stop)
         i += 64
     return min(i, stop)
 

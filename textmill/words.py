@@ -259,12 +259,12 @@ def _word_masks(
     begins = (word | alone) & ~inner & (breaks << _ONE)
     size, is_odd = min(64, stop - i), False
     if stop - i > 64:
-        size = np.int64(highest_one(begins)) if begins else 0
+        size = int(highest_one(begins)) if begins else 0
         is_odd = begins == _NONE
     odd &= (_ONE << np.uint64(size)) - _ONE if size < 64 else ALL_ONES
     if odd:
         begins &= (_ONE << lowest_one(odd)) - _ONE
-        size, is_odd = np.int64(highest_one(begins)) if begins else 0, True
+        size, is_odd = int(highest_one(begins)) if begins else 0, True
     word |= joined
     within = (_ONE << np.uint64(size)) - _ONE if size < 64 else ALL_ONES
     first = (word & ~(word << _ONE) | alone & ~inner) & within
@@ -322,7 +322,7 @@ def _cut_stretch(
     """
     begin = i
     piece, counted = i, False  # where the piece begins; whether it holds a letter or a number
-    open_at, open_counted = np.int64(-1), False  # the same for the piece that begins if the open boundary stays
+    open_at, open_counted = -1, False  # the same for the piece that begins if the open boundary stays
     before, last = np.int64(_OTHER), np.int64(_NEWLINE)  # the two characters before, what is ignored aside
     previous = np.int64(_NEWLINE)  # the very character before
     odd_flags = False
@@ -343,7 +343,7 @@ def _cut_stretch(
                     start[n], end[n] = piece, open_at
                     n += 1
                 piece, counted = open_at, open_counted
-            open_at = np.int64(-1)
+            open_at = -1
             joins |= _joins(last, kind, odd_flags) or _stick(previous, entry)
             if not joins and _may_bridge(last, kind):
                 joins, open_at, open_counted = True, i, False
