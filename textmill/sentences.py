@@ -171,7 +171,7 @@ def _next_mark(text: NDArray[np.uint8], i: int, stop: int) -> int:
         marks |= byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xD6, 0x0D) | byte_mask(text, i, 0xEA, 1)
         marks |= byte_mask(text, i, 0xEF, 0x11) | (byte_mask(text, i, 0xE3, 1) & byte_mask(text, i + 1, 0x80, 1))
         if marks:
-            return min(i + int(lowest_one(marks)), stop)
+            return min(i + int(np.int64(lowest_one(marks))), stop)
         i += 64
     return min(i, stop)
 

@@ -18,7 +18,8 @@ Arrow promises valid UTF-8. Other bytes give arbitrary pieces, but nothing outsi
 
 Costs on one core that others kept busy (AMD EPYC), 13 MB of text from 2,000 pages, in nanoseconds a byte: words 1.0,
 sentences 1.5, Unicode words 1.4, Treebank words 3.1 beside the sentences; 2.3 to 2.5 more where words are measured, as
-they are when hashes, lengths or classes are first asked for. Memory: 16 bytes a piece, measured 29. The tables of characters take .1 s each, once a process.
+they are when hashes, lengths or classes are first asked for. Memory: 16 bytes a piece,
+measured 29. The tables of characters take .1 s each, once a process.
 """
 
 from __future__ import annotations

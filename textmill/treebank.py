@@ -149,14 +149,14 @@ def _masks(
     if stop - i > 64:
         if blank == _NONE:
             return _NONE, _NONE, 0, True
-        size = int(highest_one(blank)) + 1
+        size = int(np.int64(highest_one(blank))) + 1
         odd &= ALL_ONES >> np.uint64(64 - size)
     if odd:
         is_odd = True
         before = blank & ((_ONE << lowest_one(odd)) - _ONE)
         if before == _NONE:
             return _NONE, _NONE, 0, True
-        size = int(highest_one(before)) + 1
+        size = int(np.int64(highest_one(before))) + 1
     rest = ~(blank | own | dots)
     first = (own & ~inner) | (dots & ~(dots << _ONE)) | (rest & ~(rest << _ONE))
     last = (own & ~(inner >> _ONE)) | (dots & ~(dots >> _ONE)) | (rest & ~(rest >> _ONE))

@@ -259,12 +259,12 @@ def _word_masks(
     begins = (word | alone) & ~inner & (breaks << _ONE)
     size, is_odd = min(64, stop - i), False
     if stop - i > 64:
-        size = int(highest_one(begins)) if begins else 0
+        size = int(np.int64(highest_one(begins))) if begins else 0
         is_odd = begins == _NONE
     odd &= (_ONE << np.uint64(size)) - _ONE if size < 64 else ALL_ONES
     if odd:
         begins &= (_ONE << lowest_one(odd)) - _ONE
-        size, is_odd = int(highest_one(begins)) if begins else 0, True
+        size, is_odd = int(np.int64(highest_one(begins))) if begins else 0, True
     word |= joined
     within = (_ONE << np.uint64(size)) - _ONE if size < 64 else ALL_ONES
     first = (word & ~(word << _ONE) | alone & ~inner) & within
