@@ -290,7 +290,9 @@ def test_unicode_words_follow_the_rules_of_uax_29(texts: list[str]) -> None:
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)
-@given(st.lists(st.sampled_from(["word ", "été,", "x.y ", "1,5", "can’t 1’5 ", *UNICODE_PIECES]), max_size=60).map("".join))
+@given(
+    st.lists(st.sampled_from(["word ", "été,", "x.y ", "1,5", "can’t 1’5 ", *UNICODE_PIECES]), max_size=60).map("".join)
+)
 def test_unicode_words_of_64_bytes_at_a_time(document: str) -> None:
     """Masks are used where 64 bytes more follow."""
     segmentation = Documents.from_texts([document, BEHIND]).segmentation
