@@ -6,6 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.bits import helper
 from textmill.filters.segments import strip
 from textmill.filters.stop_words import find
 from textmill.text import LETTER, NUMBER, PUNCTUATION, SYMBOL, decode
@@ -57,7 +58,7 @@ def count_words(
     return counts
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _is_counted(
     data: NDArray[np.uint8], start: int, end: int, n_chars: int, found: int, classes: NDArray[np.uint8], how: int
 ) -> bool:
@@ -71,7 +72,7 @@ def _is_counted(
     return found & SYMBOL != 0 and end - start > n_chars and _has_symbol_beyond_ascii(data, start, end, classes)
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _has_symbol_beyond_ascii(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> bool:
     while start < end:
         code_point, size = decode(data, start)
@@ -81,7 +82,7 @@ def _has_symbol_beyond_ascii(data: NDArray[np.uint8], start: int, end: int, clas
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _has_ascii_letter(data: NDArray[np.uint8], start: int, end: int) -> bool:
     while start < end and not 0x61 <= (data[start] | 0x20) <= 0x7A:
         start += 1
@@ -120,7 +121,7 @@ def median_chars(
     return medians
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _at_rank(histogram: NDArray[np.int64], rank: int) -> int:
     """The value with so many before it, in order of size."""
     value = 0
@@ -161,7 +162,7 @@ def count_occurrences(
     return counts
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _may_be_in(
     data: NDArray[np.uint8], block: int, end: int, marks: NDArray[np.uint8], mark_offsets: NDArray[np.int64]
 ) -> bool:
@@ -229,7 +230,7 @@ def _first_bytes(marks: NDArray[np.uint8], mark_offsets: NDArray[np.int64]) -> N
     return first
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _n_runs(data: NDArray[np.uint8], start: int, end: int) -> int:
     """Maximal runs of ``#``."""
     n = 0
@@ -238,7 +239,7 @@ def _n_runs(data: NDArray[np.uint8], start: int, end: int) -> int:
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _is_in(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], mark: int, size: int) -> bool:
     """Whether ``marks[mark : mark + size]`` is in ``data[start:end]``."""
     while start + size <= end and not _is_at(data, start, end, marks, mark, size):
@@ -246,7 +247,7 @@ def _is_in(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint
     return start + size <= end
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _is_at(data: NDArray[np.uint8], i: int, end: int, marks: NDArray[np.uint8], mark: int, size: int) -> bool:
     """Whether ``data[i:end]`` begins with ``marks[mark : mark + size]``."""
     k = 0
@@ -291,7 +292,7 @@ def count_marked_lines(
     return counts
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _ends_with(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], first: int, last: int) -> bool:
     """Whether ``data[start:end]``, its ASCII letters in lower case, ends with ``marks[first:last]``."""
     while last > first and end > start:

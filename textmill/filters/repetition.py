@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import hash_of
+from textmill.bits import hash_of, helper
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
 from textmill.filters.base import Rule, Scorer
@@ -230,7 +230,7 @@ def _salt() -> np.uint64:
     return np.uint64(secrets.randbits(64) | 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _n_bits(n: int) -> int:
     """How many bits a slot's number has in a table that n keys fill to at most a quarter."""
     bits = 3
@@ -239,13 +239,13 @@ def _n_bits(n: int) -> int:
     return bits
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _slot_of(key: np.uint64, bits: int, salt: np.uint64) -> np.int64:
     """Multiply-shift hashing (Dietzfelbinger et al. 1997)."""
     return np.int64((key * salt) >> np.uint64(64 - bits))
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _number_of(
     key: np.uint64, n: int, slots: NDArray[np.int32], known: NDArray[np.uint64], bits: int, salt: np.uint64
 ) -> np.int32:
@@ -295,7 +295,7 @@ def _count_duplicates(
     return counts
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _n_chars(data: NDArray[np.uint8], start: int, end: int) -> int:
     n = 0
     for byte in data[start:end]:
@@ -348,7 +348,7 @@ def _ngram_fracs(
     return fracs
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _sum_before(n_chars: NDArray[np.int32], chars_before: NDArray[np.int64]) -> np.int64:
     """Writes the characters before each word; gives those of all."""
     total = np.int64(0)
@@ -359,7 +359,7 @@ def _sum_before(n_chars: NDArray[np.int32], chars_before: NDArray[np.int64]) -> 
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _pairs_of_words(hashes: NDArray[np.uint64], tables: _Tables) -> int:
     """Writes key and position of every pair of words; gives how many there are."""
     for k in range(len(hashes) - 1):
@@ -368,7 +368,7 @@ def _pairs_of_words(hashes: NDArray[np.uint64], tables: _Tables) -> int:
     return len(hashes) - 1
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _pairs_of_ngrams(n: int, tables: _Tables) -> int:
     """Writes key and position of every n-gram whose two (n-1)-grams are among n repeated ones; gives how many."""
     n_pairs = 0
@@ -380,7 +380,7 @@ def _pairs_of_ngrams(n: int, tables: _Tables) -> int:
     return n_pairs
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _keep_repeated(n: int, tables: _Tables, salt: np.uint64) -> int:
     """Moves the positions of n keys that occur more than once to the front, and numbers them; gives how many."""
     n = _leave_out_most(n, tables, salt)
@@ -400,7 +400,7 @@ def _keep_repeated(n: int, tables: _Tables, salt: np.uint64) -> int:
     return n_kept
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _leave_out_most(n: int, tables: _Tables, salt: np.uint64) -> int:
     """Moves keys that are alone in their slots, so certainly occur once, out of the way; no branch, so it is quick."""
     bits = _n_bits(n) + 1
@@ -416,7 +416,7 @@ def _leave_out_most(n: int, tables: _Tables, salt: np.uint64) -> int:
     return n_kept
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _most_frequent(n: int, n_repeated: int, tables: _Tables, longest: bool) -> tuple[np.int64, np.int64]:
     """Where the most frequent n-gram begins first, and how often it occurs; the text's first one if none is repeated.
 
@@ -433,7 +433,7 @@ def _most_frequent(n: int, n_repeated: int, tables: _Tables, longest: bool) -> t
     return best, best_count
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _n_replaced(
     data: NDArray[np.uint8],
     start: NDArray[np.int64],
@@ -462,7 +462,7 @@ def _n_replaced(
     return n_found
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _single_spaces(data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64], k: int, n: int) -> bool:
     """Whether nothing but single spaces is between n words from k on."""
     last = k + n - 1
@@ -471,7 +471,7 @@ def _single_spaces(data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArr
     return k == last
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _same_between(hashes: NDArray[np.uint64], at: int, k: int, n: int) -> bool:
     """Whether n words from k on are those from ``at`` on, the first and the last one aside."""
     i = 1
@@ -480,7 +480,7 @@ def _same_between(hashes: NDArray[np.uint64], at: int, k: int, n: int) -> bool:
     return i == n - 1
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _begins_with(word: NDArray[np.uint8], prefix: NDArray[np.uint8]) -> bool:
     i = 0
     while i < len(prefix) and i < len(word) and word[i] == prefix[i]:
@@ -488,7 +488,7 @@ def _begins_with(word: NDArray[np.uint8], prefix: NDArray[np.uint8]) -> bool:
     return i == len(prefix)
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _duplicate_chars(n: int, n_repeated: int, tables: _Tables, how: int) -> np.int64:
     """The characters that repeated n-grams count for; see `Duplicates`."""
     before, count = tables.chars_before, tables.n_copies
@@ -517,7 +517,7 @@ def _duplicate_chars(n: int, n_repeated: int, tables: _Tables, how: int) -> np.i
     return chars
 
 
-@numba.njit(cache=True, nogil=True)
+@helper
 def _chars_of_all_ngrams(n: int, n_words: int, tables: _Tables) -> np.int64:
     """The characters of every n-gram of the text, overlaps counted."""
     chars = np.int64(0)
