@@ -21,7 +21,7 @@ _CASE = 0x20  # the bit that tells letters in upper case from those in lower cas
 
 @dataclass(frozen=True)
 class Phrases:
-    """Phrases in lower case, ordered by their anchor, the byte at which they are looked for."""
+    """Phrases, in lower case if any will do, ordered by their anchor, the byte at which they are looked for."""
 
     first: NDArray[np.int64]  # [256]: those with this byte as anchor are numbers first .. last - 1
     last: NDArray[np.int64]  # [256]
@@ -30,20 +30,22 @@ class Phrases:
     text: NDArray[np.uint8]
     mark: NDArray[np.uint8]  # what a line with the phrase is marked with, [phrases]
     pairs: NDArray[np.uint8]  # see `pair_table`: the anchors, each with the byte behind it
+    case: int  # what is added to a letter in upper case before it is compared
 
 
 @functools.cache
-def phrase_table(groups: tuple[tuple[str, ...], ...]) -> Phrases:
+def phrase_table(groups: tuple[tuple[str, ...], ...], any_case: bool = True) -> Phrases:
     """For `find_phrases`: a line with a phrase of group g gets bit g. A phrase has no newline and is not empty."""
     found = []
     for group, phrases in enumerate(groups):
         for phrase in phrases:
-            data = phrase.lower().encode()
+            data = (phrase.lower() if any_case else phrase).encode()
             anchor = min(range(max(len(data) - 1, 1)), key=lambda i: sum(map(_commonness, data[i : i + 2])))
             found.append((data[anchor], anchor, data, 1 << group))
     found.sort()
+    case = _CASE if any_case else 0
     bytes_of_case = np.arange(256)
-    bytes_of_case[ord("A") : ord("Z") + 1] += _CASE
+    bytes_of_case[ord("A") : ord("Z") + 1] += case
     anchors = np.array([byte for byte, *_ in found], np.int64)
     return Phrases(
         first=np.searchsorted(anchors, bytes_of_case, "left"),
@@ -52,7 +54,8 @@ def phrase_table(groups: tuple[tuple[str, ...], ...]) -> Phrases:
         offsets=np.cumsum([0, *(len(data) for _, _, data, _ in found)]),
         text=np.frombuffer(b"".join(data for _, _, data, _ in found), np.uint8),
         mark=np.array([mark for *_, mark in found], np.uint8),
-        pairs=pair_table(tuple((data[i : i + 2], 1) for _, i, data, _ in found), any_case=True),
+        pairs=pair_table(tuple((data[i : i + 2], 1) for _, i, data, _ in found), any_case),
+        case=case,
     )
 
 
@@ -78,7 +81,7 @@ def find_phrases(
 ) -> NDArray[np.uint8]:
     """The groups of the phrases in each line ``data[start[k]:end[k]]``, as bits: uint8 [lines]."""
     parts = (phrases.first, phrases.last, phrases.anchor, phrases.offsets, phrases.text, phrases.mark, phrases.pairs)
-    return _find_phrases(data, start, end, *parts)
+    return _find_phrases(data, start, end, *parts, phrases.case)
 
 
 @helper
@@ -103,6 +106,7 @@ def _find_phrases(
     text: NDArray[np.uint8],
     mark: NDArray[np.uint8],
     pairs: NDArray[np.uint8],
+    case: int,
 ) -> NDArray[np.uint8]:
     """See `find_phrases`."""
     marks = np.zeros(len(start), dtype=np.uint8)
@@ -122,20 +126,22 @@ def _find_phrases(
                 line += 1
             for p in range(first[data[at]], last[data[at]]):
                 begin = at - anchor[p]
-                if begin >= start[line] and _is_at(data, begin, end[line], text, offsets[p], offsets[p + 1]):
+                if begin >= start[line] and _is_at(data, begin, end[line], text, offsets[p], offsets[p + 1], case):
                     marks[line] |= mark[p]
         i += step
     return marks
 
 
 @helper
-def _is_at(data: NDArray[np.uint8], begin: int, end: int, text: NDArray[np.uint8], first: int, last: int) -> bool:
-    """Whether ``data[begin:end]`` begins with the phrase ``text[first:last]``, which is in lower case."""
+def _is_at(
+    data: NDArray[np.uint8], begin: int, end: int, text: NDArray[np.uint8], first: int, last: int, case: int
+) -> bool:
+    """Whether ``data[begin:end]`` begins with the phrase ``text[first:last]``; see `Phrases.case`."""
     if begin + last - first > end:
         return False
     for k in range(last - first):
         byte = data[begin + k]
-        if byte + _CASE * (0x41 <= byte <= 0x5A) != text[first + k]:
+        if byte + case * (0x41 <= byte <= 0x5A) != text[first + k]:
             return False
     return True
 

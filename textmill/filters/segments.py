@@ -43,6 +43,17 @@ def _ways(how: Split) -> tuple[bool, bool, bool]:
     return how == "runs", how in ("nonblank", "stripped"), how == "stripped"
 
 
+@numba.njit(cache=True, nogil=True)
+def strip_all(
+    data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64], classes: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """`strip` for every piece."""
+    starts, ends = np.empty_like(start), np.empty_like(end)
+    for k in range(len(start)):
+        starts[k], ends[k] = strip(data, start[k], end[k], classes)
+    return starts, ends
+
+
 @helper
 def strip(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> tuple[int, int]:
     """Where what ``str.strip()`` leaves of ``data[start:end]`` starts and ends."""
