@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textmill.errors import UnknownNameError
-from textmill.filters import c4, lexicon, line_marks
+from textmill.filters import c4, lexicon, phrases
 from textmill.filters.base import failures, measure
 from textmill.filters.c4 import C4, PRESETS, BadWords, C4Lines, passes
 from textmill.text import Documents
@@ -269,7 +269,7 @@ def test_the_editor_leaves_lines_that_stay(text: str) -> None:
 
 def test_scorer_and_editor_share_their_work(monkeypatch: pytest.MonkeyPatch) -> None:
     documents, judged = Documents.from_texts([PAGE]), []
-    monkeypatch.setattr(c4, "find_phrases", lambda *arguments: judged.append(1) or line_marks.find_phrases(*arguments))
+    monkeypatch.setattr(c4, "find_phrases", lambda *arguments: judged.append(1) or phrases.find_phrases(*arguments))
     measure([C4()], documents)
     C4Lines().edit(documents)
     assert len(judged) == 1

@@ -156,16 +156,16 @@ class GopherQuality(Scorer):
         ones: [6, documents]."""
         table = hash_table(self.stop_words, self.stop_word_case)
         spans = (words.offsets, words.start, words.end, words.n_chars, words.classes)
-        return kernels.count_words(
-            pieces.data, *spans, counted, measured, self.letters == "ascii", words.hash, *table
-        )
+        return kernels.count_words(pieces.data, *spans, counted, measured, self.letters == "ascii", words.hash, *table)
 
     def _symbol_counts(self, pieces: Segmentation, words: Spans) -> NDArray[np.int64]:
         """Symbols that are a ``#``, an ellipsis, either: [3, documents]."""
         marks = _marks(("#", *self.ellipses))
         if self.symbols == "occurrences":
             return kernels.count_occurrences(pieces.data, pieces.offsets, *marks, _pairs(self.ellipses))
-        inside = find_phrases(pieces.data, words.start, words.end, phrase_table((("#",), self.ellipses), any_case=False))
+        inside = find_phrases(
+            pieces.data, words.start, words.end, phrase_table((("#",), self.ellipses), any_case=False)
+        )
         spans = (words.offsets, words.start, words.end, words.n_chars)
         return kernels.count_symbol_words(pieces.data, *spans, inside, *marks, self.symbols == "words_of")
 

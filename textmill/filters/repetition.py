@@ -155,7 +155,10 @@ class Repetition(Scorer):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The duplicates' shares of the lines or paragraphs and of the characters, [documents] each."""
         counts = np.diff(bounds[0])
-        n, n_chars, all_chars = _count_duplicates(pieces.data, *bounds, self.copies == "all", _tables(counts), _salt())
+        cut = pieces.lines
+        lines = _Lines(cut.offsets, cut.start, cut.end, cut.hash, cut.n_chars)
+        tables = _tables(counts)
+        n, n_chars, all_chars = _count_duplicates(pieces.data, *bounds, lines, self.copies == "all", tables, _salt())
         chars = text_chars if self.segment_denominator == "text" else all_chars
         if self.segment_denominator == "words":
             chars = words.sums(words.n_chars)
@@ -190,6 +193,16 @@ _COVERED, _GREEDY, _UNCOUNTED, _SUMMED = (
 
 
 _PAIR = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio
+
+
+class _Lines(NamedTuple):
+    """The lines of `Segmentation`, for kernels; see `Spans`."""
+
+    offsets: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    hash: NDArray[np.uint64]
+    n_chars: NDArray[np.int32]
 
 
 class _Tables(NamedTuple):
@@ -270,22 +283,33 @@ def _count_duplicates(
     offsets: NDArray[np.int64],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
+    lines: _Lines,
     every_copy: bool,
     tables: _Tables,
     salt: np.uint64,
 ) -> NDArray[np.int64]:
-    """Duplicates among the pieces of each document, their characters, and those of all pieces: [3, documents]."""
+    """Duplicates among the pieces of each document, their characters, and those of all pieces: [3, documents].
+
+    Most pieces are a line, whose hash and length are known.
+    """
+    line_offsets, line_start, line_end, line_hash, line_chars = lines
     counts = np.zeros((3, len(offsets) - 1), dtype=np.int64)
     for document in range(len(offsets) - 1):
         first, last = offsets[document], offsets[document + 1]
         bits = _n_bits(last - first)
         tables.slots[: 1 << bits] = 0
         tables.n_copies[: last - first + 1] = 0
+        line = line_offsets[document]
         n = 0
         for k in range(first, last):
-            n_chars = _n_chars(data, start[k], end[k])
+            while line_end[line] < start[k]:
+                line += 1
+            if line_start[line] == start[k] and line_end[line] == end[k]:
+                key, n_chars = line_hash[line], np.int64(line_chars[line])
+            else:
+                key, n_chars = hash_of(data, start[k], end[k]), _n_chars(data, start[k], end[k])
             counts[2, document] += n_chars
-            number = _number_of(hash_of(data, start[k], end[k]), n, tables.slots, tables.known, bits, salt)
+            number = _number_of(key, n, tables.slots, tables.known, bits, salt)
             n += number > n
             tables.n_copies[number] += 1
             if tables.n_copies[number] > 1:
@@ -297,7 +321,7 @@ def _count_duplicates(
 
 @helper
 def _n_chars(data: NDArray[np.uint8], start: int, end: int) -> int:
-    n = 0
+    n = np.int64(0)
     for byte in data[start:end]:
         n += byte & 0xC0 != 0x80
     return n
@@ -450,7 +474,11 @@ def _n_replaced(
     first, last = data[start[at] : end[at]], data[start[at + n - 1] : end[at + n - 1]]
     n_found = 0
     free = np.int64(0)  # where the last occurrence ended
+    before, after, second = first[-1], last[0], hashes[at + 1]
     for k in range(len(start) - n + 1):
+        # Nearly always one of these differs.
+        if (data[end[k] - 1] != before) | (data[start[k + n - 1]] != after) | ((n > 2) & (hashes[k + 1] != second)):
+            continue
         begin = end[k] - len(first)
         if begin < max(start[k], free):
             continue

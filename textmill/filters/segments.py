@@ -29,6 +29,8 @@ def lines(pieces: Segmentation, how: Split) -> Bounds:
     cut = pieces.lines
     if how == "plain":
         return cut.offsets, cut.start, cut.end
+    if how in ("nonblank", "stripped"):
+        return _leave_out_blank(pieces.data, cut.offsets, cut.start, cut.end, how == "stripped", character_classes())
     return _join_lines(pieces.data, cut.offsets, cut.start, cut.end, 1, *_ways(how), character_classes())
 
 
@@ -52,6 +54,28 @@ def strip_all(
     for k in range(len(start)):
         starts[k], ends[k] = strip(data, start[k], end[k], classes)
     return starts, ends
+
+
+@numba.njit(cache=True, nogil=True)
+def _leave_out_blank(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    stripped: bool,
+    classes: NDArray[np.uint8],
+) -> Bounds:
+    """The pieces that are not blank."""
+    kept_offsets = np.zeros_like(offsets)
+    starts, ends = np.empty_like(start), np.empty_like(end)
+    n = 0
+    for document in range(len(offsets) - 1):
+        for k in range(offsets[document], offsets[document + 1]):
+            first, last = strip(data, start[k], end[k], classes)
+            starts[n], ends[n] = (first, last) if stripped else (start[k], end[k])
+            n += first < last
+        kept_offsets[document + 1] = n
+    return kept_offsets, starts[:n].copy(), ends[:n].copy()
 
 
 @helper
