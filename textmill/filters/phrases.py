@@ -122,7 +122,7 @@ def _find_phrases(
         while places:
             at = i + np.int64(lowest_one(places))
             places &= places - np.uint64(1)
-            while end[line] < at:
+            while end[line] <= at:  # a line may begin where the one before ends, in another document
                 line += 1
             for p in range(first[data[at]], last[data[at]]):
                 begin = at - anchor[p]

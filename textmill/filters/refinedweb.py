@@ -674,7 +674,7 @@ def _squeeze(out, start, end, max_newlines):  # type: ignore[no-untyped-def]
 
 @helper
 def _newline_mask(text, i, end, reach):  # type: ignore[no-untyped-def]
-    """Where in the bytes from i on so many newlines and one more begin, or any one, and how many bytes were looked at."""
+    """Where from byte i on so many newlines and one more begin, or any one, and how many bytes were looked at."""
     if i + 64 + reach > end:
         return np.uint64(text[i] == _NEWLINE), 1
     places = byte_mask(text, i, _NEWLINE, 1)

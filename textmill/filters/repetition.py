@@ -305,7 +305,7 @@ def _count_duplicates(
             while line_end[line] < start[k]:
                 line += 1
             if line_start[line] == start[k] and line_end[line] == end[k]:
-                key, n_chars = line_hash[line], np.int64(line_chars[line])
+                key, n_chars = line_hash[line], int(line_chars[line])
             else:
                 key, n_chars = hash_of(data, start[k], end[k]), _n_chars(data, start[k], end[k])
             counts[2, document] += n_chars
@@ -321,7 +321,7 @@ def _count_duplicates(
 
 @helper
 def _n_chars(data: NDArray[np.uint8], start: int, end: int) -> int:
-    n = np.int64(0)
+    n = 0
     for byte in data[start:end]:
         n += byte & 0xC0 != 0x80
     return n

@@ -6,7 +6,6 @@ import functools
 import itertools
 from typing import Literal
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
