@@ -173,6 +173,8 @@ class _Judged:
 class C4(_LineRules, Scorer):
     """Counts what C4's rules bound."""
 
+    version: ClassVar[int] = 2
+
     @property
     def columns(self) -> pa.Schema:
         """The same for all fields."""
@@ -207,6 +209,7 @@ class C4(_LineRules, Scorer):
 class C4Lines(_LineRules, Editor):
     """Drops the lines that the rules drop, and cuts citations out of the others."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "c4"
     kinds: ClassVar[tuple[str, ...]] = (*_DROPS, "citations")
 
