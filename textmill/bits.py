@@ -20,16 +20,12 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-# For functions of kernels that make no array and return none. numba counts references to the arrays that a function is
-# given, which takes longer than many of these functions.
-leaf = numba.njit(cache=True, nogil=True, _nrt=False)
-
 FNV_BASIS = np.uint64(0xCBF29CE484222325)
 FNV_PRIME = np.uint64(0x100000001B3)
 
 # For what kernels call for a word or a line, and what makes no array. Without this, numba counts references to each
 # array that such a function gets, with an atomic operation each time, unless it can prove that it need not.
-helper = numba.njit(cache=True, nogil=True, _nrt=False)
+leaf = numba.njit(cache=True, nogil=True, _nrt=False)
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)  # the fraction of the golden ratio
 _FACTOR, _LAST_FACTOR = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import copy_bytes, helper
+from textmill.bits import copy_bytes, leaf
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
 from textmill.filters.segments import strip_end, strip_start
@@ -53,7 +53,7 @@ def character_set(characters: str) -> NDArray[np.bool_]:
 # Kernels
 
 
-@helper
+@leaf
 def last_character(data, start, end):  # type: ignore[no-untyped-def]
     """The last code point of ``data[start:end]``, which is not empty, and where it begins."""
     i = end - 1
@@ -62,7 +62,7 @@ def last_character(data, start, end):  # type: ignore[no-untyped-def]
     return decode(data[i:end], 0)[0], i
 
 
-@helper
+@leaf
 def strip_in_place(out, start, end, classes):  # type: ignore[no-untyped-def]
     """Removes the whitespace around ``out[start:end]``; returns where it ends then."""
     end = strip_end(out, start, end, classes)
@@ -72,7 +72,7 @@ def strip_in_place(out, start, end, classes):  # type: ignore[no-untyped-def]
     return end - n_before
 
 
-@helper
+@leaf
 def count_words(data, start, end, classes):  # type: ignore[no-untyped-def]
     """How many words ``str.split()`` gives for ``data[start:end]``."""
     n_words = 0

@@ -32,7 +32,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, as_number, byte_mask, copy_bytes, count_ones, helper, lowest_one
+from textmill.bits import ALL_ONES, as_number, byte_mask, copy_bytes, count_ones, leaf, lowest_one
 from textmill.filters import gopher
 from textmill.filters.base import Editor, Preset, Rule, Scorer, named, stack
 from textmill.filters.line_marks import (
@@ -217,14 +217,14 @@ def _fates(data, start, end, n_chars, n_words, kinds, classes, max_upper_frac, m
     return fates
 
 
-@helper
+@leaf
 def _fate_of_number(line, kinds, classes):  # type: ignore[no-untyped-def]
     if _all_digits(line, kinds):
         return _DIGITS
     return _COUNTER if _is_counter(line, kinds, classes) else _KEPT
 
 
-@helper
+@leaf
 def _count_upper(data, start, end, kinds):  # type: ignore[no-untyped-def]
     n_upper = np.uint64(0)
     for i in range(start, end, 64):
@@ -238,7 +238,7 @@ def _count_upper(data, start, end, kinds):  # type: ignore[no-untyped-def]
     return n_upper
 
 
-@helper
+@leaf
 def _count_wide_upper(text, i, places, kinds):  # type: ignore[no-untyped-def]
     n_upper = np.uint64(0)
     while places:
@@ -248,7 +248,7 @@ def _count_wide_upper(text, i, places, kinds):  # type: ignore[no-untyped-def]
     return n_upper
 
 
-@helper
+@leaf
 def _count_upper_one_by_one(text, kinds):  # type: ignore[no-untyped-def]
     n_upper = np.uint64(0)
     for i in range(text.size):
@@ -257,7 +257,7 @@ def _count_upper_one_by_one(text, kinds):  # type: ignore[no-untyped-def]
     return n_upper
 
 
-@helper
+@leaf
 def _all_digits(line, kinds):  # type: ignore[no-untyped-def]
     i = 0
     while i < line.size:
@@ -268,7 +268,7 @@ def _all_digits(line, kinds):  # type: ignore[no-untyped-def]
     return True
 
 
-@helper
+@leaf
 def _skip_number(line, i, kinds):  # type: ignore[no-untyped-def]
     """Behind the digits, commas and dots from byte i on."""
     while i < line.size:
@@ -279,7 +279,7 @@ def _skip_number(line, i, kinds):  # type: ignore[no-untyped-def]
     return i
 
 
-@helper
+@leaf
 def _skip_marks(line, i, kinds):  # type: ignore[no-untyped-def]
     """Behind the characters from byte i on that are no part of a word."""
     while i < line.size:
@@ -290,7 +290,7 @@ def _skip_marks(line, i, kinds):  # type: ignore[no-untyped-def]
     return i
 
 
-@helper
+@leaf
 def _is_counter(line, kinds, classes):  # type: ignore[no-untyped-def]
     """Whether a line is a number, perhaps with k, m or b, whitespace, and what was counted; marks may be around it."""
     i = _skip_marks(line, 0, kinds)
@@ -306,7 +306,7 @@ def _is_counter(line, kinds, classes):  # type: ignore[no-untyped-def]
     return noun > i and _is_counted(line, noun, end) and _skip_marks(line, end, kinds) == line.size
 
 
-@helper
+@leaf
 def _is_counted(line, start, end):  # type: ignore[no-untyped-def]
     """Whether ``line[start:end]`` is one of `COUNTERS`."""
     for k in range(_COUNTER_OFFSETS.size - 1):
@@ -316,7 +316,7 @@ def _is_counted(line, start, end):  # type: ignore[no-untyped-def]
     return False
 
 
-@helper
+@leaf
 def _same(text, start, phrase):  # type: ignore[no-untyped-def]
     """Whether the phrase, in lower case, stands at byte ``start``, in either ASCII case."""
     if start < 0 or start + phrase.size > text.size:
@@ -337,7 +337,7 @@ def _counted_words(data, offsets, start, end, kinds):  # type: ignore[no-untyped
     return n_words
 
 
-@helper
+@leaf
 def _n_counted(data, start, end, first, last, kinds):  # type: ignore[no-untyped-def]
     """Those among the words from ``first`` up to ``last``."""
     n_words = 0
@@ -349,7 +349,7 @@ def _n_counted(data, start, end, first, last, kinds):  # type: ignore[no-untyped
     return n_words
 
 
-@helper
+@leaf
 def _count_words(text, kinds, classes):  # type: ignore[no-untyped-def]
     """Words that begin with a letter or a number."""
     n_words = i = 0
@@ -396,14 +396,14 @@ def _apply(data, offsets, start, end, marks, fates, n_words, word_start, word_en
     return out[:n], out_offsets, changes, n_removed
 
 
-@helper
+@leaf
 def _append(out, n, data, start, end):  # type: ignore[no-untyped-def]
     """Writes ``data[start:end]``, which may be in ``out``, to ``out[n:]``; returns where that ends."""
     copy_bytes(out, n, data, start, end - start)
     return n + end - start
 
 
-@helper
+@leaf
 def _cut_phrases(line, marks, changes, classes, any_dots):  # type: ignore[no-untyped-def]
     """Cuts the phrases out of the line, in place; returns its size then, 0 if it is blank."""
     size = line.size
@@ -428,7 +428,7 @@ def _cut_phrases(line, marks, changes, classes, any_dots):  # type: ignore[no-un
     return size
 
 
-@helper
+@leaf
 def _cut_everywhere(line, phrase, classes):  # type: ignore[no-untyped-def]
     """Cuts the phrase, with one whitespace character before each, out in place; returns (size, how many)."""
     i = n = n_cut = 0
@@ -448,7 +448,7 @@ def _cut_everywhere(line, phrase, classes):  # type: ignore[no-untyped-def]
     return n, n_cut
 
 
-@helper
+@leaf
 def _without_read_more(line, size, classes, any_dots):  # type: ignore[no-untyped-def]
     """The size of the line without "read more..." at its end."""
     i = size
@@ -470,7 +470,7 @@ def _without_read_more(line, size, classes, any_dots):  # type: ignore[no-untype
 # Kernels: URLs
 
 
-@helper
+@leaf
 def _key(data, start, end):  # type: ignore[no-untyped-def]
     """FNV-1a of ``data[start:end]``, as in `suffix_rules`, whose names of one part are the top-level domains."""
     key = FNV_BASIS
@@ -479,7 +479,7 @@ def _key(data, start, end):  # type: ignore[no-untyped-def]
     return key
 
 
-@helper
+@leaf
 def _among(key, keys):  # type: ignore[no-untyped-def]
     """Whether the key is among these, which are in order."""
     low, high = 0, keys.size
@@ -529,7 +529,7 @@ def _cut_urls(data, offsets, table, domains, kinds, classes, max_newlines, guard
     return out[:n], out_offsets, changes
 
 
-@helper
+@leaf
 def _dot_mask(text, i):  # type: ignore[no-untyped-def]
     """Which of the bytes from byte i on are a dot in the midst of a name or an address, and how many it looked at."""
     if i + 65 > text.size:
@@ -539,7 +539,7 @@ def _dot_mask(text, i):  # type: ignore[no-untyped-def]
     return as_number(byte_mask(text, i, _DOT, 1) & follows), 64
 
 
-@helper
+@leaf
 def _run_around(text, dot, table):  # type: ignore[no-untyped-def]
     """Where the run of URL characters around a dot starts and ends, and how many dots are in it."""
     start, end, n_dots = dot, dot + 1, 1
@@ -552,7 +552,7 @@ def _run_around(text, dot, table):  # type: ignore[no-untyped-def]
     return start, end, n_dots
 
 
-@helper
+@leaf
 def _begins_with_domain(text, domains):  # type: ignore[no-untyped-def]
     """Whether the first letters of the text, in lower case, are those of a top-level domain."""
     key = FNV_BASIS
@@ -563,7 +563,7 @@ def _begins_with_domain(text, domains):  # type: ignore[no-untyped-def]
     return False
 
 
-@helper
+@leaf
 def _find_name(text, start, end, table, domains, kinds):  # type: ignore[no-untyped-def]
     """Where the first URL in the run ``text[start:end]`` of URL characters begins; -1 if there is none."""
     name = start
@@ -579,7 +579,7 @@ def _find_name(text, start, end, table, domains, kinds):  # type: ignore[no-unty
     return -1
 
 
-@helper
+@leaf
 def _goes_on(text, i, kinds):  # type: ignore[no-untyped-def]
     """Whether the character at byte i is a part of a word."""
     if i >= text.size:
@@ -588,7 +588,7 @@ def _goes_on(text, i, kinds):  # type: ignore[no-untyped-def]
     return (kinds[code_point] & _ALNUM) != 0 or code_point == _UNDERSCORE
 
 
-@helper
+@leaf
 def _scheme_start(text, start, name):  # type: ignore[no-untyped-def]
     """Where the scheme before byte ``name`` begins; ``name`` if there is none."""
     i = name - 3
@@ -600,7 +600,7 @@ def _scheme_start(text, start, name):  # type: ignore[no-untyped-def]
     return name
 
 
-@helper
+@leaf
 def _find_address(text, start, end, table, kinds):  # type: ignore[no-untyped-def]
     """Where the first IPv4 address in ``text[start:end]`` begins; -1 if there is none."""
     for i in range(start, end):
@@ -610,7 +610,7 @@ def _find_address(text, start, end, table, kinds):  # type: ignore[no-untyped-de
     return -1
 
 
-@helper
+@leaf
 def _follows_word(text, i, kinds):  # type: ignore[no-untyped-def]
     """Whether the character before byte i is a part of a word."""
     if i == 0:
@@ -619,7 +619,7 @@ def _follows_word(text, i, kinds):  # type: ignore[no-untyped-def]
     return (kinds[code_point] & _ALNUM) != 0 or code_point == _UNDERSCORE
 
 
-@helper
+@leaf
 def _is_address(text, i, end):  # type: ignore[no-untyped-def]
     """Whether four numbers below 300 with dots between them begin at byte i; the last may be the start of a longer."""
     for number in range(4):
@@ -637,7 +637,7 @@ def _is_address(text, i, end):  # type: ignore[no-untyped-def]
     return True
 
 
-@helper
+@leaf
 def _before_spaces(text, start, i, classes):  # type: ignore[no-untyped-def]
     """Where the last whitespace characters before byte i begin, `_MAX_SPACES` of them at most."""
     for _ in range(_MAX_SPACES):
@@ -650,7 +650,7 @@ def _before_spaces(text, start, i, classes):  # type: ignore[no-untyped-def]
     return i
 
 
-@helper
+@leaf
 def _squeeze(out, start, end, max_newlines):  # type: ignore[no-untyped-def]
     """Leaves at most so many newlines in a row, in place; returns the new end."""
     n = copied = block = seen = start
@@ -672,7 +672,7 @@ def _squeeze(out, start, end, max_newlines):  # type: ignore[no-untyped-def]
     return _append(out, n, out, copied, end) if n < copied else end
 
 
-@helper
+@leaf
 def _newline_mask(text, i, end, reach):  # type: ignore[no-untyped-def]
     """Where from byte i on so many newlines and one more begin, or any one, and how many bytes were looked at."""
     if i + 64 + reach > end:
