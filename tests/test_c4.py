@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textmill.errors import UnknownNameError
-from textmill.filters import c4, lexicon, line_marks
+from textmill.filters import c4, lexicon, phrases
 from textmill.filters.base import failures, measure
 from textmill.filters.c4 import C4, PRESETS, BadWords, C4Lines, passes
 from textmill.text import Documents
@@ -269,7 +269,7 @@ def test_the_editor_leaves_lines_that_stay(text: str) -> None:
 
 def test_scorer_and_editor_share_their_work(monkeypatch: pytest.MonkeyPatch) -> None:
     documents, judged = Documents.from_texts([PAGE]), []
-    monkeypatch.setattr(c4, "find_phrases", lambda *arguments: judged.append(1) or line_marks.find_phrases(*arguments))
+    monkeypatch.setattr(c4, "find_phrases", lambda *arguments: judged.append(1) or phrases.find_phrases(*arguments))
     measure([C4()], documents)
     C4Lines().edit(documents)
     assert len(judged) == 1
@@ -322,3 +322,10 @@ def test_bad_words(tmp_path: Path) -> None:
     found = measure([scorer], Documents.from_texts(["Damn. Snake\noil, damn!", "class", ""]))
     assert found.to_pydict() == {"c4_n_bad_words": [2, 0, 0], "c4_n_bad_word_hits": [3, 0, 0]}
     assert failures(c4.BAD_WORDS_RULES, found)[:, 0].tolist() == [True, False, False]
+
+
+def test_a_phrase_at_the_start_of_a_text_is_found_when_no_line_end_is_before_it() -> None:
+    """In the batch, a text begins at the byte where the one before ends."""
+    texts = ["One line without an end", "{ begins this one, which has enough words to it."]
+    scores = measure((C4(page_marks="all"),), Documents.from_texts(texts))
+    assert scores["c4_curly_bracket"].to_pylist() == [0, 1]

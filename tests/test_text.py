@@ -17,7 +17,7 @@ import regex
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from textmill import bits, text
+from textmill import bits, sentences, text
 from textmill.errors import UnknownNameError
 from textmill.text import Documents, Segmentation, Spans, character_classes, hash_bytes, lowercase_table
 
@@ -233,6 +233,7 @@ UNICODE_PIECES = [
     "ﾞ",
     "\u2028",
 ]
+BEHIND = "x" * 80
 UNICODE_TEXTS = st.lists(st.sampled_from(UNICODE_PIECES) | st.text(max_size=2), max_size=12).map("".join)
 
 
@@ -286,6 +287,16 @@ def test_unicode_words_follow_the_rules_of_uax_29(texts: list[str]) -> None:
     expected = [reference_unicode_words(document) for document in texts]
     assert cut(segmentation, segmentation.unicode_words) == expected
     assert_measured(segmentation.unicode_words, [piece for pieces in expected for piece in pieces])
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(
+    st.lists(st.sampled_from(["word ", "été,", "x.y ", "1,5", "can’t 1’5 ", *UNICODE_PIECES]), max_size=60).map("".join)
+)
+def test_unicode_words_of_64_bytes_at_a_time(document: str) -> None:
+    """Masks are used where 64 bytes more follow."""
+    segmentation = Documents.from_texts([document, BEHIND]).segmentation
+    assert cut(segmentation, segmentation.unicode_words) == [reference_unicode_words(document), [BEHIND]]
 
 
 @pytest.mark.parametrize(
@@ -382,6 +393,15 @@ def test_treebank_words_are_those_of_nltk(document: str) -> None:
         assert tokens == nltk_tokens(sentence)
 
 
+@settings(deadline=None, derandomize=True, max_examples=1000)
+@given(st.lists(st.sampled_from(["The ", "été ", "gonna ", "x-y,", *ENGLISH]), max_size=60).map("".join))
+def test_treebank_words_of_64_bytes_at_a_time(document: str) -> None:
+    """Masks are used where 72 bytes more follow."""
+    assume(not CLITIC_BEHIND_CONTRACTION.search(document) and "gonnan't" not in document.lower())
+    for sentence, tokens in zip(*sentences_and_tokens([document, BEHIND]), strict=True):
+        assert tokens == nltk_tokens(sentence)
+
+
 def test_treebank_words_of_real_text_are_those_of_nltk() -> None:
     path = SHARED / "text" / "webtext.txt.gz"
     if not path.exists():
@@ -437,6 +457,14 @@ def test_every_character_but_whitespace_lies_in_one_sentence(texts: list[str]) -
         assert all(sentence and sentence == sentence.strip() for sentence in found)
         assert not any(c in sentence for sentence in found for c in "\n\r\x85\u2028\u2029")
     assert_measured(segmentation.sentences, [s for found in cut(segmentation, segmentation.sentences) for s in found])
+
+
+def test_no_mark_is_passed_over() -> None:
+    ends = [c for c, kind in enumerate(sentences._table()) if kind >= sentences._STOP or kind == sentences._LINE_END]
+    assert len(ends) > 150
+    for character in map(chr, ends):
+        data = np.frombuffer(f"a{character}{BEHIND}".encode(), np.uint8)
+        assert sentences._next_mark(data, 0, len(data)) == 1
 
 
 @pytest.mark.parametrize(

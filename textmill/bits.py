@@ -16,12 +16,16 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 FNV_BASIS = np.uint64(0xCBF29CE484222325)
 FNV_PRIME = np.uint64(0x100000001B3)
+
+# For what kernels call for a word or a line, and what makes no array. Without this, numba counts references to each
+# array that such a function gets, with an atomic operation each time, unless it can prove that it need not.
+leaf = numba.njit(cache=True, nogil=True, _nrt=False)
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)  # the fraction of the golden ratio
 _FACTOR, _LAST_FACTOR = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
@@ -38,7 +42,7 @@ def hash_bytes(data: bytes) -> int:
     return value ^ value >> 33
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def hash_of(text: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     """The hash of ``text[start:end]``."""
     value = hash_begin(end - start)
@@ -47,27 +51,27 @@ def hash_of(text: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     return hash_end(value)
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def hash_begin(size: int) -> np.uint64:
     """The hash of a piece of so many bytes, none of which it has seen."""
     return _SEED ^ np.uint64(size)
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def hash_step(value: np.uint64, eight: np.uint64) -> np.uint64:
     """The hash with eight bytes more."""
     value = (value ^ eight) * _FACTOR
     return value ^ (value >> np.uint64(32))
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def hash_end(value: np.uint64) -> np.uint64:
     """The hash when all bytes are in it."""
     value *= _LAST_FACTOR
     return value ^ (value >> np.uint64(33))
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def load(text: NDArray[np.uint8], i: int, end: int) -> np.uint64:
     """The bytes from i to ``end``, at most eight, as a number; ``0 <= i < end <= len(text)``."""
     if i + 8 <= len(text):
@@ -103,6 +107,47 @@ def byte_mask(typing_context: Any, text: Any, i: Any, low: Any, size: Any) -> An
 
 
 @intrinsic
+def equal_mask(typing_context: Any, text: Any, i: Any, bits: Any, byte: Any) -> Any:
+    """Which of the 64 bytes from i on, with ``bits`` set in them, are ``byte``: 0x20 for letters in either case."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        sixty_four = ir.VectorType(ir.IntType(8), 64)
+        found = _load_as(context, builder, signature, arguments, sixty_four)
+        found = builder.or_(found, _repeat(builder, arguments[2], sixty_four))
+        equal = builder.icmp_unsigned("==", found, _repeat(builder, arguments[3], sixty_four))
+        return builder.bitcast(equal, ir.IntType(64))
+
+    return types.uint64(text, types.intp, types.uint8, types.uint8), generate
+
+
+@intrinsic
+def as_number(typing_context: Any, mask: Any) -> Any:
+    """A mask that LLVM no longer takes for 64 truths: where another branch gives another number, it would go through
+    them one by one, at ten times the cost."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number = ir.IntType(64)
+        keep = ir.InlineAsm(ir.FunctionType(number, [number]), "", "=r,0")  # no instruction
+        return builder.call(keep, arguments)
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic
+def copy_bytes(typing_context: Any, out: Any, n: Any, data: Any, start: Any, size: Any) -> Any:
+    """Writes ``data[start:start + size]`` to ``out[n:]``; both may lie in one array, and overlap."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        to, into, source, begin, count = arguments
+        target = builder.gep(context.make_array(signature.args[0])(context, builder, to).data, [into])
+        origin = builder.gep(context.make_array(signature.args[2])(context, builder, source).data, [begin])
+        cgutils.raw_memmove(builder, target, origin, count, 1)
+        return context.get_dummy_value()
+
+    return types.none(out, types.intp, data, types.intp, types.intp), generate
+
+
+@intrinsic
 def count_ones(typing_context: Any, value: Any) -> Any:
     """The number of bits that are set."""
 
@@ -128,7 +173,7 @@ def highest_one(typing_context: Any, value: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         zeros = builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 1))
-        return builder.xor(zeros, ir.Constant(ir.IntType(64), 63))
+        return builder.sub(ir.Constant(ir.IntType(64), 63), zeros)
 
     return types.uint64(types.uint64), generate
 

@@ -11,9 +11,10 @@ import sys
 import unicodedata
 from collections.abc import Mapping
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from textmill.bits import leaf
 
 # What a character is, one bit each; every code point has exactly one. All but SPACE follow the general category.
 LETTER = np.uint8(1)
@@ -63,14 +64,20 @@ def property_table(numbers: Mapping[str, int]) -> NDArray[np.uint8]:
     return table
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def decode(text: NDArray[np.uint8], i: int) -> tuple[np.uint32, int]:
     """The code point that begins at byte i, and its size in bytes. For bytes that are no UTF-8: U+FFFD, 1."""
+    return decode_before(text, i, len(text))
+
+
+@leaf
+def decode_before(text: NDArray[np.uint8], i: int, stop: int) -> tuple[np.uint32, int]:
+    """The same, of a text that ends at byte ``stop``: for a piece of many, which makes no slice."""
     lead = np.uint32(text[i])
     if lead < 0x80:
         return lead, 1
     size = 2 + int(lead >= 0xE0) + int(lead >= 0xF0)
-    if i + size > len(text):
+    if i + size > stop:
         return np.uint32(0xFFFD), 1
     code_point = lead & np.uint32(0x7F >> size)
     for k in range(1, size):

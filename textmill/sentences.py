@@ -32,14 +32,14 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import byte_mask, hash_bytes, hash_of, lowest_one
+from textmill.bits import byte_mask, hash_bytes, hash_of, leaf, lowest_one
 from textmill.characters import (
     LETTER,
     N_CODE_POINTS,
     NUMBER,
     SPACE,
     character_classes,
-    decode,
+    decode_before,
     property_table,
 )
 from textmill.words import Bounds
@@ -101,9 +101,16 @@ def _table() -> NDArray[np.uint8]:
 
 @functools.cache
 def _listed(words: tuple[str, ...]) -> NDArray[np.uint64]:
-    """Hashes of the words as they are and with a capital, sorted."""
+    """Hashes of the words as they are and with a capital: an open table, for `_among`. 0 is a free place."""
     forms = {form for word in words for form in (word, word.capitalize())}
-    return np.array(sorted(hash_bytes(form.encode()) for form in forms), dtype=np.uint64)
+    table = np.zeros(1 << (4 * len(forms)).bit_length(), dtype=np.uint64)
+    for value in (hash_bytes(form.encode()) for form in sorted(forms)):
+        place = value % len(table)
+        while table[place]:
+            place = (place + 1) % len(table)
+        table[place] = value
+    table.flags.writeable = False
+    return table
 
 
 def sentences(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Bounds:
@@ -129,56 +136,57 @@ def _cut_sentences(
     sentence_offsets = np.zeros_like(offsets)
     n = 0
     for document in range(len(offsets) - 1):
-        text, base = data[offsets[document] : offsets[document + 1]], offsets[document]
-        begin = i = 0  # where the sentence begins, whitespace included
-        while begin < len(text):
-            i = _next_mark(text, i)
+        begin = i = offsets[document]  # where the sentence begins, whitespace included
+        stop = offsets[document + 1]
+        while begin < stop:
+            i = _next_mark(data, i, stop)
             after, ends = i, True
-            if i < len(text):
-                code_point, size = decode(text, i)
+            if i < stop:
+                code_point, size = decode_before(data, i, stop)
                 kind, after = table[code_point], i + size
                 ends = kind == _LINE_END
-                if kind >= _STOP or _is_greek_question_mark(text, i):
-                    after, ends = _terminated(text, i, begin, table, abbreviations, before_numbers, starters)
+                if kind >= _STOP or _is_greek_question_mark(data, i, offsets[document]):
+                    after, ends = _terminated(data, i, begin, stop, table, abbreviations, before_numbers, starters)
             i = after
             if ends:
-                first, last = _strip(text, begin, after, table)
+                first, last = _strip(data, begin, after, table)
                 if first < last:
-                    start[n], end[n] = base + first, base + last
+                    start[n], end[n] = first, last
                     n += 1
                 begin = after
         sentence_offsets[document + 1] = n
     return sentence_offsets
 
 
-@numba.njit(cache=True, nogil=True)
-def _next_mark(text: NDArray[np.uint8], i: int) -> int:
-    """The first byte from i on that is a mark, a line end, or not ASCII."""
-    while i + 64 <= len(text) and text[i] < 0x80:
-        marks = byte_mask(text, i, ord("!"), 1) | byte_mask(text, i, ord("."), 1) | byte_mask(text, i, ord("?"), 1)
-        marks |= (
-            byte_mask(text, i, ord(";"), 1)
-            | byte_mask(text, i, 0x0A, 1)
-            | byte_mask(text, i, 0x0D, 1)
-            | byte_mask(text, i, 0x80, 0x80)
-        )
+@leaf
+def _next_mark(text: NDArray[np.uint8], i: int, stop: int) -> int:
+    """The first byte from i on that may begin a mark or a line end; ``stop`` if there is none.
+
+    Of the bytes that are not ASCII, most begin neither; ``E3``, of Japanese, only before ``80``. Scripts whose letters
+    begin with a byte that may (Hebrew to Thai) go letter by letter.
+    """
+    while i + 65 <= len(text) and i < stop and not 0xD6 <= text[i] <= 0xE2:
+        marks = byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, ord("!"), 1)
+        marks |= byte_mask(text, i, ord("."), 1) | byte_mask(text, i, ord("?"), 1) | byte_mask(text, i, ord(";"), 1)
+        marks |= byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xD6, 0x0D) | byte_mask(text, i, 0xEA, 1)
+        marks |= byte_mask(text, i, 0xEF, 0x11) | (byte_mask(text, i, 0xE3, 1) & byte_mask(text, i + 1, 0x80, 1))
         if marks:
-            return i + int(lowest_one(marks))
+            return min(i + int(np.int64(lowest_one(marks))), stop)
         i += 64
-    return i
+    return min(i, stop)
 
 
-@numba.njit(cache=True, nogil=True)
-def _is_greek_question_mark(text: NDArray[np.uint8], i: int) -> bool:
+@leaf
+def _is_greek_question_mark(text: NDArray[np.uint8], i: int, begin: int) -> bool:
     """A semicolon behind a Greek letter; those begin with CE or CF in UTF-8."""
-    return bool(text[i] == ord(";") and i >= 2 and text[i - 2] | 1 == 0xCF)
+    return bool(text[i] == ord(";") and i >= begin + 2 and text[i - 2] | 1 == 0xCF)
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _strip(text: NDArray[np.uint8], begin: int, end: int, table: NDArray[np.uint8]) -> tuple[int, int]:
     """Where ``text[begin:end]`` without the whitespace around it begins and ends."""
     while begin < end:
-        code_point, size = decode(text, begin)
+        code_point, size = decode_before(text, begin, end)
         if table[code_point] != _SPACE and table[code_point] != _LINE_END:
             break
         begin += size
@@ -186,34 +194,35 @@ def _strip(text: NDArray[np.uint8], begin: int, end: int, table: NDArray[np.uint
         last = end - 1
         while last > begin and text[last] & 0xC0 == 0x80:
             last -= 1
-        kind = table[decode(text, last)[0]]
+        kind = table[decode_before(text, last, end)[0]]
         if kind != _SPACE and kind != _LINE_END:
             break
         end = last
     return begin, end
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _terminated(
     text: NDArray[np.uint8],
     i: int,
     begin: int,
+    stop: int,
     table: NDArray[np.uint8],
     abbreviations: NDArray[np.uint64],
     before_numbers: NDArray[np.uint64],
     starters: NDArray[np.uint64],
 ) -> tuple[int, bool]:
     """Where the marks at byte i, and what closes behind them, end; and whether the sentence does."""
-    strongest, after_marks = _run_of_marks(text, i, table)
+    strongest, after_marks = _run_of_marks(text, i, stop, table)
     after = after_marks
-    while after < len(text):
-        code_point, size = decode(text, after)
+    while after < stop:
+        code_point, size = decode_before(text, after, stop)
         if table[code_point] != _CLOSE:
             break
         after += size
-    after = _behind_spaced_quote(text, after, table)
+    after = _behind_spaced_quote(text, after, stop, table)
     closed = after > after_marks
-    next_kind, next_at, spaced = _what_follows(text, after, table)
+    next_kind, next_at, spaced = _what_follows(text, after, stop, table)
     if strongest == _FULL:
         return after, not (closed and not spaced and _LETTER <= next_kind <= _NUMBER and next_at == after)
     if not spaced or next_kind >= _STOP:
@@ -232,30 +241,30 @@ def _terminated(
     value = hash_of(text, word, i)
     if _among(value, abbreviations) or (next_kind == _NUMBER and _among(value, before_numbers)):
         return after, False
-    alone = word == begin or table[decode(text, word - 1)[0]] == _SPACE
+    alone = word == begin or table[decode_before(text, word - 1, stop)[0]] == _SPACE
     if _is_initial(text, word, i, table) or (alone and _is_short_number(text, word, i)):
-        return after, _among(_hash_of_word(text, next_at, table), starters)
+        return after, _among(_hash_of_word(text, next_at, stop, table), starters)
     return after, True
 
 
-@numba.njit(cache=True, nogil=True)
-def _behind_spaced_quote(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> int:
+@leaf
+def _behind_spaced_quote(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.uint8]) -> int:
     """Where a ``»`` that whitespace sets off on both sides ends, as the French write it; i if there is none."""
-    if i == len(text) or table[decode(text, i)[0]] != _SPACE:
+    if i == stop or table[decode_before(text, i, stop)[0]] != _SPACE:
         return i
-    at = i + decode(text, i)[1]
-    if at == len(text) or decode(text, at)[0] != 0xBB:
+    at = i + decode_before(text, i, stop)[1]
+    if at == stop or decode_before(text, at, stop)[0] != 0xBB:
         return i
-    stop = at + 2
-    return stop if stop == len(text) or table[decode(text, stop)[0]] in (_SPACE, _LINE_END) else i
+    behind = at + 2
+    return behind if behind == stop or table[decode_before(text, behind, stop)[0]] in (_SPACE, _LINE_END) else i
 
 
-@numba.njit(cache=True, nogil=True)
-def _run_of_marks(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> tuple[int, int]:
+@leaf
+def _run_of_marks(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.uint8]) -> tuple[int, int]:
     """The strongest of the marks from byte i on, and where they end. More than one stop is an ellipsis."""
     strongest, begin = _OTHER, i
-    while i < len(text):
-        code_point, size = decode(text, i)
+    while i < stop:
+        code_point, size = decode_before(text, i, stop)
         kind = int(table[code_point])
         if i == begin and kind < _STOP:
             kind = _MARK
@@ -268,26 +277,26 @@ def _run_of_marks(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> 
     return strongest, i
 
 
-@numba.njit(cache=True, nogil=True)
-def _what_follows(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> tuple[int, int, bool]:
+@leaf
+def _what_follows(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.uint8]) -> tuple[int, int, bool]:
     """The kind and place of the next letter, number, mark or line end, and whether whitespace stands at byte i.
 
     The end of the text is a line end.
     """
     spaced = False
     at = i
-    while at < len(text):
-        code_point, size = decode(text, at)
+    while at < stop:
+        code_point, size = decode_before(text, at, stop)
         kind = int(table[code_point])
         if at == i:
             spaced = kind == _SPACE or kind == _LINE_END
         if kind >= _STOP or _LINE_END <= kind <= _NUMBER:
             return kind, at, spaced
         at += size
-    return _LINE_END, at, spaced or i == len(text)
+    return _LINE_END, at, spaced or i == stop
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _word_before(text: NDArray[np.uint8], i: int, begin: int, table: NDArray[np.uint8]) -> int:
     """Where the run of letters, numbers and stops that ends at byte i begins; i if it is long."""
     at = i
@@ -295,7 +304,7 @@ def _word_before(text: NDArray[np.uint8], i: int, begin: int, table: NDArray[np.
         before = at - 1
         while before > begin and text[before] & 0xC0 == 0x80:
             before -= 1
-        kind = table[decode(text, before)[0]]
+        kind = table[decode_before(text, before, i)[0]]
         if not (_LETTER <= kind <= _NUMBER or kind == _STOP):
             break
         at = before
@@ -307,13 +316,13 @@ def _word_before(text: NDArray[np.uint8], i: int, begin: int, table: NDArray[np.
 _LONGEST = 24  # bytes of an abbreviation
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _is_initial(text: NDArray[np.uint8], start: int, end: int, table: NDArray[np.uint8]) -> bool:
     """Whether the word is one letter, or letters with stops between them, and not the English I."""
     letters = 0
     i = start
     while i < end:
-        code_point, size = decode(text, i)
+        code_point, size = decode_before(text, i, end)
         kind = table[code_point]
         letters = letters + 1 if _LETTER <= kind <= _UPPER else 0
         if letters > 1 or kind == _NUMBER:
@@ -322,7 +331,7 @@ def _is_initial(text: NDArray[np.uint8], start: int, end: int, table: NDArray[np
     return letters == 1 and not (end == start + 1 and text[start] == ord("I"))
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _is_short_number(text: NDArray[np.uint8], start: int, end: int) -> bool:
     for i in range(start, end):
         if not ord("0") <= text[i] <= ord("9"):
@@ -330,19 +339,22 @@ def _is_short_number(text: NDArray[np.uint8], start: int, end: int) -> bool:
     return end - start <= 2
 
 
-@numba.njit(cache=True, nogil=True)
-def _hash_of_word(text: NDArray[np.uint8], start: int, table: NDArray[np.uint8]) -> np.uint64:
+@leaf
+def _hash_of_word(text: NDArray[np.uint8], start: int, stop: int, table: NDArray[np.uint8]) -> np.uint64:
     """The hash of the run of letters from a byte on."""
     i = start
-    while i < len(text) and i - start <= _LONGEST:
-        code_point, size = decode(text, i)
+    while i < stop and i - start <= _LONGEST:
+        code_point, size = decode_before(text, i, stop)
         if not _LETTER <= table[code_point] <= _UPPER:
             break
         i += size
     return hash_of(text, start, i)
 
 
-@numba.njit(cache=True, nogil=True)
-def _among(value: np.uint64, values: NDArray[np.uint64]) -> bool:
-    place = np.searchsorted(values, value)
-    return bool(place < len(values) and values[place] == value)
+@leaf
+def _among(value: np.uint64, table: NDArray[np.uint64]) -> bool:
+    last = np.uint64(len(table) - 1)
+    place = value & last
+    while table[place] != 0 and table[place] != value:
+        place = (place + np.uint64(1)) & last
+    return table[place] == value

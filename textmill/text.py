@@ -16,9 +16,10 @@ Arrow promises valid UTF-8. Other bytes give arbitrary pieces, but nothing outsi
 **Sentences**, **Unicode words** and **Treebank words** are described where they are cut: in `textmill.sentences`,
 `textmill.words` and `textmill.treebank`.
 
-Costs on one core that others kept busy (AMD EPYC), hashes included, 20 MB of English text, in nanoseconds a byte: words
-3.6, lines 1.2, paragraphs .9 beside the lines, sentences 3.0, Unicode words 12, Treebank words 22 beside the sentences.
-Memory: 29 bytes a piece. The tables of characters take .1 s each, once a process.
+Costs on one core that others kept busy (AMD EPYC), 13 MB of text from 2,000 pages, in nanoseconds a byte: words 1.0,
+sentences 1.5, Unicode words 1.4, Treebank words 3.1 beside the sentences; 2.3 to 2.5 more where words are measured, as
+they are when hashes, lengths or classes are first asked for. Memory: 16 bytes a piece,
+measured 29. The tables of characters take .1 s each, once a process.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from textmill.bits import (
     hash_bytes,
     hash_end,
     hash_step,
+    leaf,
     load,
     load_eight,
     lowest_one,
@@ -58,6 +60,7 @@ from textmill.characters import (
     SYMBOL,
     character_classes,
     decode,
+    decode_before,
     lowercase_table,
 )
 from textmill.errors import UnknownNameError
@@ -131,16 +134,37 @@ class Documents:
 class Spans:
     """Pieces of one kind, in the order of the text.
 
-    Piece k is ``data[start[k]:end[k]]`` of the segmentation; document i has those from ``offsets[i]`` to
-    ``offsets[i + 1]``.
+    Piece k is ``data[start[k]:end[k]]``; document i has those from ``offsets[i]`` to ``offsets[i + 1]``. What is in the
+    pieces is measured on first use: who only counts them does not pay for it.
     """
 
+    data: NDArray[np.uint8]
     offsets: NDArray[np.int64]  # [documents + 1]
     start: NDArray[np.int64]  # byte positions, [pieces]
     end: NDArray[np.int64]
-    hash: NDArray[np.uint64]  # of the piece's bytes; `hash_bytes` gives the same
-    n_chars: NDArray[np.int32]  # code points
-    classes: NDArray[np.uint8]  # the classes of its characters, or-ed: `classes & LETTER` says that it has a letter
+
+    @property
+    def hash(self) -> NDArray[np.uint64]:
+        """Of the bytes of each piece; `hash_bytes` gives the same."""
+        return self._measured[0]
+
+    @property
+    def n_chars(self) -> NDArray[np.int32]:
+        """Code points of each piece."""
+        return self._measured[1]
+
+    @property
+    def classes(self) -> NDArray[np.uint8]:
+        """The classes of the characters of each piece, or-ed: `classes & LETTER` says that it has a letter."""
+        return self._measured[2]
+
+    @functools.cached_property
+    def _measured(self) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint8]]:
+        hashes = np.empty(len(self), dtype=np.uint64)
+        n_chars = np.empty(len(self), dtype=np.int32)
+        classes = np.empty(len(self), dtype=np.uint8)
+        _measure(self.data, self.start, self.end, character_classes(), hashes, n_chars, classes)
+        return hashes, n_chars, classes
 
     def __len__(self) -> int:
         return len(self.start)
@@ -176,7 +200,7 @@ class Segmentation:
     @functools.cached_property
     def words(self) -> Spans:
         """What ``str.split()`` gives."""
-        return self._spans(*words.whitespace_words(self.data, self.offsets))
+        return Spans(self.data, *words.whitespace_words(self.data, self.offsets))
 
     @functools.cached_property
     def lines(self) -> Spans:
@@ -184,7 +208,7 @@ class Segmentation:
         offsets = _count_lines(self.data, self.offsets)
         start, end = np.empty((2, offsets[-1]), dtype=np.int64)
         _cut_lines(self.data, self.offsets, offsets, start, end)
-        return self._spans(offsets, start, end)
+        return Spans(self.data, offsets, start, end)
 
     @functools.cached_property
     def paragraphs(self) -> Spans:
@@ -197,7 +221,7 @@ class Segmentation:
         before_gap[lines.offsets[1:] - 1] = True
         begins, ends = has_text & after_gap, has_text & before_gap
         offsets = np.concatenate([[0], np.cumsum(lines.sums(begins))])
-        return self._spans(offsets, lines.start[begins], lines.end[ends])
+        return Spans(self.data, offsets, lines.start[begins], lines.end[ends])
 
     @functools.cached_property
     def unicode_words(self) -> Spans:
@@ -206,7 +230,7 @@ class Segmentation:
         ``can't``, ``3.14`` and ``snake_case`` are one word; other punctuation belongs to none. A Chinese character, a
         kana, and a letter of Thai, Lao, Khmer or Burmese with its marks is a word.
         """
-        return self._spans(*words.unicode_words(self.data, self.offsets))
+        return Spans(self.data, *words.unicode_words(self.data, self.offsets))
 
     @functools.cached_property
     def treebank_words(self) -> Spans:
@@ -216,25 +240,18 @@ class Segmentation:
         full stop at the end of a sentence. Quotes stay as they are written.
         """
         bounds = self.sentences
-        return self._spans(*treebank.treebank_words(self.data, (bounds.offsets, bounds.start, bounds.end)))
+        return Spans(self.data, *treebank.treebank_words(self.data, (bounds.offsets, bounds.start, bounds.end)))
 
     @functools.cached_property
     def sentences(self) -> Spans:
         """Sentences by the rules of `textmill.sentences`, without whitespace around them."""
-        return self._spans(*sentences.sentences(self.data, self.offsets))
+        return Spans(self.data, *sentences.sentences(self.data, self.offsets))
 
     def cut(self, kind: str) -> Spans:
         """The words of a kind of `KINDS`: for scorers whose splitter is a parameter. Errors: `UnknownNameError`."""
         if kind not in KINDS:
             raise UnknownNameError("kind of words", kind, KINDS)
         return getattr(self, KINDS[kind])
-
-    def _spans(self, offsets: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]) -> Spans:
-        hashes = np.empty(len(start), dtype=np.uint64)
-        n_chars = np.empty(len(start), dtype=np.int32)
-        classes = np.empty(len(start), dtype=np.uint8)
-        _measure(self.data, start, end, character_classes(), hashes, n_chars, classes)
-        return Spans(offsets, start, end, hashes, n_chars, classes)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -314,7 +331,7 @@ def _measure(
 _HIGH_BITS, _LOW_BITS = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)  # of eight bytes
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _classes_of_64(data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.uint8]) -> np.uint64:
     """The classes of the characters that begin in the 64 bytes from i on: most are found without looking them up."""
     letters = byte_mask(data, i, ord("A"), 26) | byte_mask(data, i, ord("a"), 26)
@@ -322,33 +339,27 @@ def _classes_of_64(data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[
     seen = np.uint64(LETTER) * np.uint64(letters != 0) | np.uint64(NUMBER) * np.uint64(digits != 0)
     seen |= np.uint64(SPACE) * np.uint64(blanks != 0)
     others = ~(letters | digits | blanks | byte_mask(data, i, 0x80, 0x40))
-    return seen | _classes_at(data[:stop], i, others, classes) if others else seen
-
-
-@numba.njit(cache=True, nogil=True)
-def _classes_at(text: NDArray[np.uint8], i: int, places: np.uint64, classes: NDArray[np.uint8]) -> np.uint64:
-    seen = np.uint64(0)
-    while places:
-        at = i + np.int64(lowest_one(places))
-        places &= places - np.uint64(1)
-        seen |= np.uint64(classes[decode(text, at)[0]])
+    while others:
+        at = i + np.int64(lowest_one(others))
+        others &= others - np.uint64(1)
+        seen |= np.uint64(classes[decode_before(data, at, stop)[0]])
     return seen
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _classes_of_any(data: NDArray[np.uint8], i: int, last: int, stop: int, classes: NDArray[np.uint8]) -> np.uint64:
     """The classes of the characters that begin in ``data[i:last]``, of a piece that ends at ``stop``."""
-    seen, piece = np.uint64(0), data[:stop]
+    seen = np.uint64(0)
     for at in range(i, last):
-        byte = piece[at]
+        byte = data[at]
         if byte < 0x80:
             seen |= np.uint64(classes[byte])
         elif byte >= 0xC0:
-            seen |= np.uint64(classes[decode(piece, at)[0]])
+            seen |= np.uint64(classes[decode_before(data, at, stop)[0]])
     return seen
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _classes_of_ascii(eight: np.uint64, classes: NDArray[np.uint8]) -> np.uint64:
     """The classes of eight ASCII characters."""
     seen = np.uint8(0)

@@ -19,8 +19,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import load
-from textmill.characters import LETTER, NUMBER, SPACE, character_classes, decode, property_table
+from textmill.bits import ALL_ONES, byte_mask, highest_one, leaf, load, load_eight, lowest_one
+from textmill.characters import LETTER, NUMBER, SPACE, character_classes, decode_before, property_table
 from textmill.words import Bounds
 
 # What a character does to the token that it meets. EARLY and LATE ones are tokens of their own; they differ in whether
@@ -63,145 +63,225 @@ def _cut_treebank_words(
 ) -> NDArray[np.int64]:
     """Writes the bounds; gives the offsets."""
     word_offsets = np.zeros_like(sentence_offsets)
-    n = 0
+    n = np.int64(0)
     for document in range(len(sentence_offsets) - 1):
         for k in range(sentence_offsets[document], sentence_offsets[document + 1]):
-            n_before = n
-            n = _cut_sentence(data[begin[k] : stop[k]], table, start, end, n)
-            for token in range(n_before, n):
-                start[token] += begin[k]
-                end[token] += begin[k]
+            n = _cut_sentence(data, begin[k], stop[k], table, start, end, n)
         word_offsets[document + 1] = n
     return word_offsets
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _cut_sentence(
-    text: NDArray[np.uint8], table: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64], n: int
-) -> int:
-    """Writes the bounds of a sentence's tokens from number n on; gives the number of the next.
-
-    ``token`` is where the characters that have not been given away begin.
-    """
-    final = _final_period(text)
-    token = i = 0
-    run = -1
-    kind = _BLANK
-    swallowed = False  # whether a separator may not stand alone, because it follows one that does
-    while i < len(text):
-        if i == token:  # most tokens are plain words between blanks
-            stop = _plain_word(text, i, table)
-            if stop > i:
-                start[n], end[n] = i, stop
-                n += 1
-                token = i = stop + 1
-                kind, swallowed = _BLANK, False
-                continue
-        before = kind
-        code_point, size = decode(text, i)
-        kind = int(table[code_point])
-        after = i + size
-        if kind == _WORD or kind == _DIGIT:
-            after = _end_of_run(text, after, table)
-            whole = i
-            if run >= token and run < i - 1 and text[i - 1] == _APOSTROPHE and _end_of_run(text, run, table) == i - 1:
-                whole = run
-            cut = _contraction(text, whole, i, after)
-            if cut > 0:
-                whole = i if cut > i else whole
-                if whole > token:
-                    n = _emit(text, table, start, end, n, token, whole)
-                n = _emit(text, table, start, end, n, whole, cut)
-                n = _emit(text, table, start, end, n, cut, after)
-                token = after
-            run = i
-        elif kind == _BLANK or kind == _WHITESPACE:
-            n = _close(text, table, start, end, n, token, i, kind == _BLANK)
-            token = after
-        elif kind == _EARLY or kind == _LATE:
-            n = _close(text, table, start, end, n, token, i, kind == _EARLY)
-            n = _emit(text, table, start, end, n, i, after)
-            token = after
-        elif kind == _SEPARATOR:
-            at_end = after == len(text)
-            if at_end or not (swallowed or table[decode(text, after)[0]] == _DIGIT):
-                n = _close(text, table, start, end, n, token, i, True)
-                n = _emit(text, table, start, end, n, i, after)
-                token = after
-                swallowed = True
-            else:
-                swallowed = False
-        elif kind == _DOT:
-            after = _end_of_equal(text, i)
-            if after > i + 1 or i == final:
-                n = _close(text, table, start, end, n, token, i, True)
-                n = _emit(text, table, start, end, n, i, after)
-                token = after
-        elif kind == _DASH:
-            if after < len(text) and text[after] == text[i]:
-                n = _close(text, table, start, end, n, token, i, False)
-                n = _emit(text, table, start, end, n, i, i + 2)
-                token = after = i + 2
-        elif kind == _BACKTICK or kind == _QUOTE:
-            after = _end_of_equal(text, i)
-            if kind == _BACKTICK or after > i + 1:
-                n = _close(text, table, start, end, n, token, i, kind == _BACKTICK)
-                while i + 1 < after:
-                    n = _emit(text, table, start, end, n, i, i + 2)
-                    i += 2
-                token = i
-                before = kind
-            if i < after:  # one is left
-                inside = before == _WORD or before == _DIGIT
-                if kind == _BACKTICK or (not inside and _opens(text, after, table)):
-                    n = _close(text, table, start, end, n, token, i, True)
-                    n = _emit(text, table, start, end, n, i, after)
-                    token = after
-        if kind != _SEPARATOR:
-            swallowed = False
-        i = after
-    return _close(text, table, start, end, n, token, len(text), False)
-
-
-@numba.njit(cache=True, nogil=True)
-def _plain_word(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> int:
-    """Where the ASCII letters from byte i on end, if a blank follows and they are one token; i otherwise."""
-    stop = i
-    while stop < len(text) and text[stop] < 0x80 and table[text[stop]] == _WORD:
-        stop += 1
-    if stop == len(text) or text[stop] != ord(" "):
-        return i
-    if stop - i == 5 and load(text, i, stop) | _LOWER_CASE_5 == _WANNA:
-        return i
-    return stop if _contraction(text, i, i, stop) == 0 else i
-
-
-@numba.njit(cache=True, nogil=True)
-def _emit(
     text: NDArray[np.uint8],
+    i: int,
+    stop: int,
     table: NDArray[np.uint8],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
     n: int,
-    begin: int,
-    stop: int,
 ) -> int:
-    """Writes a token; "wanna" at its end as tokens of their own."""
-    if stop - begin >= 5 and load(text, stop - 5, stop) | _LOWER_CASE_5 == _WANNA:
-        at = _character_before(text, begin, stop - 5)
-        kind = table[decode(text, at)[0]] if at < stop - 5 else _BLANK
-        if kind != _WORD and kind != _DIGIT:
-            if stop - begin > 5:
-                start[n], end[n] = begin, stop - 5
+    """Writes the bounds of the tokens of ``text[i:stop]`` from number n on; gives the number of the next.
+
+    The stretches between whitespace are cut 64 bytes at a time, with masks, but for odd ones.
+    """
+    final = _final_period(text, i, stop)
+    while i < stop:
+        odd = True
+        if i + _READ <= len(text):
+            first, last, size, odd = _masks(text, i, stop, final, table)
+            while first:
+                start[n] = i + np.int64(lowest_one(first))
+                end[n] = i + np.int64(lowest_one(last)) + 1
+                first &= first - _ONE
+                last &= last - _ONE
                 n += 1
-            start[n], end[n] = stop - 5, stop - 2
-            begin = stop - 2
+            i += size
+        if odd and i < stop:
+            n, i = _cut_stretch(text, i, stop, final, table, start, end, n)
+    return n
+
+
+_ONE, _NONE = np.uint64(1), np.uint64(0)
+_READ = 72  # bytes that `_masks` reads
+
+
+@leaf
+def _masks(
+    text: NDArray[np.uint8], i: int, stop: int, final: int, table: NDArray[np.uint8]
+) -> tuple[np.uint64, np.uint64, int, bool]:
+    """The first and the last bytes of tokens among the next 64, up to a stretch that is odd or goes on behind them.
+
+    Also how many bytes that is, and whether the stretch there is odd or longer than 64 bytes.
+    """
+    word = byte_mask(text, i, ord("a"), 26) | byte_mask(text, i, ord("A"), 26) | byte_mask(text, i, ord("_"), 1)
+    digit = byte_mask(text, i, ord("0"), 10)
+    blank = byte_mask(text, i, ord(" "), 1) | byte_mask(text, i, 9, 5) | byte_mask(text, i, 28, 4)
+    own = byte_mask(text, i, ord("!"), 6) | byte_mask(text, i, ord("("), 3) | byte_mask(text, i, ord(";"), 2)
+    own |= byte_mask(text, i, ord(">"), 3) | byte_mask(text, i, ord("["), 1) | byte_mask(text, i, ord("]"), 1)
+    own |= byte_mask(text, i, ord("{"), 1) | byte_mask(text, i, ord("}"), 1)
+    odd = byte_mask(text, i, ord("'"), 1) | byte_mask(text, i, ord("`"), 1)
+    size = min(64, stop - i)
+    within = ALL_ONES >> np.uint64(64 - size)
+    high = byte_mask(text, i, 0x80, 0x80) & within
+    inner = _NONE
+    if high:
+        inner = byte_mask(text, i, 0x80, 0x40) & within
+        wide_word, wide_digit, wide_blank, wide_own, wide_odd = _wide_masks(text, i, stop, high, inner, table)
+        word, digit, blank, own, odd = (
+            word | wide_word,
+            digit | wide_digit,
+            blank | wide_blank,
+            own | wide_own,
+            odd | wide_odd,
+        )
+    word, digit, blank = word & within, digit & within, blank | ~within
+    separator = byte_mask(text, i, ord(","), 1) | byte_mask(text, i, ord(":"), 1)
+    dot, dash = byte_mask(text, i, ord("."), 1) & within, byte_mask(text, i, ord("-"), 1)
+    own |= separator & ~(digit >> _ONE)
+    if final >= i and final < i + 64:
+        own |= _ONE << np.uint64(final - i)
+    dots = dot & (dot << _ONE)
+    dots |= dots >> _ONE
+    odd |= (separator & (separator << _ONE)) | (dash & (dash << _ONE)) | _contractions(text, i, word | digit)
+    odd &= within
+    is_odd = False
+    if stop - i > 64:
+        if blank == _NONE:
+            return _NONE, _NONE, 0, True
+        size = int(np.int64(highest_one(blank))) + 1
+        odd &= ALL_ONES >> np.uint64(64 - size)
+    if odd:
+        is_odd = True
+        before = blank & ((_ONE << lowest_one(odd)) - _ONE)
+        if before == _NONE:
+            return _NONE, _NONE, 0, True
+        size = int(np.int64(highest_one(before))) + 1
+    rest = ~(blank | own | dots)
+    first = (own & ~inner) | (dots & ~(dots << _ONE)) | (rest & ~(rest << _ONE))
+    last = (own & ~(inner >> _ONE)) | (dots & ~(dots >> _ONE)) | (rest & ~(rest >> _ONE))
+    within = ALL_ONES >> np.uint64(64 - size)
+    return first & within, last & within, size, is_odd
+
+
+@leaf
+def _wide_masks(
+    text: NDArray[np.uint8], i: int, stop: int, high: np.uint64, inner: np.uint64, table: NDArray[np.uint8]
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
+    """Of the bytes that are no ASCII: those of words, digits, whitespace, tokens of their own, and what is no UTF-8."""
+    word = digit = blank = own = seen = odd = _NONE
+    leads = high & ~inner
+    while leads:
+        at = lowest_one(leads)
+        leads &= leads - _ONE
+        code_point, size = decode_before(text, i + np.int64(at), stop)
+        kind = table[code_point]
+        character = ((_ONE << np.uint64(size)) - _ONE) << at
+        seen |= character
+        if (character & ~inner) != _ONE << at or (kind == _WHITESPACE and at + np.uint64(size) > 64):
+            odd |= character
+        elif kind == _WORD:
+            word |= character
+        elif kind == _DIGIT:
+            digit |= character
+        elif kind == _EARLY or kind == _LATE:
+            own |= character
+        elif kind == _WHITESPACE:
+            blank |= character
+    return word, digit, blank, own, odd | (seen ^ high)
+
+
+@leaf
+def _contractions(text: NDArray[np.uint8], i: int, word: np.uint64) -> np.uint64:
+    """Where words of five or six characters begin that may be contractions, with a double letter in the middle."""
+    found = _NONE
+    five = (
+        word
+        & ~(word << _ONE)
+        & (word >> _ONE)
+        & (word >> np.uint64(2))
+        & (word >> np.uint64(3))
+        & (word >> np.uint64(4))
+    )
+    five &= ~(word >> np.uint64(5)) | ~(word >> np.uint64(6))
+    while five:
+        at = lowest_one(five)
+        letters = load_eight(text, i + np.int64(at))
+        found |= np.uint64((letters ^ (letters >> np.uint64(8))) & np.uint64(0xDF0000) == 0) << at
+        five &= five - _ONE
+    return found
+
+
+@leaf
+def _cut_stretch(
+    text: NDArray[np.uint8],
+    i: int,
+    stop: int,
+    final: int,
+    table: NDArray[np.uint8],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    n: int,
+) -> tuple[int, int]:
+    """Writes the tokens up to the next whitespace, character by character; gives the next number, and byte.
+
+    ``token`` is where the characters that have not been given away begin.
+    """
+    token, run = i, i - 1  # the second is where the last run of word characters begins
+    kind, after, early = np.int64(_BLANK), i, False
+    swallowed = False  # whether a separator may not stand alone, because it follows one that does
+    while i < stop:
+        before = kind
+        code_point, size = decode_before(text, i, stop)
+        kind, after = np.int64(table[code_point]), i + size
+        alone = False
+        if kind == _WORD or kind == _DIGIT:
+            after = _end_of_run(text, after, stop, table)
+            behind_quote = run >= token and run < i - 1 and text[i - 1] == _APOSTROPHE
+            two = behind_quote and _end_of_run(text, run, stop, table) == i - 1
+            cut = _contraction(text, run if two else i, i, after)
+            if cut > 0:
+                for bound in (run if cut < i else i, cut, after):
+                    if token < bound:
+                        start[n], end[n] = token, bound
+                        token = bound
+                        n += 1
+            run = i
+        elif kind == _BLANK or kind == _WHITESPACE:
+            early = kind == _BLANK
+            break
+        elif kind == _EARLY or kind == _LATE:
+            alone = True
+        elif kind == _SEPARATOR:
+            alone = after == stop or not (swallowed or table[decode_before(text, after, stop)[0]] == _DIGIT)
+        elif kind == _DOT:
+            after = _end_of_equal(text, i, stop)
+            alone = after > i + 1 or i == final
+        elif kind == _DASH:
+            alone = after < stop and text[after] == text[i]
+            after = i + 2 if alone else after
+        elif kind == _BACKTICK or kind == _QUOTE:
+            after = _end_of_equal(text, i, stop)
+            if after > i + 1:
+                n = _close(text, table, start, end, n, token, i, kind == _BACKTICK)
+                while i + 1 < after:
+                    start[n], end[n] = i, i + 2
+                    i += 2
+                    n += 1
+                token, before = i, kind
+            inside = before == _WORD or before == _DIGIT
+            alone = i < after and (kind == _BACKTICK or not (inside or not _opens(text, after, stop, table)))
+        if alone:
+            n = _close(text, table, start, end, n, token, i, kind != _LATE and kind != _DASH)
+            start[n], end[n] = i, after
+            token = after
             n += 1
-    start[n], end[n] = begin, stop
-    return n + 1
+        swallowed = alone and kind == _SEPARATOR
+        i = after
+    return _close(text, table, start, end, n, token, i, early), after
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _close(
     text: NDArray[np.uint8],
     table: NDArray[np.uint8],
@@ -212,7 +292,7 @@ def _close(
     stop: int,
     early: bool,
 ) -> int:
-    """Writes the tokens of a run that a break ends: quotes and clitics at its end are tokens of their own.
+    """Writes the tokens of a run that a break ends: quotes, clitics and "wanna" at its end are tokens of their own.
 
     One quote or clitic of one letter, and then one of two; before an early break, a quote comes off first.
     """
@@ -222,14 +302,24 @@ def _close(
     last = stop - 1 if quote else stop
     short = _short_clitic(text, begin, last)
     long = _long_clitic(text, begin, short)
-    n = _emit(text, table, start, end, n, begin, long)
-    if long < short:
-        n = _emit(text, table, start, end, n, long, short)
-    if short < last:
-        n = _emit(text, table, start, end, n, short, last)
-    if quote:
-        n = _emit(text, table, start, end, n, last, stop)
+    wanna = _wanna(text, begin, long, table)
+    for bound in (wanna, min(wanna + 3, long), long, short, last, stop):
+        if begin < bound:
+            start[n], end[n] = begin, bound
+            begin = bound
+            n += 1
     return n
+
+
+@leaf
+def _wanna(text: NDArray[np.uint8], begin: int, stop: int, table: NDArray[np.uint8]) -> int:
+    """Where a word "wanna" at the end of a token begins; ``stop`` if there is none."""
+    at = stop - 5
+    if at < begin or load(text, at, stop) | _LOWER_CASE_5 != _WANNA:
+        return stop
+    before = _character_before(text, begin, at)
+    kind = table[decode_before(text, before, stop)[0]]
+    return stop if before < at and (kind == _WORD or kind == _DIGIT) else at
 
 
 _APOSTROPHE = np.uint8(ord("'"))
@@ -245,7 +335,7 @@ _DYE, _MORE_N = _number("d'ye  "), _number("more'n")
 _GIMME, _GONNA, _GOTTA, _LEMME = (_number(word) for word in ("gimme", "gonna", "gotta", "lemme"))
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _short_clitic(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     """Where a ``'s``, ``'m``, ``'d`` or ``'`` at the end of a token begins; ``stop`` if there is none."""
     size = stop - begin
@@ -258,7 +348,7 @@ def _short_clitic(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     return stop
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _long_clitic(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     """Where a ``'ll``, ``'re``, ``'ve`` or ``n't`` at the end of a token begins; ``stop`` if there is none."""
     if stop - begin < 4 or text[stop - 4] == _APOSTROPHE:
@@ -273,7 +363,7 @@ def _long_clitic(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     return stop - 3 if a == _APOSTROPHE and long else stop
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _contraction(text: NDArray[np.uint8], whole: int, begin: int, stop: int) -> int:
     """Where to cut "cannot", "gimme", "gonna", "gotta", "lemme", "d'ye" or "more'n"; 0 if it is none of them.
 
@@ -293,10 +383,10 @@ def _contraction(text: NDArray[np.uint8], whole: int, begin: int, stop: int) -> 
     return 0
 
 
-@numba.njit(cache=True, nogil=True)
-def _opens(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> bool:
+@leaf
+def _opens(text: NDArray[np.uint8], i: int, limit: int, table: NDArray[np.uint8]) -> bool:
     """Whether a word, but no clitic, begins at byte i."""
-    stop = _end_of_run(text, i, table)
+    stop = _end_of_run(text, i, limit, table)
     if stop == i:
         return False
     a, b = text[i] | 0x20, text[stop - 1] | 0x20
@@ -306,11 +396,11 @@ def _opens(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> bool:
     return not (clitic and stop - i == 2)
 
 
-@numba.njit(cache=True, nogil=True)
-def _end_of_run(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> int:
+@leaf
+def _end_of_run(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.uint8]) -> int:
     """Where the word characters from byte i on end."""
-    while i < len(text):
-        code_point, size = decode(text, i)
+    while i < stop:
+        code_point, size = decode_before(text, i, stop)
         kind = table[code_point]
         if kind != _WORD and kind != _DIGIT:
             break
@@ -318,16 +408,16 @@ def _end_of_run(text: NDArray[np.uint8], i: int, table: NDArray[np.uint8]) -> in
     return i
 
 
-@numba.njit(cache=True, nogil=True)
-def _end_of_equal(text: NDArray[np.uint8], i: int) -> int:
+@leaf
+def _end_of_equal(text: NDArray[np.uint8], i: int, stop: int) -> int:
     """Where the run of bytes like byte i ends."""
-    stop = i + 1
-    while stop < len(text) and text[stop] == text[i]:
-        stop += 1
-    return stop
+    end = i + 1
+    while end < stop and text[end] == text[i]:
+        end += 1
+    return end
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _character_before(text: NDArray[np.uint8], begin: int, i: int) -> int:
     """Where the character that ends at byte i begins; i if nothing stands before it."""
     at = i
@@ -338,15 +428,15 @@ def _character_before(text: NDArray[np.uint8], begin: int, i: int) -> int:
     return at
 
 
-@numba.njit(cache=True, nogil=True)
-def _final_period(text: NDArray[np.uint8]) -> int:
+@leaf
+def _final_period(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     """Where the period is behind which nothing but closing quotes and brackets stands; -1 if nowhere."""
-    i = len(text)
-    while i > 0:
-        at = _character_before(text, 0, i)
-        code_point = decode(text, at)[0]
+    i = stop
+    while i > begin:
+        at = _character_before(text, begin, i)
+        code_point = decode_before(text, at, stop)[0]
         if code_point == ord("."):
-            return at if at > 0 and text[at - 1] != text[at] else -1
+            return at if at > begin and text[at - 1] != text[at] else -1
         quote = code_point == ord('"') or code_point == _APOSTROPHE
         if not (quote or _closes_sentence(code_point)):
             return -1
@@ -354,7 +444,7 @@ def _final_period(text: NDArray[np.uint8]) -> int:
     return -1
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _closes_sentence(code_point: int) -> bool:
     ascii_ = code_point == ord("]") or code_point == ord(")") or code_point == ord("}") or code_point == ord(">")
     return ascii_ or code_point == ord(" ") or code_point == 0xBB or code_point == 0x201D or code_point == 0x2019

@@ -38,6 +38,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from textmill.bits import copy_bytes, leaf
 from textmill.errors import UnknownNameError
 from textmill.filters import lexicon
 from textmill.filters.base import Editor, Preset, Rule, Scorer, named
@@ -46,13 +47,12 @@ from textmill.filters.line_marks import (
     character_set,
     count_words,
     cut_lines,
-    find_phrases,
     last_character,
-    phrase_table,
     strip_in_place,
     words_of_lines,
 )
 from textmill.filters.list_files import ListFile
+from textmill.filters.phrases import begins_with, find_phrases, phrase_table
 from textmill.filters.segments import strip_end, strip_start
 from textmill.text import NUMBER, SPACE, Documents, character_classes, decode
 
@@ -143,7 +143,7 @@ class _LineRules:
         pieces, classes = documents.segmentation, character_classes()
         lines, words = cut_lines(pieces, self.line_split), pieces.words
         groups = (("javascript",), self.policy_phrases, ("lorem ipsum",), ("{",), ("[",) if self.citations else ())
-        marks = find_phrases(pieces.data, lines, phrase_table(groups))
+        marks = find_phrases(pieces.data, lines.start, lines.end, phrase_table(groups))
         if self.javascript == "word":
             _unmark_parts_of_words(pieces.data, lines.start, lines.end, classes, marks)
         n_words, has_long = words_of_lines(words.start, words.n_chars, lines.end, self.max_word_chars or 2**31 - 1)
@@ -172,6 +172,8 @@ class _Judged:
 @dataclass(frozen=True)
 class C4(_LineRules, Scorer):
     """Counts what C4's rules bound."""
+
+    version: ClassVar[int] = 2
 
     @property
     def columns(self) -> pa.Schema:
@@ -207,6 +209,7 @@ class C4(_LineRules, Scorer):
 class C4Lines(_LineRules, Editor):
     """Drops the lines that the rules drop, and cuts citations out of the others."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "c4"
     kinds: ClassVar[tuple[str, ...]] = (*_DROPS, "citations")
 
@@ -357,7 +360,7 @@ def _fates(  # type: ignore[no-untyped-def]
     return fates
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _ends_well(text, start, end, ends, ellipsis_ends):  # type: ignore[no-untyped-def]
     """Whether ``text[start:end]`` ends with an end mark."""
     if start == end:
@@ -369,11 +372,11 @@ def _ends_well(text, start, end, ends, ellipsis_ends):  # type: ignore[no-untype
     return ellipsis_ends or not (three_dots or last == _ELLIPSIS)
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _citation_end(line, i, classes):  # type: ignore[no-untyped-def]
     """The end of the citation that begins with the bracket at byte i; i if there is none."""
     for mark in (_EDIT, _NEEDED):
-        if i + mark.size <= line.size and np.all(line[i : i + mark.size] == mark):
+        if begins_with(line, i, mark):
             return i + mark.size
     j = i + 1
     while j < line.size:
@@ -391,7 +394,7 @@ def _without_citations(line, classes):  # type: ignore[no-untyped-def]
     return kept[:n]
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _copy_without_citations(line, out, n, classes):  # type: ignore[no-untyped-def]
     """Writes the line from ``out[n]`` on; returns (where it ends, how many citations were left out)."""
     i = n_citations = 0
@@ -415,7 +418,7 @@ def _unmark_parts_of_words(data, start, end, classes, marks):  # type: ignore[no
             marks[k] ^= _HAS_JAVASCRIPT
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _has_javascript_word(data, i, end, classes):  # type: ignore[no-untyped-def]
     """Whether a word of ``data[i:end]`` is "javascript" in any ASCII case."""
     n_same = 0  # characters of the current word that agree; -1 if one does not
@@ -502,7 +505,7 @@ def _keep(data, offsets, start, end, marks, fates, classes, strip, keep_empty): 
                     n, n_cut = _copy_without_citations(data[first:last], out, n, classes)
                     n_citations[document] += n_cut
                 else:
-                    out[n : n + last - first] = data[first:last]
+                    copy_bytes(out, n, data, first, last - first)
                     n += last - first
         if strip:
             n = strip_in_place(out, out_offsets[document], n, classes)  # citations leave spaces behind

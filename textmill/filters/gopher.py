@@ -36,6 +36,7 @@ from textmill.filters import gopher_kernels as kernels
 from textmill.filters import languages, repetition, segments
 from textmill.filters.base import Preset, Rule, Scorer, named
 from textmill.filters.languages import Language
+from textmill.filters.phrases import find_phrases, pair_table, phrase_table
 from textmill.filters.repetition import SOURCE, Repetition
 from textmill.filters.segments import Split
 from textmill.filters.stop_words import Case, hash_table
@@ -127,12 +128,19 @@ class GopherQuality(Scorer):
         pieces = documents.segmentation
         words = pieces.cut(self.words)
         n_words = np.maximum(words.counts, 1)
-        n_counted, n_measured, measured_chars, n_alpha, n_stop, n_distinct_stop = self._word_counts(pieces, words)
+        measured = _which_count(pieces, words, self.measured_words)
+        same = self.counted_words == self.measured_words
+        counted = measured if same else _which_count(pieces, words, self.counted_words)
+        counts = self._word_counts(pieces, words, counted, measured)
+        n_counted, n_measured, measured_chars, n_alpha, n_stop, n_distinct_stop = counts
         n_lines, n_bullets, n_ellipses = self._line_counts(pieces)
-        mean_chars = measured_chars / np.maximum(n_measured, 1)
+        if self.word_length == "mean":
+            average = measured_chars / np.maximum(n_measured, 1)
+        else:
+            average = kernels.median_chars(words.offsets, words.n_chars, measured)
         values = [
             n_counted,
-            mean_chars if self.word_length == "mean" else self._median_chars(pieces, words),
+            average,
             *(self._symbol_counts(pieces, words) / n_words),
             n_bullets / np.maximum(n_lines, 1),
             n_ellipses / np.maximum(n_lines, 1),
@@ -141,43 +149,41 @@ class GopherQuality(Scorer):
         ]
         return [pa.array(column).cast(field.type) for column, field in zip(values, self.columns, strict=True)]
 
-    def _word_counts(self, pieces: Segmentation, words: Spans) -> NDArray[np.int64]:
+    def _word_counts(
+        self, pieces: Segmentation, words: Spans, counted: NDArray[np.uint8], measured: NDArray[np.uint8]
+    ) -> NDArray[np.int64]:
         """Words that count, those that are measured and their characters, alphabetic ones, stop words and distinct
         ones: [6, documents]."""
-        modes = [get_args(Counted).index(mode) for mode in (self.counted_words, self.measured_words)]
         table = hash_table(self.stop_words, self.stop_word_case)
-        return kernels.count_words(
-            pieces.data, *_arrays(words), character_classes(), *modes, self.letters == "ascii", words.hash, *table
-        )
-
-    def _median_chars(self, pieces: Segmentation, words: Spans) -> NDArray[np.float64]:
-        mode = get_args(Counted).index(self.measured_words)
-        return kernels.median_chars(pieces.data, *_arrays(words), character_classes(), mode)
+        spans = (words.offsets, words.start, words.end, words.n_chars, words.classes)
+        return kernels.count_words(pieces.data, *spans, counted, measured, self.letters == "ascii", words.hash, *table)
 
     def _symbol_counts(self, pieces: Segmentation, words: Spans) -> NDArray[np.int64]:
         """Symbols that are a ``#``, an ellipsis, either: [3, documents]."""
         marks = _marks(("#", *self.ellipses))
         if self.symbols == "occurrences":
-            return kernels.count_occurrences(pieces.data, pieces.offsets, *marks)
-        whole = self.symbols == "words_of"
-        return kernels.count_symbol_words(
-            pieces.data, words.offsets, words.start, words.end, words.n_chars, *marks, whole
+            return kernels.count_occurrences(pieces.data, pieces.offsets, *marks, _pairs(self.ellipses))
+        inside = find_phrases(
+            pieces.data, words.start, words.end, phrase_table((("#",), self.ellipses), any_case=False)
         )
+        spans = (words.offsets, words.start, words.end, words.n_chars)
+        return kernels.count_symbol_words(pieces.data, *spans, inside, *marks, self.symbols == "words_of")
 
     def _line_counts(self, pieces: Segmentation) -> NDArray[np.int64]:
         """Lines, those with a bullet, those with an ellipsis: [3, documents]."""
         offsets, start, end = segments.lines(pieces, self.lines)
+        if self.stripped and self.lines != "stripped":
+            start, end = segments.strip_all(pieces.data, start, end, character_classes())
         bullets = np.array([ord(bullet) for bullet in self.bullets], dtype=np.uint32)
         ellipses = _marks(tuple(ellipsis.lower() for ellipsis in self.ellipses))
-        to_strip = self.stripped and self.lines != "stripped"
-        marked = kernels.count_marked_lines(
-            pieces.data, offsets, start, end, character_classes(), to_strip, bullets, *ellipses
-        )
+        marked = kernels.count_marked_lines(pieces.data, offsets, start, end, bullets, *ellipses)
         return np.concatenate([np.diff(offsets)[None], marked])
 
 
-def _arrays(words: Spans) -> tuple[NDArray, ...]:
-    return words.offsets, words.start, words.end, words.n_chars, words.classes
+def _which_count(pieces: Segmentation, words: Spans, how: Counted) -> NDArray[np.uint8]:
+    """1 for a word that counts, [words]."""
+    spans = (words.start, words.end, words.n_chars, words.classes)
+    return kernels.which_count(pieces.data, *spans, character_classes(), get_args(Counted).index(how))
 
 
 @functools.cache
@@ -185,6 +191,14 @@ def _marks(marks: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]
     """Strings, for kernels: their bytes, and their offsets in these."""
     encoded = [mark.encode() for mark in marks]
     return np.frombuffer(b"".join(encoded), dtype=np.uint8), np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+
+
+@functools.cache
+def _pairs(ellipses: tuple[str, ...]) -> NDArray[np.uint8]:
+    """The first byte of ``#`` and of each ellipsis, and the last that is near, for `kernels.count_occurrences`."""
+    marks = [mark.encode() for mark in ("#", *ellipses)]
+    distances = [min(len(mark) - 1, kernels.MAX_DISTANCE) for mark in marks]
+    return pair_table(tuple((mark[:: n or 1][:2], n) for mark, n in zip(marks, distances, strict=True)))
 
 
 _RULES = {

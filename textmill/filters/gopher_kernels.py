@@ -6,16 +6,43 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.filters.segments import strip
+from textmill.bits import leaf, lowest_one
+from textmill.filters.phrases import pair_mask
 from textmill.filters.stop_words import find
 from textmill.text import LETTER, NUMBER, PUNCTUATION, SYMBOL, decode
 
 ALL, NOT_PUNCTUATION, ALPHANUMERIC = range(3)  # places in gopher.Counted
 N_COUNTED, N_MEASURED, MEASURED_CHARS, N_ALPHA, N_STOP, N_DISTINCT_STOP = range(6)  # rows of what count_words gives
 
+MAX_DISTANCE = 7  # between the two bytes at which marks are looked for
 _HASH = ord("#")
-_BLOCK = 64
 _MAX_EXACT = 64  # longer words share a bin of a histogram
+
+
+@numba.njit(cache=True, nogil=True)
+def which_count(
+    data: NDArray[np.uint8],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    n_chars: NDArray[np.int32],
+    found: NDArray[np.uint8],
+    classes: NDArray[np.uint8],
+    how: int,
+) -> NDArray[np.uint8]:
+    """1 for a word that counts, see `gopher.Counted`, else 0: [words]. ``found``: the classes of its characters."""
+    counts = np.ones(len(start), dtype=np.uint8)
+    if how == NOT_PUNCTUATION:
+        for k in range(len(start)):
+            counts[k] = found[k] & ~(PUNCTUATION | SYMBOL) != 0
+            if counts[k] == 0 and found[k] & SYMBOL != 0 and end[k] - start[k] > n_chars[k]:  # rarely
+                counts[k] = _has_symbol_beyond_ascii(data, start[k], end[k], classes)
+    elif how == ALPHANUMERIC:
+        for k in range(len(start)):
+            first = np.uint32(data[start[k]])
+            if first >= 0x80:
+                first = decode(data, start[k])[0]
+            counts[k] = classes[first] & (LETTER | NUMBER) != 0
+    return counts
 
 
 @numba.njit(cache=True, nogil=True)
@@ -26,9 +53,8 @@ def count_words(
     end: NDArray[np.int64],
     n_chars: NDArray[np.int32],
     found: NDArray[np.uint8],
-    classes: NDArray[np.uint8],
-    counted: int,
-    measured: int,
+    counted: NDArray[np.uint8],
+    measured: NDArray[np.uint8],
     ascii_letters: bool,
     hashes: NDArray[np.uint64],
     stop_hashes: NDArray[np.uint64],
@@ -36,42 +62,28 @@ def count_words(
 ) -> NDArray[np.int64]:
     """Counts of the words of each document, [6, documents]; rows are named above."""
     counts = np.zeros((6, len(offsets) - 1), dtype=np.int64)
-    last_seen = np.full(stop_numbers.max() + 1, -1, dtype=np.int64)  # the latest document that has the stop word
+    last_seen = np.full(stop_numbers.max() + 2, -1, dtype=np.int64)  # the latest document that has the stop word
     for document in range(len(offsets) - 1):
         n_counted = n_measured = chars = n_alpha = n_stop = n_distinct = 0
         for k in range(offsets[document], offsets[document + 1]):
-            a, b = start[k], end[k]
-            n_counted += counted == ALL or _is_counted(data, a, b, n_chars[k], found[k], classes, counted)
-            if measured == ALL or _is_counted(data, a, b, n_chars[k], found[k], classes, measured):
-                n_measured += 1
-                chars += n_chars[k]
-            n_alpha += found[k] & LETTER != 0 and (not ascii_letters or _has_ascii_letter(data, a, b))
-            number = find(hashes[k], stop_hashes, stop_numbers)
-            if number >= 0:
-                n_stop += 1
-                n_distinct += last_seen[number] != document
-                last_seen[number] = document
+            n_counted += counted[k]
+            n_measured += measured[k]
+            chars += measured[k] * n_chars[k]
+            has_letter = found[k] & LETTER != 0
+            if ascii_letters and has_letter:
+                has_letter = _has_ascii_letter(data, start[k], end[k])
+            n_alpha += has_letter
+            number = find(hashes[k], stop_hashes, stop_numbers)  # no branch depends on it: it cannot be guessed
+            n_stop += number >= 0
+            n_distinct += (number >= 0) & (last_seen[number + 1] != document)
+            last_seen[number + 1] = document
         counts[N_COUNTED, document], counts[N_MEASURED, document] = n_counted, n_measured
         counts[MEASURED_CHARS, document], counts[N_ALPHA, document] = chars, n_alpha
         counts[N_STOP, document], counts[N_DISTINCT_STOP, document] = n_stop, n_distinct
     return counts
 
 
-@numba.njit(cache=True, nogil=True)
-def _is_counted(
-    data: NDArray[np.uint8], start: int, end: int, n_chars: int, found: int, classes: NDArray[np.uint8], how: int
-) -> bool:
-    """Whether a word counts; see `gopher.Counted`. ``found``: the classes of its characters."""
-    if how == ALL:
-        return True
-    if how == ALPHANUMERIC:
-        return classes[decode(data, start)[0]] & (LETTER | NUMBER) != 0
-    if found & ~(PUNCTUATION | SYMBOL) != 0:
-        return True
-    return found & SYMBOL != 0 and end - start > n_chars and _has_symbol_beyond_ascii(data, start, end, classes)
-
-
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _has_symbol_beyond_ascii(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> bool:
     while start < end:
         code_point, size = decode(data, start)
@@ -81,7 +93,7 @@ def _has_symbol_beyond_ascii(data: NDArray[np.uint8], start: int, end: int, clas
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _has_ascii_letter(data: NDArray[np.uint8], start: int, end: int) -> bool:
     while start < end and not 0x61 <= (data[start] | 0x20) <= 0x7A:
         start += 1
@@ -90,37 +102,39 @@ def _has_ascii_letter(data: NDArray[np.uint8], start: int, end: int) -> bool:
 
 @numba.njit(cache=True, nogil=True)
 def median_chars(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    n_chars: NDArray[np.int32],
-    found: NDArray[np.uint8],
-    classes: NDArray[np.uint8],
-    measured: int,
+    offsets: NDArray[np.int64], n_chars: NDArray[np.int32], measured: NDArray[np.uint8]
 ) -> NDArray[np.float64]:
     """The median length of the words that count, [documents]; 0 where none does."""
     medians = np.zeros(len(offsets) - 1)
     histogram = np.zeros(_MAX_EXACT + 1, dtype=np.int64)
     for document in range(len(offsets) - 1):
-        lengths = np.empty(offsets[document + 1] - offsets[document], dtype=np.int32)
+        first, last = offsets[document], offsets[document + 1]
         histogram[:] = 0
         n = 0
-        for k in range(offsets[document], offsets[document + 1]):
-            if _is_counted(data, start[k], end[k], n_chars[k], found[k], classes, measured):
-                histogram[min(n_chars[k], _MAX_EXACT)] += 1
-                lengths[n] = n_chars[k]
-                n += 1
+        for k in range(first, last):
+            histogram[min(n_chars[k], _MAX_EXACT)] += measured[k]
+            n += measured[k]
         if n:
             lower, upper = _at_rank(histogram, (n - 1) // 2), _at_rank(histogram, n // 2)
             if upper == _MAX_EXACT:  # rarely
-                in_order = np.sort(lengths[:n])
+                in_order = _in_order(n_chars[first:last], measured[first:last], n)
                 lower, upper = in_order[(n - 1) // 2], in_order[n // 2]
             medians[document] = (lower + upper) / 2
     return medians
 
 
 @numba.njit(cache=True, nogil=True)
+def _in_order(n_chars: NDArray[np.int32], measured: NDArray[np.uint8], n: int) -> NDArray[np.int32]:
+    """The lengths of the n words that count, ascending."""
+    lengths = np.empty(n + 1, dtype=np.int32)
+    n = 0
+    for k in range(len(n_chars)):
+        lengths[n] = n_chars[k]
+        n += measured[k]
+    return np.sort(lengths[:n])
+
+
+@leaf
 def _at_rank(histogram: NDArray[np.int64], rank: int) -> int:
     """The value with so many before it, in order of size."""
     value = 0
@@ -136,46 +150,33 @@ def count_occurrences(
     offsets: NDArray[np.int64],
     marks: NDArray[np.uint8],
     mark_offsets: NDArray[np.int64],
+    pairs: NDArray[np.uint8],
 ) -> NDArray[np.int64]:
     """Occurrences in each document of the first mark, of any other, of all: [3, documents].
 
-    Those of one mark do not overlap, as in ``str.count``.
+    Those of one mark do not overlap, as in ``str.count``. ``pairs``: the first byte of each mark and another of it, at
+    most `MAX_DISTANCE` bytes behind; see `phrases.pair_table`.
     """
     counts = np.zeros((3, len(offsets) - 1), dtype=np.int64)
-    begins_one = _first_bytes(marks, mark_offsets)
     free = np.zeros(len(mark_offsets) - 1, dtype=np.int64)  # where each mark's last occurrence ended
     for document in range(len(offsets) - 1):
-        end = offsets[document + 1]
-        for block in range(offsets[document], end, _BLOCK):
-            if not _may_be_in(data, block, end, marks, mark_offsets):
-                continue
-            for i in range(block, min(block + _BLOCK, end)):
-                if not begins_one[data[i]]:
-                    continue
+        i, end = offsets[document], offsets[document + 1]
+        while i < end:
+            if i + 64 + MAX_DISTANCE <= end:
+                places, step = pair_mask(data, i, pairs), 64
+            else:
+                places, step = np.uint64(1), 1
+            while places:
+                at = i + np.int64(lowest_one(places))
+                places &= places - np.uint64(1)
                 for mark in range(len(free)):
                     size = mark_offsets[mark + 1] - mark_offsets[mark]
-                    if free[mark] <= i and _is_at(data, i, end, marks, mark_offsets[mark], size):
+                    if free[mark] <= at and _is_at(data, at, end, marks, mark_offsets[mark], size):
                         counts[min(mark, 1), document] += 1
-                        free[mark] = i + size
+                        free[mark] = at + size
+            i += step
         counts[2, document] = counts[0, document] + counts[1, document]
     return counts
-
-
-@numba.njit(cache=True, nogil=True)
-def _may_be_in(
-    data: NDArray[np.uint8], block: int, end: int, marks: NDArray[np.uint8], mark_offsets: NDArray[np.int64]
-) -> bool:
-    """Whether a mark may begin in a block of the text: looks for its first and its last byte, many places at a time."""
-    found = False
-    for mark in range(len(mark_offsets) - 1):
-        size = mark_offsets[mark + 1] - mark_offsets[mark]
-        if block + _BLOCK + size > end:
-            return True
-        first, last = marks[mark_offsets[mark]], marks[mark_offsets[mark + 1] - 1]
-        begins, ends = data[block : block + _BLOCK], data[block + size - 1 : block + size - 1 + _BLOCK]
-        for i in range(_BLOCK):
-            found |= (begins[i] == first) & (ends[i] == last)
-    return found
 
 
 @numba.njit(cache=True, nogil=True)
@@ -185,51 +186,44 @@ def count_symbol_words(
     start: NDArray[np.int64],
     end: NDArray[np.int64],
     n_chars: NDArray[np.int32],
+    inside: NDArray[np.uint8],
     marks: NDArray[np.uint8],
     mark_offsets: NDArray[np.int64],
     whole: bool,
 ) -> NDArray[np.int64]:
     """Words of each document with the first mark, with any other, with either: [3, documents].
 
-    If ``whole``: words that begin a run of ``#`` with more than half of their characters, and words that are a mark.
+    ``inside``: bit 0 for a word with the first mark in it, bit 1 for one with any other. If ``whole``: words that begin
+    a run of ``#`` with more than half of their characters, and words that are a mark.
     """
     counts = np.zeros((3, len(offsets) - 1), dtype=np.int64)
-    begins_one = _first_bytes(marks, mark_offsets)
     for document in range(len(offsets) - 1):
         for k in range(offsets[document], offsets[document + 1]):
-            first, last = start[k], end[k]
-            while first < last and not begins_one[data[first]]:
-                first += 1
-            if first == last:
+            if inside[k] == 0:
                 continue
-            first = start[k]
-            has_hash = has_other = False
-            for mark in range(len(mark_offsets) - 1):
-                a, size = mark_offsets[mark], mark_offsets[mark + 1] - mark_offsets[mark]
-                if whole:
-                    is_there = last - first == size and _is_at(data, first, last, marks, a, size)
-                else:
-                    is_there = _is_in(data, first, last, marks, a, size)
-                has_hash |= mark == 0 and is_there
-                has_other |= mark > 0 and is_there
+            has_hash, has_other = inside[k] & 1 != 0, inside[k] & 2 != 0
             if whole:
-                has_hash = 2 * _n_runs(data, first, last) > n_chars[k]
+                has_hash = 2 * _n_runs(data, start[k], end[k]) > n_chars[k]
+                has_other = has_other and _is_another(data, start[k], end[k], marks, mark_offsets)
             counts[0, document] += has_hash
             counts[1, document] += has_other
             counts[2, document] += has_hash or has_other
     return counts
 
 
-@numba.njit(cache=True, nogil=True)
-def _first_bytes(marks: NDArray[np.uint8], mark_offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which bytes a mark begins with, [256]."""
-    first = np.zeros(256, dtype=np.bool_)
-    for mark in range(len(mark_offsets) - 1):
-        first[marks[mark_offsets[mark]]] = True
-    return first
+@leaf
+def _is_another(
+    data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], mark_offsets: NDArray[np.int64]
+) -> bool:
+    """Whether a word is one of the marks, the first aside."""
+    for mark in range(1, len(mark_offsets) - 1):
+        size = mark_offsets[mark + 1] - mark_offsets[mark]
+        if end - start == size and _is_at(data, start, end, marks, mark_offsets[mark], size):
+            return True
+    return False
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _n_runs(data: NDArray[np.uint8], start: int, end: int) -> int:
     """Maximal runs of ``#``."""
     n = 0
@@ -238,15 +232,7 @@ def _n_runs(data: NDArray[np.uint8], start: int, end: int) -> int:
     return n
 
 
-@numba.njit(cache=True, nogil=True)
-def _is_in(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], mark: int, size: int) -> bool:
-    """Whether ``marks[mark : mark + size]`` is in ``data[start:end]``."""
-    while start + size <= end and not _is_at(data, start, end, marks, mark, size):
-        start += 1
-    return start + size <= end
-
-
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _is_at(data: NDArray[np.uint8], i: int, end: int, marks: NDArray[np.uint8], mark: int, size: int) -> bool:
     """Whether ``data[i:end]`` begins with ``marks[mark : mark + size]``."""
     k = 0
@@ -261,8 +247,6 @@ def count_marked_lines(
     offsets: NDArray[np.int64],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
-    classes: NDArray[np.uint8],
-    stripped: bool,
     bullets: NDArray[np.uint32],
     ellipses: NDArray[np.uint8],
     ellipsis_offsets: NDArray[np.int64],
@@ -275,8 +259,6 @@ def count_marked_lines(
     for document in range(len(offsets) - 1):
         for k in range(offsets[document], offsets[document + 1]):
             first, last = start[k], end[k]
-            if stripped:
-                first, last = strip(data, first, last, classes)
             if first == last:
                 continue
             character = decode(data, first)[0]
@@ -291,7 +273,7 @@ def count_marked_lines(
     return counts
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _ends_with(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], first: int, last: int) -> bool:
     """Whether ``data[start:end]``, its ASCII letters in lower case, ends with ``marks[first:last]``."""
     while last > first and end > start:

@@ -32,16 +32,15 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from textmill.bits import ALL_ONES, as_number, byte_mask, copy_bytes, count_ones, leaf, lowest_one
 from textmill.filters import gopher
 from textmill.filters.base import Editor, Preset, Rule, Scorer, named, stack
 from textmill.filters.line_marks import (
-    Lines,
-    find_phrases,
     last_character,
-    phrase_table,
     strip_in_place,
     words_of_lines,
 )
+from textmill.filters.phrases import begins_with, find_phrases, phrase_table
 from textmill.filters.segments import strip_start
 from textmill.filters.url_parts import suffix_rules
 from textmill.text import FNV_BASIS, FNV_PRIME, SPACE, Documents, character_classes, decode
@@ -89,18 +88,17 @@ class _LineRules:
     def _edit(self, documents: Documents) -> _Edited:
         pieces, kinds, classes = documents.segmentation, _character_kinds(), character_classes()
         lines, words = pieces.lines, pieces.words
-        bounds = Lines(lines.offsets, lines.start, lines.end)
-        marks = find_phrases(pieces.data, bounds, phrase_table(tuple((phrase,) for phrase in _PHRASES)))
+        marks = find_phrases(pieces.data, lines.start, lines.end, phrase_table(tuple((phrase,) for phrase in _PHRASES)))
         n_words, _ = words_of_lines(words.start, words.n_chars, lines.end, 0)
         rules = (self.max_upper_frac, self.min_words, self.any_dots)
         fates = _fates(pieces.data, lines.start, lines.end, lines.n_chars, n_words, kinds, classes, *rules[:2])
-        counts = _begin_with(pieces.data, words.start, words.end, kinds)
-        arrays = (lines.offsets, lines.start, lines.end, marks, fates, n_words, counts)
+        arrays = (lines.offsets, lines.start, lines.end, marks, fates, n_words, words.start, words.end)
         data, offsets, changes, n_removed = _apply(pieces.data, *arrays, kinds, classes, self.any_dots)
+        n_counted = _counted_words(pieces.data, words.offsets, words.start, words.end, kinds)
         text = pa.Array.from_buffers(
             pa.large_string(), len(documents), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
         )
-        return _Edited(text, changes, n_removed / np.maximum(words.sums(counts), 1))
+        return _Edited(text, changes, n_removed / np.maximum(n_counted, 1))
 
 
 @dataclass(frozen=True)
@@ -208,36 +206,58 @@ def _fates(data, start, end, n_chars, n_words, kinds, classes, max_upper_frac, m
     """What becomes of each line: uint8 [lines]."""
     fates = np.zeros(start.size, np.uint8)
     for k in range(start.size):
-        line = data[start[k] : end[k]]
-        if line.size == 0:
+        if start[k] == end[k]:
             continue
-        if _count_upper(line, n_chars[k], kinds) > max_upper_frac * n_chars[k]:
+        if _count_upper(data, start[k], end[k], kinds) > max_upper_frac * n_chars[k]:
             fates[k] = _CAPITALS
-        elif _all_digits(line, kinds):
-            fates[k] = _DIGITS
-        elif _is_counter(line, kinds, classes):
-            fates[k] = _COUNTER
-        elif n_words[k] < min_words:
+        elif not 97 <= data[start[k]] | 32 <= 122:  # nearly all lines begin with an ASCII letter
+            fates[k] = _fate_of_number(data[start[k] : end[k]], kinds, classes)
+        if fates[k] == _KEPT and n_words[k] < min_words:
             fates[k] = _SHORT
     return fates
 
 
-@njit(cache=True, nogil=True)
-def _count_upper(line, n_chars, kinds):  # type: ignore[no-untyped-def]
-    n_upper = 0
-    if n_chars == line.size:  # ASCII: without a branch, so that the machine counts many bytes at once
-        for byte in line:
-            n_upper += int(np.uint8(byte - 65) < 26)
-        return n_upper
-    i = 0
-    while i < line.size:
-        code_point, size = decode(line, i)
-        n_upper += (kinds[code_point] & _UPPER) != 0
-        i += size
+@leaf
+def _fate_of_number(line, kinds, classes):  # type: ignore[no-untyped-def]
+    if _all_digits(line, kinds):
+        return _DIGITS
+    return _COUNTER if _is_counter(line, kinds, classes) else _KEPT
+
+
+@leaf
+def _count_upper(data, start, end, kinds):  # type: ignore[no-untyped-def]
+    n_upper = np.uint64(0)
+    for i in range(start, end, 64):
+        if i + 64 > data.size:
+            return n_upper + _count_upper_one_by_one(data[i:end], kinds)
+        inside = ALL_ONES >> np.uint64(64 - min(end - i, 64))
+        n_upper += count_ones(byte_mask(data, i, 65, 26) & inside)
+        wide = byte_mask(data, i, 0xC3, 0x3D) & inside  # where those that are not ASCII begin
+        if wide:
+            n_upper += _count_wide_upper(data[:end], i, wide, kinds)
     return n_upper
 
 
-@njit(cache=True, nogil=True)
+@leaf
+def _count_wide_upper(text, i, places, kinds):  # type: ignore[no-untyped-def]
+    n_upper = np.uint64(0)
+    while places:
+        at = i + np.int64(lowest_one(places))
+        places &= places - np.uint64(1)
+        n_upper += np.uint64(kinds[decode(text, at)[0]] & _UPPER != 0)
+    return n_upper
+
+
+@leaf
+def _count_upper_one_by_one(text, kinds):  # type: ignore[no-untyped-def]
+    n_upper = np.uint64(0)
+    for i in range(text.size):
+        if not 0x80 <= text[i] < 0xC0:
+            n_upper += np.uint64(kinds[decode(text, i)[0]] & _UPPER != 0)
+    return n_upper
+
+
+@leaf
 def _all_digits(line, kinds):  # type: ignore[no-untyped-def]
     i = 0
     while i < line.size:
@@ -248,7 +268,7 @@ def _all_digits(line, kinds):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _skip_number(line, i, kinds):  # type: ignore[no-untyped-def]
     """Behind the digits, commas and dots from byte i on."""
     while i < line.size:
@@ -259,7 +279,7 @@ def _skip_number(line, i, kinds):  # type: ignore[no-untyped-def]
     return i
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _skip_marks(line, i, kinds):  # type: ignore[no-untyped-def]
     """Behind the characters from byte i on that are no part of a word."""
     while i < line.size:
@@ -270,7 +290,7 @@ def _skip_marks(line, i, kinds):  # type: ignore[no-untyped-def]
     return i
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _is_counter(line, kinds, classes):  # type: ignore[no-untyped-def]
     """Whether a line is a number, perhaps with k, m or b, whitespace, and what was counted; marks may be around it."""
     i = _skip_marks(line, 0, kinds)
@@ -286,7 +306,7 @@ def _is_counter(line, kinds, classes):  # type: ignore[no-untyped-def]
     return noun > i and _is_counted(line, noun, end) and _skip_marks(line, end, kinds) == line.size
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _is_counted(line, start, end):  # type: ignore[no-untyped-def]
     """Whether ``line[start:end]`` is one of `COUNTERS`."""
     for k in range(_COUNTER_OFFSETS.size - 1):
@@ -296,7 +316,7 @@ def _is_counted(line, start, end):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _same(text, start, phrase):  # type: ignore[no-untyped-def]
     """Whether the phrase, in lower case, stands at byte ``start``, in either ASCII case."""
     if start < 0 or start + phrase.size > text.size:
@@ -309,16 +329,27 @@ def _same(text, start, phrase):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _begin_with(data, start, end, kinds):  # type: ignore[no-untyped-def]
-    """Which words begin with a letter or a number."""
-    found = np.zeros(start.size, np.bool_)
-    for k in range(start.size):
+def _counted_words(data, offsets, start, end, kinds):  # type: ignore[no-untyped-def]
+    """Words of each document that begin with a letter or a number: int64 [documents]."""
+    n_words = np.zeros(offsets.size - 1, np.int64)
+    for document in range(offsets.size - 1):
+        n_words[document] = _n_counted(data, start, end, offsets[document], offsets[document + 1], kinds)
+    return n_words
+
+
+@leaf
+def _n_counted(data, start, end, first, last, kinds):  # type: ignore[no-untyped-def]
+    """Those among the words from ``first`` up to ``last``."""
+    n_words = 0
+    for k in range(first, last):
         if start[k] < end[k]:  # always, in UTF-8
-            found[k] = (kinds[decode(data[start[k] : end[k]], 0)[0]] & _ALNUM) != 0
-    return found
+            lead = data[start[k]]
+            code_point = np.uint32(lead) if lead < 0x80 else decode(data[: end[k]], start[k])[0]
+            n_words += (kinds[code_point] & _ALNUM) != 0
+    return n_words
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _count_words(text, kinds, classes):  # type: ignore[no-untyped-def]
     """Words that begin with a letter or a number."""
     n_words = i = 0
@@ -332,7 +363,7 @@ def _count_words(text, kinds, classes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _apply(data, offsets, start, end, marks, fates, n_words, counts, kinds, classes, any_dots):  # type: ignore[no-untyped-def]
+def _apply(data, offsets, start, end, marks, fates, n_words, word_start, word_end, kinds, classes, any_dots):  # type: ignore[no-untyped-def]
     """The texts: (bytes, offsets [documents + 1], changes [documents, kinds], words removed [documents])."""
     out = np.empty(end[-1] - start[0] if start.size else 0, np.uint8)
     out_offsets = np.zeros(offsets.size, np.int64)
@@ -340,31 +371,39 @@ def _apply(data, offsets, start, end, marks, fates, n_words, counts, kinds, clas
     n_removed = np.zeros(offsets.size - 1, np.int64)
     n = word = 0
     for document in range(offsets.size - 1):
-        for k in range(offsets[document], offsets[document + 1]):
-            size = end[k] - start[k]
-            keeps = fates[k] == _KEPT
-            if keeps:
-                out[n : n + size] = data[start[k] : end[k]]
-                if marks[k] and n_words[k] <= MAX_PHRASE_WORDS:
-                    before = _count_words(out[n : n + size], kinds, classes)
-                    size = _cut_phrases(out[n : n + size], marks[k], changes[document, 4:], classes, any_dots)
-                    n_removed[document] += before - _count_words(out[n : n + size], kinds, classes)
-                    keeps = size > 0
-            else:
-                changes[document, fates[k] - 1] += 1
-                n_removed[document] += np.sum(counts[word : word + n_words[k]])
+        first, last = offsets[document], offsets[document + 1]
+        copied = start[first]
+        for k in range(first, last):
+            first_word = word
             word += n_words[k]
-            if keeps:
-                n += size
-                if k < offsets[document + 1] - 1:
-                    out[n] = _NEWLINE
-                    n += 1
+            if fates[k] == _KEPT and not (marks[k] and n_words[k] <= MAX_PHRASE_WORDS):
+                continue
+            n = _append(out, n, data, copied, start[k])
+            copied = end[k] + (k < last - 1)  # with its newline
+            if fates[k] != _KEPT:
+                changes[document, fates[k] - 1] += 1
+                n_removed[document] += _n_counted(data, word_start, word_end, first_word, word, kinds)
+                continue
+            line = out[n : _append(out, n, data, start[k], end[k])]
+            before = _count_words(line, kinds, classes)
+            size = _cut_phrases(line, marks[k], changes[document, 4:], classes, any_dots)
+            n_removed[document] += before - _count_words(line[:size], kinds, classes)
+            if size:
+                n = _append(out, n + size, data, end[k], copied)
+        n = _append(out, n, data, copied, end[last - 1])
         n = strip_in_place(out, out_offsets[document], n, classes)
         out_offsets[document + 1] = n
     return out[:n], out_offsets, changes, n_removed
 
 
-@njit(cache=True, nogil=True)
+@leaf
+def _append(out, n, data, start, end):  # type: ignore[no-untyped-def]
+    """Writes ``data[start:end]``, which may be in ``out``, to ``out[n:]``; returns where that ends."""
+    copy_bytes(out, n, data, start, end - start)
+    return n + end - start
+
+
+@leaf
 def _cut_phrases(line, marks, changes, classes, any_dots):  # type: ignore[no-untyped-def]
     """Cuts the phrases out of the line, in place; returns its size then, 0 if it is blank."""
     size = line.size
@@ -389,7 +428,7 @@ def _cut_phrases(line, marks, changes, classes, any_dots):  # type: ignore[no-un
     return size
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _cut_everywhere(line, phrase, classes):  # type: ignore[no-untyped-def]
     """Cuts the phrase, with one whitespace character before each, out in place; returns (size, how many)."""
     i = n = n_cut = 0
@@ -409,7 +448,7 @@ def _cut_everywhere(line, phrase, classes):  # type: ignore[no-untyped-def]
     return n, n_cut
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _without_read_more(line, size, classes, any_dots):  # type: ignore[no-untyped-def]
     """The size of the line without "read more..." at its end."""
     i = size
@@ -431,7 +470,7 @@ def _without_read_more(line, size, classes, any_dots):  # type: ignore[no-untype
 # Kernels: URLs
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _key(data, start, end):  # type: ignore[no-untyped-def]
     """FNV-1a of ``data[start:end]``, as in `suffix_rules`, whose names of one part are the top-level domains."""
     key = FNV_BASIS
@@ -440,10 +479,17 @@ def _key(data, start, end):  # type: ignore[no-untyped-def]
     return key
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _among(key, keys):  # type: ignore[no-untyped-def]
-    place = np.searchsorted(keys, key)
-    return place < keys.size and keys[place] == key
+    """Whether the key is among these, which are in order."""
+    low, high = 0, keys.size
+    while low < high:
+        middle = (low + high) // 2
+        if keys[middle] < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low < keys.size and keys[low] == key
 
 
 @njit(cache=True, nogil=True)
@@ -456,42 +502,57 @@ def _cut_urls(data, offsets, table, domains, kinds, classes, max_newlines, guard
     for document in range(offsets.size - 1):
         text = data[offsets[document] : offsets[document + 1]]
         names = not guarded or _begins_with_domain(text, domains)
-        i = copied = 0
-        while i < text.size:
-            end = i + 1
-            if not table[text[i]] & _IN_URL:
-                i = end
-                continue
-            n_dots = 0
-            while end < text.size and table[text[end]] & _IN_URL:
-                n_dots += text[end] == _DOT
-                end += 1
-            if n_dots:
-                url = _find_name(text, i, end, table, domains, kinds) if names else -1
-                address = _find_address(text, i, url if url >= 0 else end, table, kinds) if n_dots >= 3 else -1
+        block = copied = end = 0
+        while block < text.size:
+            dots, step = _dot_mask(text, block)
+            while dots:
+                dot = block + np.int64(lowest_one(dots))
+                dots &= dots - np.uint64(1)
+                if dot < end:  # in a run of URL characters that was looked at
+                    continue
+                start, end, n_dots = _run_around(text, dot, table)
+                url = _find_name(text, start, end, table, domains, kinds) if names else -1
+                address = _find_address(text, start, url if url >= 0 else end, table, kinds) if n_dots >= 3 else -1
                 begin = address if address >= 0 else url
                 if begin >= 0:
                     changes[document, 0] += url >= 0
                     changes[document, 1] += address >= 0
-                    if begin == i:
-                        begin = _before_spaces(text, copied, i, classes)
-                    n = _append(out, n, text[copied:begin])
+                    if begin == start:
+                        begin = _before_spaces(text, copied, start, classes)
+                    n = _append(out, n, text, copied, begin)
                     copied = end
-            i = end
-        n = _append(out, n, text[copied:])
+            block += step
+        n = _append(out, n, text, copied, text.size)
         squeezed = _squeeze(out, out_offsets[document], n, max_newlines)
         changes[document, 2] = n - squeezed
         n = out_offsets[document + 1] = squeezed
     return out[:n], out_offsets, changes
 
 
-@njit(cache=True, nogil=True)
-def _append(out, n, text):  # type: ignore[no-untyped-def]
-    out[n : n + text.size] = text
-    return n + text.size
+@leaf
+def _dot_mask(text, i):  # type: ignore[no-untyped-def]
+    """Which of the bytes from byte i on are a dot in the midst of a name or an address, and how many it looked at."""
+    if i + 65 > text.size:
+        return np.uint64(text[i] == _DOT), 1
+    follows = byte_mask(text, i + 1, 97, 26) | byte_mask(text, i + 1, 65, 26) | byte_mask(text, i + 1, 48, 10)
+    follows |= byte_mask(text, i + 1, _UNDERSCORE, 1)
+    return as_number(byte_mask(text, i, _DOT, 1) & follows), 64
 
 
-@njit(cache=True, nogil=True)
+@leaf
+def _run_around(text, dot, table):  # type: ignore[no-untyped-def]
+    """Where the run of URL characters around a dot starts and ends, and how many dots are in it."""
+    start, end, n_dots = dot, dot + 1, 1
+    while start > 0 and table[text[start - 1]] & _IN_URL:
+        start -= 1
+        n_dots += text[start] == _DOT
+    while end < text.size and table[text[end]] & _IN_URL:
+        n_dots += text[end] == _DOT
+        end += 1
+    return start, end, n_dots
+
+
+@leaf
 def _begins_with_domain(text, domains):  # type: ignore[no-untyped-def]
     """Whether the first letters of the text, in lower case, are those of a top-level domain."""
     key = FNV_BASIS
@@ -502,7 +563,7 @@ def _begins_with_domain(text, domains):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _find_name(text, start, end, table, domains, kinds):  # type: ignore[no-untyped-def]
     """Where the first URL in the run ``text[start:end]`` of URL characters begins; -1 if there is none."""
     name = start
@@ -518,7 +579,7 @@ def _find_name(text, start, end, table, domains, kinds):  # type: ignore[no-unty
     return -1
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _goes_on(text, i, kinds):  # type: ignore[no-untyped-def]
     """Whether the character at byte i is a part of a word."""
     if i >= text.size:
@@ -527,19 +588,19 @@ def _goes_on(text, i, kinds):  # type: ignore[no-untyped-def]
     return (kinds[code_point] & _ALNUM) != 0 or code_point == _UNDERSCORE
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _scheme_start(text, start, name):  # type: ignore[no-untyped-def]
     """Where the scheme before byte ``name`` begins; ``name`` if there is none."""
     i = name - 3
     if i < start or text[i] != _COLON or text[i + 1] != _SLASH or text[i + 2] != _SLASH:
         return name
     for scheme in (_HTTPS, _HTTP, _FTP):
-        if i - scheme.size >= start and np.all(text[i - scheme.size : i] == scheme):
+        if i - scheme.size >= start and begins_with(text, i - scheme.size, scheme):
             return i - scheme.size
     return name
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _find_address(text, start, end, table, kinds):  # type: ignore[no-untyped-def]
     """Where the first IPv4 address in ``text[start:end]`` begins; -1 if there is none."""
     for i in range(start, end):
@@ -549,7 +610,7 @@ def _find_address(text, start, end, table, kinds):  # type: ignore[no-untyped-de
     return -1
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _follows_word(text, i, kinds):  # type: ignore[no-untyped-def]
     """Whether the character before byte i is a part of a word."""
     if i == 0:
@@ -558,7 +619,7 @@ def _follows_word(text, i, kinds):  # type: ignore[no-untyped-def]
     return (kinds[code_point] & _ALNUM) != 0 or code_point == _UNDERSCORE
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _is_address(text, i, end):  # type: ignore[no-untyped-def]
     """Whether four numbers below 300 with dots between them begin at byte i; the last may be the start of a longer."""
     for number in range(4):
@@ -576,7 +637,7 @@ def _is_address(text, i, end):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _before_spaces(text, start, i, classes):  # type: ignore[no-untyped-def]
     """Where the last whitespace characters before byte i begin, `_MAX_SPACES` of them at most."""
     for _ in range(_MAX_SPACES):
@@ -589,12 +650,34 @@ def _before_spaces(text, start, i, classes):  # type: ignore[no-untyped-def]
     return i
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _squeeze(out, start, end, max_newlines):  # type: ignore[no-untyped-def]
     """Leaves at most so many newlines in a row, in place; returns the new end."""
-    n, n_newlines = start, 0
-    for i in range(start, end):
-        n_newlines = n_newlines + 1 if out[i] == _NEWLINE else 0
-        out[n] = out[i]
-        n += n_newlines <= max_newlines
-    return n
+    n = copied = block = seen = start
+    reach = min(max_newlines, 2)
+    while block < end:
+        places, step = _newline_mask(out, block, end, reach)
+        while places:
+            first = block + np.int64(lowest_one(places))
+            places &= places - np.uint64(1)
+            if first < seen:  # in a run that was looked at
+                continue
+            seen = first
+            while seen < end and out[seen] == _NEWLINE:
+                seen += 1
+            if seen - first > max_newlines:
+                n = _append(out, n, out, copied, first + max_newlines)
+                copied = seen
+        block += step
+    return _append(out, n, out, copied, end) if n < copied else end
+
+
+@leaf
+def _newline_mask(text, i, end, reach):  # type: ignore[no-untyped-def]
+    """Where from byte i on so many newlines and one more begin, or any one, and how many bytes were looked at."""
+    if i + 64 + reach > end:
+        return np.uint64(text[i] == _NEWLINE), 1
+    places = byte_mask(text, i, _NEWLINE, 1)
+    for k in range(1, reach + 1):
+        places &= byte_mask(text, i + k, _NEWLINE, 1)
+    return as_number(places), 64

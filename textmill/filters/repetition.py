@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import hash_of
+from textmill.bits import hash_of, leaf
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
 from textmill.filters.base import Rule, Scorer
@@ -155,7 +155,10 @@ class Repetition(Scorer):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The duplicates' shares of the lines or paragraphs and of the characters, [documents] each."""
         counts = np.diff(bounds[0])
-        n, n_chars, all_chars = _count_duplicates(pieces.data, *bounds, self.copies == "all", _tables(counts), _salt())
+        cut = pieces.lines
+        lines = _Lines(cut.offsets, cut.start, cut.end, cut.hash, cut.n_chars)
+        tables = _tables(counts)
+        n, n_chars, all_chars = _count_duplicates(pieces.data, *bounds, lines, self.copies == "all", tables, _salt())
         chars = text_chars if self.segment_denominator == "text" else all_chars
         if self.segment_denominator == "words":
             chars = words.sums(words.n_chars)
@@ -190,6 +193,16 @@ _COVERED, _GREEDY, _UNCOUNTED, _SUMMED = (
 
 
 _PAIR = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio
+
+
+class _Lines(NamedTuple):
+    """The lines of `Segmentation`, for kernels; see `Spans`."""
+
+    offsets: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    hash: NDArray[np.uint64]
+    n_chars: NDArray[np.int32]
 
 
 class _Tables(NamedTuple):
@@ -230,7 +243,7 @@ def _salt() -> np.uint64:
     return np.uint64(secrets.randbits(64) | 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _n_bits(n: int) -> int:
     """How many bits a slot's number has in a table that n keys fill to at most a quarter."""
     bits = 3
@@ -239,13 +252,13 @@ def _n_bits(n: int) -> int:
     return bits
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _slot_of(key: np.uint64, bits: int, salt: np.uint64) -> np.int64:
     """Multiply-shift hashing (Dietzfelbinger et al. 1997)."""
     return np.int64((key * salt) >> np.uint64(64 - bits))
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _number_of(
     key: np.uint64, n: int, slots: NDArray[np.int32], known: NDArray[np.uint64], bits: int, salt: np.uint64
 ) -> np.int32:
@@ -270,22 +283,33 @@ def _count_duplicates(
     offsets: NDArray[np.int64],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
+    lines: _Lines,
     every_copy: bool,
     tables: _Tables,
     salt: np.uint64,
 ) -> NDArray[np.int64]:
-    """Duplicates among the pieces of each document, their characters, and those of all pieces: [3, documents]."""
+    """Duplicates among the pieces of each document, their characters, and those of all pieces: [3, documents].
+
+    Most pieces are a line, whose hash and length are known.
+    """
+    line_offsets, line_start, line_end, line_hash, line_chars = lines
     counts = np.zeros((3, len(offsets) - 1), dtype=np.int64)
     for document in range(len(offsets) - 1):
         first, last = offsets[document], offsets[document + 1]
         bits = _n_bits(last - first)
         tables.slots[: 1 << bits] = 0
         tables.n_copies[: last - first + 1] = 0
+        line = line_offsets[document]
         n = 0
         for k in range(first, last):
-            n_chars = _n_chars(data, start[k], end[k])
+            while line_end[line] < start[k]:
+                line += 1
+            if line_start[line] == start[k] and line_end[line] == end[k]:
+                key, n_chars = line_hash[line], int(line_chars[line])
+            else:
+                key, n_chars = hash_of(data, start[k], end[k]), _n_chars(data, start[k], end[k])
             counts[2, document] += n_chars
-            number = _number_of(hash_of(data, start[k], end[k]), n, tables.slots, tables.known, bits, salt)
+            number = _number_of(key, n, tables.slots, tables.known, bits, salt)
             n += number > n
             tables.n_copies[number] += 1
             if tables.n_copies[number] > 1:
@@ -295,7 +319,7 @@ def _count_duplicates(
     return counts
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _n_chars(data: NDArray[np.uint8], start: int, end: int) -> int:
     n = 0
     for byte in data[start:end]:
@@ -348,7 +372,7 @@ def _ngram_fracs(
     return fracs
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _sum_before(n_chars: NDArray[np.int32], chars_before: NDArray[np.int64]) -> np.int64:
     """Writes the characters before each word; gives those of all."""
     total = np.int64(0)
@@ -359,7 +383,7 @@ def _sum_before(n_chars: NDArray[np.int32], chars_before: NDArray[np.int64]) -> 
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _pairs_of_words(hashes: NDArray[np.uint64], tables: _Tables) -> int:
     """Writes key and position of every pair of words; gives how many there are."""
     for k in range(len(hashes) - 1):
@@ -368,7 +392,7 @@ def _pairs_of_words(hashes: NDArray[np.uint64], tables: _Tables) -> int:
     return len(hashes) - 1
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _pairs_of_ngrams(n: int, tables: _Tables) -> int:
     """Writes key and position of every n-gram whose two (n-1)-grams are among n repeated ones; gives how many."""
     n_pairs = 0
@@ -380,7 +404,7 @@ def _pairs_of_ngrams(n: int, tables: _Tables) -> int:
     return n_pairs
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _keep_repeated(n: int, tables: _Tables, salt: np.uint64) -> int:
     """Moves the positions of n keys that occur more than once to the front, and numbers them; gives how many."""
     n = _leave_out_most(n, tables, salt)
@@ -400,7 +424,7 @@ def _keep_repeated(n: int, tables: _Tables, salt: np.uint64) -> int:
     return n_kept
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _leave_out_most(n: int, tables: _Tables, salt: np.uint64) -> int:
     """Moves keys that are alone in their slots, so certainly occur once, out of the way; no branch, so it is quick."""
     bits = _n_bits(n) + 1
@@ -416,7 +440,7 @@ def _leave_out_most(n: int, tables: _Tables, salt: np.uint64) -> int:
     return n_kept
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _most_frequent(n: int, n_repeated: int, tables: _Tables, longest: bool) -> tuple[np.int64, np.int64]:
     """Where the most frequent n-gram begins first, and how often it occurs; the text's first one if none is repeated.
 
@@ -433,7 +457,7 @@ def _most_frequent(n: int, n_repeated: int, tables: _Tables, longest: bool) -> t
     return best, best_count
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _n_replaced(
     data: NDArray[np.uint8],
     start: NDArray[np.int64],
@@ -450,7 +474,11 @@ def _n_replaced(
     first, last = data[start[at] : end[at]], data[start[at + n - 1] : end[at + n - 1]]
     n_found = 0
     free = np.int64(0)  # where the last occurrence ended
+    before, after, second = first[-1], last[0], hashes[at + 1]
     for k in range(len(start) - n + 1):
+        # Nearly always one of these differs.
+        if (data[end[k] - 1] != before) | (data[start[k + n - 1]] != after) | ((n > 2) & (hashes[k + 1] != second)):
+            continue
         begin = end[k] - len(first)
         if begin < max(start[k], free):
             continue
@@ -462,7 +490,7 @@ def _n_replaced(
     return n_found
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _single_spaces(data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64], k: int, n: int) -> bool:
     """Whether nothing but single spaces is between n words from k on."""
     last = k + n - 1
@@ -471,7 +499,7 @@ def _single_spaces(data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArr
     return k == last
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _same_between(hashes: NDArray[np.uint64], at: int, k: int, n: int) -> bool:
     """Whether n words from k on are those from ``at`` on, the first and the last one aside."""
     i = 1
@@ -480,7 +508,7 @@ def _same_between(hashes: NDArray[np.uint64], at: int, k: int, n: int) -> bool:
     return i == n - 1
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _begins_with(word: NDArray[np.uint8], prefix: NDArray[np.uint8]) -> bool:
     i = 0
     while i < len(prefix) and i < len(word) and word[i] == prefix[i]:
@@ -488,7 +516,7 @@ def _begins_with(word: NDArray[np.uint8], prefix: NDArray[np.uint8]) -> bool:
     return i == len(prefix)
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _duplicate_chars(n: int, n_repeated: int, tables: _Tables, how: int) -> np.int64:
     """The characters that repeated n-grams count for; see `Duplicates`."""
     before, count = tables.chars_before, tables.n_copies
@@ -517,7 +545,7 @@ def _duplicate_chars(n: int, n_repeated: int, tables: _Tables, how: int) -> np.i
     return chars
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _chars_of_all_ngrams(n: int, n_words: int, tables: _Tables) -> np.int64:
     """The characters of every n-gram of the text, overlaps counted."""
     chars = np.int64(0)

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.bits import as_number, byte_mask, count_ones, leaf, lowest_one
 from textmill.text import NEWLINE, SPACE, Segmentation, character_classes, decode
 
 Split = Literal[
@@ -18,6 +19,7 @@ Split = Literal[
     "splitlines",  # as str.splitlines(): also at carriage returns and the like, and no empty line after the last one
 ]
 Bounds: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # as `Spans`: offsets, start, end
+_BREAK_REACH = 66
 
 
 def lines(pieces: Segmentation, how: Split) -> Bounds:
@@ -27,6 +29,8 @@ def lines(pieces: Segmentation, how: Split) -> Bounds:
     cut = pieces.lines
     if how == "plain":
         return cut.offsets, cut.start, cut.end
+    if how in ("nonblank", "stripped"):
+        return _leave_out_blank(pieces.data, cut.offsets, cut.start, cut.end, how == "stripped", character_classes())
     return _join_lines(pieces.data, cut.offsets, cut.start, cut.end, 1, *_ways(how), character_classes())
 
 
@@ -42,15 +46,55 @@ def _ways(how: Split) -> tuple[bool, bool, bool]:
 
 
 @numba.njit(cache=True, nogil=True)
+def strip_all(
+    data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64], classes: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """`strip` for every piece."""
+    starts, ends = np.empty_like(start), np.empty_like(end)
+    for k in range(len(start)):
+        starts[k], ends[k] = strip(data, start[k], end[k], classes)
+    return starts, ends
+
+
+@numba.njit(cache=True, nogil=True)
+def _leave_out_blank(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    stripped: bool,
+    classes: NDArray[np.uint8],
+) -> Bounds:
+    """The pieces that are not blank."""
+    kept_offsets = np.zeros_like(offsets)
+    starts, ends = np.empty_like(start), np.empty_like(end)
+    n = 0
+    for document in range(len(offsets) - 1):
+        for k in range(offsets[document], offsets[document + 1]):
+            first, last = strip(data, start[k], end[k], classes)
+            starts[n], ends[n] = (first, last) if stripped else (start[k], end[k])
+            n += first < last
+        kept_offsets[document + 1] = n
+    return kept_offsets, starts[:n].copy(), ends[:n].copy()
+
+
+@leaf
 def strip(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> tuple[int, int]:
     """Where what ``str.strip()`` leaves of ``data[start:end]`` starts and ends."""
     start = strip_start(data, start, end, classes)
     return start, strip_end(data, start, end, classes)
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def strip_start(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> int:
     """Where ``data[start:end]`` begins without the whitespace before it; ``end`` if there is nothing else."""
+    if start < end and not 0x20 < data[start] < 0x7F:  # rarely
+        return _skip_spaces(data, start, end, classes)
+    return start
+
+
+@leaf
+def _skip_spaces(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> int:
     while start < end:
         code_point, size = decode(data, start)
         if classes[code_point] != SPACE or start + size > end:
@@ -59,9 +103,16 @@ def strip_start(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[
     return start
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def strip_end(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> int:
     """Where ``data[start:end]`` ends without the whitespace behind it; ``start`` if there is nothing else."""
+    if start < end and not 0x20 < data[end - 1] < 0x7F:  # rarely
+        return _skip_spaces_back(data, start, end, classes)
+    return end
+
+
+@leaf
+def _skip_spaces_back(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> int:
     while start < end:
         last = end - 1
         while last > start and data[last] & 0xC0 == 0x80:  # a later byte of a longer character
@@ -115,7 +166,7 @@ def _join_lines(
     return offsets, start[:n].copy(), end[:n].copy()
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _newlines_after(
     start: NDArray[np.int64], end: NDArray[np.int64], line: int, last: int, n_newlines: int, runs: bool
 ) -> int:
@@ -129,25 +180,30 @@ def _newlines_after(
 @numba.njit(cache=True, nogil=True)
 def _cut_splitlines(data: NDArray[np.uint8], text_offsets: NDArray[np.int64]) -> Bounds:
     """What ``str.splitlines()`` gives."""
-    most = len(text_offsets)
-    for byte in data[text_offsets[0] : text_offsets[-1]]:
-        most += (byte < 0x20) | (byte == 0x85) | (byte == 0xA8) | (byte == 0xA9)
+    n_breaks = np.uint64(0)
+    for i in range(text_offsets[0], text_offsets[-1] - _BREAK_REACH + 1, 64):
+        n_breaks += count_ones(_break_mask(data, i))
+    most = len(text_offsets) + np.int64(n_breaks) + 64 + _BREAK_REACH  # the last bytes were not looked at
     offsets = np.zeros_like(text_offsets)
     start, end = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
     n = 0
     for document in range(len(text_offsets) - 1):
-        begin = i = text_offsets[document]
+        begin = block = text_offsets[document]
         last = text_offsets[document + 1]
-        while i < last:
-            if 0x1E < data[i] < 0xC2:  # nearly always
-                i += 1
-                continue
-            size = _line_break(data, i, last)
-            if size:
-                start[n], end[n] = begin, i
-                n += 1
-                begin = i + size
-            i += max(size, 1)
+        while block < last:
+            if block + _BREAK_REACH <= last:
+                places, step = _break_mask(data, block), 64
+            else:
+                places, step = np.uint64(not 0x1E < data[block] < 0xC2), 1
+            while places:
+                i = block + np.int64(lowest_one(places))
+                places &= places - np.uint64(1)
+                size = _line_break(data, i, last)
+                if size and i >= begin:  # no second half of a break
+                    start[n], end[n] = begin, i
+                    n += 1
+                    begin = i + size
+            block += step
         if begin < last:
             start[n], end[n] = begin, last
             n += 1
@@ -155,7 +211,15 @@ def _cut_splitlines(data: NDArray[np.uint8], text_offsets: NDArray[np.int64]) ->
     return offsets, start[:n].copy(), end[:n].copy()
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
+def _break_mask(data: NDArray[np.uint8], i: int) -> np.uint64:
+    """Where in the 64 bytes from i on a line break begins; looks at `_BREAK_REACH` bytes."""
+    wide = byte_mask(data, i, 0xC2, 1) & byte_mask(data, i + 1, 0x85, 1)
+    wide |= byte_mask(data, i, 0xE2, 1) & byte_mask(data, i + 1, 0x80, 1) & byte_mask(data, i + 2, 0xA8, 2)
+    return as_number(byte_mask(data, i, 0x0A, 4) | byte_mask(data, i, 0x1C, 3) | wide)
+
+
+@leaf
 def _line_break(data: NDArray[np.uint8], i: int, end: int) -> int:
     """Bytes of the line break at byte i, in a text up to ``end``; 0 if none is there."""
     byte = data[i]

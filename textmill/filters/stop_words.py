@@ -6,11 +6,10 @@ import functools
 import itertools
 from typing import Literal
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.text import hash_bytes
+from textmill.bits import hash_bytes, leaf
 
 Case = Literal[
     "as_given",
@@ -45,7 +44,7 @@ def _forms(word: str, case: Case) -> set[str]:
     return {word} if case == "as_given" else usual
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def find(word: np.uint64, hashes: NDArray[np.uint64], numbers: NDArray[np.int64]) -> int:
     """The number of a word, given by its hash, in a `hash_table`; -1 if it is not there."""
     last = np.uint64(len(hashes) - 1)
