@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, byte_mask, hash_end, hash_step, load, load_eight, lowest_one
+from textmill.bits import ALL_ONES, byte_mask, hash_end, hash_step, leaf, load, load_eight, lowest_one
 from textmill.dedup.lsh import NO_BAND
 from textmill.dedup.normalize import IGNORED, SEPARATOR, STARTS_WORD, WIDE
 from textmill.text import decode
@@ -81,7 +81,7 @@ def _room(offsets, words):  # type: ignore[no-untyped-def]
 _CASE_BIT, _LETTER_BIT = np.uint64(0x2020202020202020), np.uint64(0x4040404040404040)  # of eight ASCII letters
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _hash_words(data, start, stop, cutting, last, words):  # type: ignore[no-untyped-def]
     """Writes the hashes of the words of one text to ``words`` and returns their number.
 
@@ -124,14 +124,14 @@ def _hash_words(data, start, stop, cutting, last, words):  # type: ignore[no-unt
     return n_words
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _pad(data, i, stop, last):  # type: ignore[no-untyped-def]
     """Writes the bytes from i on to ``last``, with blanks behind them."""
     for k in range(64):
         last[k] = data[i + k] if i + k < stop else np.uint8(ord(" "))
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _kinds(text, i, punctuation_separates):  # type: ignore[no-untyped-def]
     """Which of the sixty-four bytes from i on are ASCII letters or digits, and which are neither these nor separate."""
     plain = byte_mask(text, i, ord("0"), 10) | byte_mask(text, i, ord("A"), 26) | byte_mask(text, i, ord("a"), 26)
@@ -141,7 +141,7 @@ def _kinds(text, i, punctuation_separates):  # type: ignore[no-untyped-def]
     return plain, ~(plain | byte_mask(text, i, 9, 5) | byte_mask(text, i, 28, 5))
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _hash_plain(data, start, end, lower, zero_digits):  # type: ignore[no-untyped-def]
     """The hash of a word of ASCII letters and digits."""
     value, i = SEED, start
@@ -153,7 +153,7 @@ def _hash_plain(data, start, end, lower, zero_digits):  # type: ignore[no-untype
     return hash_end(hash_step(value, eight) ^ np.uint64(end - start))
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _fold(eight, lower, zero_digits):  # type: ignore[no-untyped-def]
     """Eight letters or digits of ASCII, folded. All digits have the case bit, and none the letter bit."""
     eight |= lower
@@ -162,7 +162,7 @@ def _fold(eight, lower, zero_digits):  # type: ignore[no-untyped-def]
     return eight
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _hash_odd(text, i, characters, words, n_words):  # type: ignore[no-untyped-def]
     """Appends the hashes of the words from byte i to the end of ``text``; returns how many there are now."""
     value, eight = SEED, np.uint64(0)  # of the open word: what it has given, and the bytes to come
@@ -193,7 +193,7 @@ def _hash_odd(text, i, characters, words, n_words):  # type: ignore[no-untyped-d
     return n_words
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _close(value, eight, length):  # type: ignore[no-untyped-def]
     """The hash of a word of so many bytes, the last few of which have not been seen."""
     if length & 7:
@@ -204,7 +204,7 @@ def _close(value, eight, length):  # type: ignore[no-untyped-def]
 # --- Characters ---
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _hash_characters(text, i, cutting, units):  # type: ignore[no-untyped-def]
     """Writes the hashes of the characters from byte i to the end of ``text``; returns their number."""
     characters, collapse_whitespace = cutting.characters, cutting.collapse_whitespace
@@ -228,7 +228,7 @@ def _hash_characters(text, i, cutting, units):  # type: ignore[no-untyped-def]
     return n_units
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _hash_character(character):  # type: ignore[no-untyped-def]
     return hash_end(hash_step(SEED, np.uint64(character & np.uint32(0xFFFFFF))))
 
@@ -236,7 +236,7 @@ def _hash_character(character):  # type: ignore[no-untyped-def]
 # --- Shingles ---
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _units_to_shingles(units, n_units, ngram):  # type: ignore[no-untyped-def]
     """Replaces the hashes of units by those of the n-grams that begin with them; returns the number of n-grams."""
     if n_units == 0:
@@ -287,7 +287,7 @@ def sign(hashes, offsets, multipliers, increments, signatures):  # type: ignore[
                 minima[k] = min(minima[k], _minimum(values[:size], multipliers[k], increments[k]))
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _split(hashes, begin, end, low, high):  # type: ignore[no-untyped-def]
     """Writes the halves of a block of hashes, the last one again until the lanes are full; returns how many."""
     full = (end - begin + LANES - 1) // LANES * LANES
@@ -297,7 +297,7 @@ def _split(hashes, begin, end, low, high):  # type: ignore[no-untyped-def]
     return full
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _minimum(values, multiplier, increment):  # type: ignore[no-untyped-def]
     """One permutation's minimum. Becomes vector code, ten times as fast; ``for value in values`` would not."""
     minimum = NO_MINIMUM
