@@ -9,6 +9,7 @@ import tracemalloc
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_stage import run, tree
 
+from textmill import storage
 from textmill.dedup import external_sort, substring
 from textmill.dedup.external_sort import ExternalSort
 from textmill.dedup.minhash import UNSPACED_SCRIPTS
@@ -32,6 +35,9 @@ from textmill.dedup.word_spans import (
     window_hashes,
 )
 from textmill.errors import EnvironmentFault, UserError
+from textmill.pipeline.stage import Result, Stage, Task, one_table
+from textmill.pipeline.stages import CutSubstrings, Substrings
+from textmill.pipeline.stages.scores import DOCUMENTS
 
 repeatable = settings(deadline=None, derandomize=True)  # no deadline: the first example compiles
 
@@ -155,6 +161,10 @@ def test_stretches_are_replaced_or_cut_out_with_the_blanks_behind_them() -> None
     assert replace_stretches(text, stretches((0, 4, 16))).to_pylist() == ["Ein Mehr.", "", "weg"]
     assert replace_stretches(text, cuts, "[…]").to_pylist() == ["Ein […]. Mehr.", "", "[…]"]
     assert replace_stretches(text, stretches()).to_pylist() == text.to_pylist()
+    lines = array(["one\ntwo \nthree\n\nfour"])
+    assert replace_stretches(lines, stretches((0, 4, 7))).to_pylist() == ["one\nthree\n\nfour"]
+    assert replace_stretches(lines, stretches((0, 0, 14))).to_pylist() == ["\nfour"]
+    assert replace_stretches(lines, stretches((0, 2, 3), (0, 5, 7))).to_pylist() == ["on\nt \nthree\n\nfour"]
 
 
 # ---- the external sort
@@ -244,7 +254,7 @@ wordy = st.lists(st.sampled_from(["a", "b", "É", "c.", "\n"]), max_size=14).map
 corpora = st.lists(wordy | any_text, max_size=7)
 
 
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(deadline=None, derandomize=True, max_examples=200)
 @given(corpora, st.integers(2, 6), st.sampled_from(substring.KEEP), st.integers(1, 4), st.integers(1, 4))
 def test_the_search_finds_what_brute_force_finds(
     texts: list[str], n_words: int, keep: str, n_shards: int, batch_size: int
@@ -351,9 +361,9 @@ def test_tokens_have_places_in_tokens(dtype: type) -> None:
 def test_wrong_parameters_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="at least 2"):
         SubstringSearch([], tmp_path, 1)
-    with pytest.raises(UserError, match="best"):
+    with pytest.raises(UserError, match="valid names: first, none"):
         SubstringSearch([], tmp_path, 5, "best")
-    with pytest.raises(UserError, match="policy"):
+    with pytest.raises(UserError, match="unknown policy"):
         Cut("erase")
     with pytest.raises(UserError, match="replacement"):
         Cut("mask")
@@ -381,3 +391,68 @@ def test_policies() -> None:
     assert Cut("report").apply(array(texts), cuts)[0].to_pylist() == texts
     assert len(stretches_of(table, np.array([7], np.uint64)).row) == 0
     assert len(stretches_of(table, np.array([], np.uint64)).row) == 0
+
+
+# ---- the stages
+
+
+@dataclass(frozen=True)
+class Given(Stage):
+    """Documents of these texts, a tuple a shard; row groups of two."""
+
+    table = "documents"
+    texts: tuple[tuple[str, ...], ...]
+
+    def shards(self) -> list[str]:
+        return [f"{i:05d}" for i in range(len(self.texts))]
+
+    def run_shard(self, task: Task) -> Result:
+        shard = int(task.shard)
+        texts = self.texts[shard]
+        with storage.TableWriter(task.table(), DOCUMENTS) as writer:
+            for i in range(0, len(texts), 2):
+                rows = [self._row(shard, i + k, text) for k, text in enumerate(texts[i : i + 2])]
+                writer.write(pa.Table.from_pylist(rows, DOCUMENTS))
+        return one_table(writer, {"rows_out": writer.rows})
+
+    def _row(self, shard: int, number: int, text: str) -> dict[str, object]:
+        blank = {pa.string(): "", pa.bool_(): False}
+        row: dict[str, object] = {field.name: blank.get(field.type, 0) for field in DOCUMENTS}
+        return row | {"doc_id": shard << 32 | number, "text": text}
+
+
+def test_stages_find_and_cut(tmp_path: Path) -> None:
+    pages = shuffled_pages(60, seed=3)
+    documents = Given((tuple(pages[:25]), (), tuple(pages[25:])))
+    found = Substrings(documents, n_words=20)
+    target = CutSubstrings(documents, found, Cut(least_words=100))
+    run(tmp_path / "a", target)
+    folder = f"{tmp_path}/a/{found.folder}"
+    tables = [storage.read_table(f"{folder}/{shard}.parquet") for shard in documents.shards()]
+    spans = [row for table in tables for row in table.to_pylist()]
+    ids = [*range(25), *(2 << 32 | i for i in range(35))]
+    expected = brute_force(pages, 20)
+    assert spans == [row | {name: ids[row[name]] for name in ("doc_id", "match_doc_id")} for row in expected]
+
+    uris = [f"{tmp_path}/a/{target.folder}/{shard}.parquet" for shard in target.shards()]
+    after = {row["doc_id"]: row["text"] for uri in uris for row in storage.read_table(uri).to_pylist()}
+    counts = storage.read_json(f"{tmp_path}/a/{target.folder}/_SUCCESS")
+    copied = {ids[row["doc_id"]] for row in expected}
+    gone = set(ids) - set(after)
+    assert gone and gone < copied and counts["removed_repeated"] == len(gone)
+    assert counts["n_cut"] == len(copied - gone) and counts["rows_out"] == len(after)
+    kept = [after[i] for i in ids if i in after]
+    for i, text in zip(ids, pages, strict=True):
+        assert i not in after or (after[i] == text) == (i not in copied)
+    assert brute_force(kept, 20) == []
+
+    run(tmp_path / "b", CutSubstrings(documents, replace(found, memory_mb=0), Cut(least_words=100)))
+    both = [{name: data for name, data in tree(tmp_path / run).items() if name.endswith(".parquet")} for run in "ab"]
+    assert both[0] == both[1]
+
+
+def test_a_stage_with_wrong_parameters_is_refused_before_it_runs() -> None:
+    with pytest.raises(UserError, match="at least 2"):
+        Substrings(Given(()), n_words=0)
+    with pytest.raises(UserError, match="did you mean 'first'"):
+        Substrings(Given(()), keep="frist")

@@ -594,8 +594,9 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _decontaminate(options: argparse.Namespace) -> None:
-    from textmill.dedup.decontaminate import Ngrams
-    from textmill.pipeline.decontaminate import ItemFile, Judgement, decontaminate, print_account
+    from textmill.dedup.decontaminate import Judgement, Ngrams
+    from textmill.pipeline.benchmark_items import ItemFile
+    from textmill.pipeline.decontaminate import decontaminate, print_account
     from textmill.pipeline.rows import find_text_files
     from textmill.storage import to_json
 

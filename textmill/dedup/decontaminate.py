@@ -24,10 +24,11 @@ from typing import NamedTuple
 import numba
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from textmill.dedup.word_spans import NO_WINDOW, Stretches, cut_words, merged, window_hashes
-from textmill.errors import InputError, UserError
+from textmill.dedup.word_spans import NO_WINDOW, Stretches, cut_words, merged, replace_stretches, window_hashes
+from textmill.errors import InputError, UnknownNameError, UserError
 
 STRETCH = pa.struct([pa.field("start_bytes", pa.int64(), nullable=False), pa.field("end_bytes", pa.int64(), False)])
 MATCHES = pa.schema(
@@ -44,6 +45,8 @@ MATCHES = pa.schema(
 QUESTION, ANSWER, ACROSS = range(3)  # parts of an item that an n-gram can be of
 STATUSES = ("ok", "too_short", "too_common")
 _FILTER_BITS = 16  # an n-gram
+ACTIONS = ("report", "drop", "cut")
+THRESHOLD = 0.2
 
 
 @dataclass(frozen=True)
@@ -225,3 +228,44 @@ def _look_up(windows, table, number, bits):  # type: ignore[no-untyped-def]
         if bits[bit >> np.uint64(6)] >> (bit & np.uint64(63)) & np.uint64(1) and windows[i] != NO_WINDOW:
             found[i] = number[_slot(table, windows[i])]
     return found
+
+
+# What is done about it
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """From which overlap on a document counts as contaminated, and what is done then."""
+
+    threshold: float = THRESHOLD
+    action: str = "report"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise UserError(f"threshold is {self.threshold}; it must be from 0 to 1")
+        if self.action not in ACTIONS:
+            raise UnknownNameError("action", self.action, ACTIONS)
+
+    def contaminated(self, matches: pa.Table) -> pa.Table:
+        """The matches that count."""
+        return matches.filter(pc.greater_equal(matches["overlap_frac"], pa.scalar(self.threshold, pa.float32())))
+
+    def apply(
+        self, doc_ids: NDArray[np.uint64], text: pa.LargeStringArray, contaminated: pa.Table
+    ) -> tuple[pa.LargeStringArray, NDArray[np.bool_]]:
+        """The texts as they are to be, and which documents stay. Ids are distinct."""
+        cuts = stretches_in(contaminated, doc_ids)
+        kept = np.ones(len(text), np.bool_)
+        if self.action == "drop":
+            kept[cuts.row] = False
+        return (replace_stretches(text, cuts) if self.action == "cut" and len(cuts.row) else text), kept
+
+
+def stretches_in(matches: pa.Table, doc_ids: NDArray[np.uint64]) -> Stretches:
+    """The union of the spans of all matches in these documents."""
+    rows = matches.filter(pc.is_in(matches["doc_id"], pa.array(doc_ids)))
+    spans = pa.chunked_array(rows["spans"].chunks, MATCHES.field("spans").type).combine_chunks()
+    place = pc.index_in(rows["doc_id"], pa.array(doc_ids)).to_numpy().astype(np.int64)
+    bounds = pc.list_flatten(spans)
+    of_row = pc.list_parent_indices(spans).to_numpy().astype(np.int64)
+    return merged(place[of_row], *(pc.struct_field(bounds, k).to_numpy() for k in range(2)))

@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 from textmill.dedup.external_sort import ExternalSort, Rows
 from textmill.dedup.word_spans import NO_WINDOW, Stretches, cut_words, folded, merged, replace_stretches, spread
 from textmill.dedup.word_spans import window_hashes as hashes_of_windows
-from textmill.errors import InvariantError, UserError
+from textmill.errors import InvariantError, UnknownNameError, UserError
 
 KEEP = ("first", "none")
 SHARD_SHIFT = np.uint64(40)  # a place is a number of a shard, and of a word in it: 2**24 shards of 2**40 words
@@ -120,10 +120,18 @@ class Counts:
     n_refused: int = 0  # spans whose words were not equal, although their hashes were
 
 
+def check(n_words: int, keep: str) -> None:
+    """Errors: `UserError` for fewer than 2 words, `UnknownNameError` for a ``keep`` that is none of `KEEP`."""
+    if n_words < 2:
+        raise UserError(f"n_words is {n_words}; a span needs at least 2 words")
+    if keep not in KEEP:
+        raise UnknownNameError("keep", keep, KEEP)
+
+
 class SubstringSearch:
     """The search over some shards; ``folder`` takes what does not fit into memory. Read `counts` when it is done.
 
-    Errors: `UserError` for fewer than 2 words, or an unknown ``keep``.
+    Errors: those of `check`.
     """
 
     def __init__(
@@ -134,10 +142,7 @@ class SubstringSearch:
         keep: str = "first",
         memory_bytes: int = MEMORY_BYTES,
     ) -> None:
-        if n_words < 2:
-            raise UserError(f"n_words is {n_words}; a span needs at least 2 words")
-        if keep not in KEEP:
-            raise UserError(f"keep is {keep!r}; use one of {', '.join(KEEP)}")
+        check(n_words, keep)
         self._shards, self._folder, self._n_words, self._keep = shards, folder, n_words, keep
         self._memory_bytes = memory_bytes // 2  # while one sort is read, another is filled
         self._n_sample_words = n_words // 2
@@ -378,7 +383,7 @@ class Cut:
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
-            raise UserError(f"policy is {self.policy!r}; use one of {', '.join(POLICIES)}")
+            raise UnknownNameError("policy", self.policy, POLICIES)
         if self.policy == "mask" and not self.replacement:
             raise UserError("to mask spans, a replacement is needed")
 

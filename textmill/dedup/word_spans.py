@@ -23,6 +23,7 @@ from textmill.characters import decode
 from textmill.dedup.minhash import IGNORED, SEPARATOR, STARTS_WORD, word_characters
 from textmill.text import Segmentation
 
+NEWLINE, SPACE, TAB = np.uint8(0x0A), np.uint8(0x20), np.uint8(0x09)
 NO_WINDOW = np.uint64(0)  # the hash of a window that would cross the end of its document; no window has it
 _BASIS, _FACTOR = np.uint64(0xCBF29CE484222325), np.uint64(0x9E3779B97F4A7C15)
 _BASE = np.uint64(0xD6E8FEB86659FD93)  # of the polynomial; odd
@@ -167,7 +168,8 @@ def _merge(row, start, end):  # type: ignore[no-untyped-def]
 def replace_stretches(text: pa.LargeStringArray, cuts: Stretches, replacement: str = "") -> pa.LargeStringArray:
     """The texts with something else in the place of each stretch.
 
-    If it is nothing, and blanks stand on both sides, those behind go too. Stretches begin and end between characters.
+    If it is nothing, and blanks stand on both sides, those behind go too; and of a line with nothing left, its end.
+    Stretches begin and end between characters.
     """
     cut = Segmentation(text)
     mask = np.frombuffer(replacement.encode(), np.uint8)
@@ -187,9 +189,8 @@ def _replace(text, text_offsets, row, start, end, mask, data, offsets):  # type:
             n = _copy(text, i, base + start[k], data, n)
             n = _copy(mask, 0, len(mask), data, n)
             i = base + end[k]
-            if not len(mask) and (n == offsets[document] or _is_blank(data[n - 1])):
-                while i < stop and _is_blank(text[i]):
-                    i += 1
+            if not len(mask):
+                i = _skip_blanks(text, i, stop, data[n - 1] if n > offsets[document] else NEWLINE)
             k += 1
         n = _copy(text, i, stop, data, n)
         offsets[document + 1] = n
@@ -204,5 +205,11 @@ def _copy(source, start, end, target, n):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _is_blank(byte):  # type: ignore[no-untyped-def]
-    return byte == 0x20 or 9 <= byte <= 13
+def _skip_blanks(text, i, stop, before):  # type: ignore[no-untyped-def]
+    """Where to go on when nothing stands between byte ``before`` and byte i."""
+    if before == NEWLINE or before == SPACE or before == TAB:
+        while i < stop and (text[i] == SPACE or text[i] == TAB):
+            i += 1
+    if before == NEWLINE and i < stop and text[i] == NEWLINE:
+        i += 1
+    return i

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,82 +20,20 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from textmill import storage
-from textmill.dedup.decontaminate import MATCHES, STATUSES, Item, ItemIndex, Ngrams
-from textmill.dedup.word_spans import Stretches, merged, replace_stretches
-from textmill.errors import EnvironmentFault, InputError, UnknownNameError, UserError
+from textmill.dedup.decontaminate import MATCHES, STATUSES, Item, ItemIndex, Judgement, Ngrams
 from textmill.filters.pii import mask_text
+from textmill.pipeline.benchmark_items import ItemFile
 from textmill.pipeline.report.samples import mix
 from textmill.pipeline.report.values import Section, percent, plain
-from textmill.pipeline.rows import TextFile, TextWriter, read_rows
-from textmill.pipeline.stage import NOT_IDENTITY
+from textmill.pipeline.rows import TextFile, TextWriter
 from textmill.schema import show_doc_id
 from textmill.terminal import console, safe, table
 
-# Fields of a question and of its answer, as public benchmarks call them; the first that an item has is taken.
-QUESTIONS = "question query problem prompt instruction input ctx context goal premise sentence text".split()
-ANSWERS = "answer answers solution canonical_solution completion response output target correct_answer".split()
-ACTIONS = ("report", "drop", "cut")
-THRESHOLD = 0.2
 CLASSES = 10  # of overlap, in the report
 SAMPLES = 4  # of each class, and documents of each item
 SHOWN_SPANS = 10  # of a document; all of them are in the table of matches
 CONTEXT_CHARS, SPAN_CHARS = 160, 480  # shown of a match
 READ_CHARS = 1000  # before masking, which must see an address whole
-
-
-# Items
-
-
-@dataclass(frozen=True)
-class ItemFile:
-    """A file of items; its content, not its place, is what a stage that reads it depends on."""
-
-    path: str = field(metadata=NOT_IDENTITY)
-    sha256: str
-    question: tuple[str, ...] = ()  # fields; none: chosen by name
-    answer: tuple[str, ...] = ()
-
-    @classmethod
-    def find(cls, path: str, question: Sequence[str] = (), answer: Sequence[str] = ()) -> ItemFile:
-        """The file as it is now. Errors: `InputError`."""
-        try:
-            digest = storage.sha256(storage.local_path(path))
-        except OSError as error:
-            raise InputError(f"{path}: cannot read this file ({error.strerror})") from error
-        return cls(storage.absolute(path), digest, tuple(question), tuple(answer))
-
-    def read(self) -> list[Item]:
-        """The items. Errors: `InputError`, `UnknownNameError`; `EnvironmentFault` if it is not the file it was."""
-        if storage.sha256(storage.local_path(self.path)) != self.sha256:
-            raise EnvironmentFault(f"{self.path}: not the items that this run began with; run again")
-        name = self.path.rpartition("/")[2].split(".")[0]
-        items = []
-        question, answer = self.question, self.answer
-        for number, row in enumerate(read_rows(self.path), 1):
-            if not isinstance(row, dict):
-                raise InputError(f"{self.path}: item {number} is no object with a question in it")
-            question = question or _first_of(QUESTIONS, row)
-            answer = answer or _first_of([name for name in ANSWERS if name not in question], row)
-            if not question:
-                raise InputError(f"{self.path}: which of {', '.join(row)} is the question? Name it with --question")
-            if unknown := next((name for name in (*question, *answer) if name not in row), None):
-                raise UnknownNameError(f"field of item {number} in {self.path}:", unknown, row)
-            parts = ("\n".join(_flat(row[name]) for name in names) for names in (question, answer))
-            items.append(Item(f"{name}:{number}", *parts))
-        return items
-
-
-def _first_of(names: Sequence[str], row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(next(([name] for name in names if name in row), []))
-
-
-def _flat(value: Any) -> str:
-    """All text in a value: choices may be lists, or lists in dictionaries."""
-    if isinstance(value, Mapping):
-        return "\n".join(map(_flat, value.values()))
-    if isinstance(value, list | tuple):
-        return "\n".join(map(_flat, value))
-    return "" if value is None else str(value)
 
 
 # Looking
@@ -168,47 +106,6 @@ def _around(text: bytes, spans: Sequence[Mapping[str, int]]) -> list[tuple[str, 
         for part in (text[max(start - READ_CHARS, 0) : start], text[start:end][:READ_CHARS], text[end:][:READ_CHARS])
     )
     return [(before[-CONTEXT_CHARS:], False), (inside[:SPAN_CHARS], True), (after[:CONTEXT_CHARS], False)]
-
-
-# Judging
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """From which overlap on a document counts as contaminated, and what is done then."""
-
-    threshold: float = THRESHOLD
-    action: str = "report"
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
-            raise UserError(f"threshold is {self.threshold}; it must be from 0 to 1")
-        if self.action not in ACTIONS:
-            raise UnknownNameError("action", self.action, ACTIONS)
-
-    def contaminated(self, matches: pa.Table) -> pa.Table:
-        """The matches that count."""
-        return matches.filter(pc.greater_equal(matches["overlap_frac"], pa.scalar(self.threshold, pa.float32())))
-
-    def apply(
-        self, doc_ids: NDArray[np.uint64], text: pa.LargeStringArray, contaminated: pa.Table
-    ) -> tuple[pa.LargeStringArray, NDArray[np.bool_]]:
-        """The texts as they are to be, and which documents stay. Ids are distinct."""
-        cuts = stretches_in(contaminated, doc_ids)
-        kept = np.ones(len(text), np.bool_)
-        if self.action == "drop":
-            kept[cuts.row] = False
-        return (replace_stretches(text, cuts) if self.action == "cut" and len(cuts.row) else text), kept
-
-
-def stretches_in(matches: pa.Table, doc_ids: NDArray[np.uint64]) -> Stretches:
-    """The union of the spans of all matches in these documents."""
-    rows = matches.filter(pc.is_in(matches["doc_id"], pa.array(doc_ids)))
-    spans = pa.chunked_array(rows["spans"].chunks, MATCHES.field("spans").type).combine_chunks()
-    place = pc.index_in(rows["doc_id"], pa.array(doc_ids)).to_numpy().astype(np.int64)
-    bounds = pc.list_flatten(spans)
-    of_row = pc.list_parent_indices(spans).to_numpy().astype(np.int64)
-    return merged(place[of_row], *(pc.struct_field(bounds, k).to_numpy() for k in range(2)))
 
 
 # The command
@@ -337,9 +234,9 @@ def print_account(account: Section, n_items: int = 20) -> None:
     """The account in short, as tables; all text is made safe to show."""
     to = console()
     documents, found, settings = account["documents"], account["items"], account["settings"]
-    n, n_contaminated, n_touched = (documents[name] for name in ("n", "contaminated", "touched"))
+    n, n_counted, n_touched = (documents[name] for name in ("n", "contaminated", "touched"))
     to.print(
-        f"{n:,} documents: {n_contaminated:,} ({percent(n_contaminated, n) or 'none'}) hold {settings['threshold']:g} or "
+        f"{n:,} documents: {n_counted:,} ({percent(n_counted, n) or 'none'}) hold {settings['threshold']:g} or "
         f"more of an item, {n_touched:,} share any {settings['n']}-gram with one",
         markup=False,
         soft_wrap=True,
