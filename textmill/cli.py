@@ -303,7 +303,7 @@ def _add_decontaminate(commands: Any) -> None:
         "--max-items", type=_positive, default=10, metavar="N", help="n-grams of more items do not count (default: 10)"
     )
     parser.add_argument(
-        "--threshold", type=float, default=0.2, metavar="SHARE", help="of an item that counts (default: %(default)s)"
+        "--threshold", type=float, default=0.1, metavar="SHARE", help="of an item that counts (default: %(default)s)"
     )
     parser.add_argument("--action", default="report", help="report, drop documents, or cut items (default: report)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")

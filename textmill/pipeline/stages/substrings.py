@@ -14,10 +14,13 @@ import pyarrow.compute as pc
 
 from textmill import storage
 from textmill.dedup.substring import SPANS, Batch, Cut, SubstringSearch, TextBatch, check, stretches_of
+from textmill.pipeline.rows import pieces
 from textmill.pipeline.stage import NOT_IDENTITY, Result, Stage, Task, one_table
 from textmill.pipeline.stages.contamination import with_text
 from textmill.pipeline.stages.scores import DOCUMENTS, n_text_bytes
 from textmill.text import Documents
+
+BATCH_BYTES = 1 << 20  # of text whose words are held at a time
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,9 @@ class Substrings(Stage):
 
 def _batches(uri: str) -> Iterator[Batch]:
     for (table,) in storage.read_aligned({uri: ["text"]}):
-        yield TextBatch(table["doc_id"].to_numpy(), Documents(table).text)
+        text, doc_ids = Documents(table).text, table["doc_id"].to_numpy()
+        for first, n in pieces(text, BATCH_BYTES):
+            yield TextBatch(doc_ids[first : first + n], text.slice(first, n))
 
 
 @dataclass(frozen=True)
