@@ -67,7 +67,9 @@ def read_pages(path: Path) -> list[str]:
 def corpus(pages: Sequence[str], n_bytes: int) -> tuple[list[str], list[tuple[int, int]]]:
     """Shuffled pages with copied stretches: the texts, and for each copy its document and its number of words."""
     draw = random.Random(1)
-    pages = [page for page in pages if 60 <= len(page.split()) > len(page) / 12]  # in scripts that have spaces
+    pages = [
+        page for page in pages if page.isascii() and len(page.split()) > 60
+    ]  # shuffling leaves no long "word" whole
     texts: list[str] = []
     copies: list[tuple[int, int]] = []
     total = 0

@@ -335,6 +335,8 @@ def test_the_command_reports(tmp_path: Path, items: str, capsys: pytest.CaptureF
     assert "<mark>A farmer has 17 sheep" in page and "&lt;b&gt;on" in page and "<b>on" not in page
     assert sorted(p.name for p in out.iterdir()) == ["matches.parquet", "report.html", "report.json"]
 
+    assert cli.main([*arguments[:-1], "1"]) == 0  # what has just that much counts
+    assert "5 documents: 2 (40.0%) hold 1 or more" in capsys.readouterr().out
     assert cli.main([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == account
 

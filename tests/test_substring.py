@@ -110,6 +110,7 @@ def test_folded_bytes_are_equal_if_and_only_if_the_words_are(a: str, b: str) -> 
 
 def test_folded_keeps_words_apart() -> None:
     assert folded(b"ab c") != folded(b"a bc") != folded(b"abc")
+    assert folded("日本".encode()) == folded("日 本".encode())
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"a\xf0", b"a\xe6\x97", b"\xc3", b"a \x80\x80 b\xf4\xbf\xbf\xbf"])
@@ -386,7 +387,8 @@ def test_policies() -> None:
 
     rest, too_short = Cut(least_words=2).apply(array(texts), cuts)
     assert rest.to_pylist() == [texts[0], "Then: ! Six seven.", "seven"]
-    assert too_short.tolist() == [False, False, True]  # the first one lost nothing
+    assert too_short.tolist() == [False, False, True]
+    assert Cut(least_words=9).apply(array(texts), cuts)[1].tolist() == [False, True, True]  # the first lost nothing
     assert Cut("mask", "<copy>").apply(array(texts), cuts)[0].to_pylist()[1] == "Then: <copy>! Six seven."
     assert Cut("report").apply(array(texts), cuts)[0].to_pylist() == texts
     assert len(stretches_of(table, np.array([7], np.uint64)).row) == 0
