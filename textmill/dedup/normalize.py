@@ -1,10 +1,10 @@
 """What counts as the same text: how it is folded before two documents are compared.
 
-Always character by character, so that one table serves the kernels: nothing is decomposed into several letters. Accents
-go by taking the base letter of the canonical decomposition (NFD) and dropping marks that stand alone, so that composed
-and decomposed text agree. Hangul, which decomposes into letters, stays whole; a text in decomposed Hangul, which the web
-hardly has, differs from a composed one. *Punctuation* is the Unicode categories P and S: symbols too, as in ASCII's
-usual list. *White space* is what `str.isspace` says. With the accents go all control and format characters (C).
+Always character by character, so that one table serves the kernels: nothing is decomposed into several letters.
+Accents go by taking the base letter of the canonical decomposition (NFD) and dropping marks that stand alone, so that
+composed and decomposed text agree. Hangul, which decomposes into letters, stays whole; a text in decomposed Hangul,
+which the web hardly has, differs from a composed one. *Punctuation* is the Unicode categories P and S: symbols too, as
+in ASCII's usual list. *White space* is what `str.isspace` says. With the accents go all control and format characters.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ NO_NUMBERS = Normalization(zero_digits=True)
 
 def _base_letter(character: str) -> str:
     """The letter without its accents."""
-    base, *others = unicodedata.normalize("NFD", character)
-    return base if all(unicodedata.category(other)[0] == "M" for other in others) else character
+    parts = list(unicodedata.normalize("NFD", character))
+    return parts[0] if all(unicodedata.category(part)[0] == "M" for part in parts[1:]) else character
 
 
 class _Translation(dict[int, str]):
