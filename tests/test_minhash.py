@@ -482,14 +482,12 @@ def test_without_datasketch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
         MinHash().lean_minhashes(np.zeros((1, 112), dtype=np.uint32))
 
 
-@pytest.mark.parametrize("permutations", [1, 16, 112, 128, 260])
+@pytest.mark.parametrize("permutations", [1, 2, 16, 112, 128])
 @pytest.mark.parametrize("weights", [(0.5, 0.5), (0.1, 0.9), (0.9, 0.1)])
 def test_bands_for_a_threshold_are_those_of_datasketch(permutations: int, weights: tuple[float, float]) -> None:
-    for threshold in (0.2, 0.5, 0.7, 0.8, 0.9, 0.95):
-        index = datasketch.MinHashLSH(threshold=threshold, num_perm=max(permutations, 2), weights=weights)
-        bands, rows = bands_for(threshold, max(permutations, 2), *weights)
-        assert (bands, rows) == (index.b, index.r)
-    assert bands_for(0.5, 1) == (1, 1)
+    for threshold in (0.1, 0.5, 0.7, 0.8, 0.9, 0.95):
+        expected = datasketch.lsh._optimal_param(threshold, permutations, *weights)
+        assert bands_for(threshold, permutations, *weights) == expected
 
 
 @pytest.mark.parametrize(
@@ -548,7 +546,7 @@ PERMISSION = (
     "same. It costs nothing. There is one condition:\n\nThe line above that names the holders of the copyright, and "
     'this page ("the terms"), go with every copy of the program, and with every part of it that is of any size.\n\n'
     "THE PROGRAM IS HANDED OVER AS IT STANDS, AND NOBODY VOUCHES FOR IT IN ANY WAY: NOT THAT IT CAN BE SOLD, NOT THAT "
-    "IT DOES WHAT YOU NEED, NOT THAT IT BREAKS NO RIGHT OF OTHERS. THOSE WHO WROTE IT, AND THOSE WHO HOLD THE COPYRIGHT, "
+    "IT DOES WHAT YOU NEED, NOT THAT IT BREAKS NO RIGHT OF OTHERS. THOSE WHO WROTE IT, AND WHO HOLD THE COPYRIGHT, "
     "PAY FOR NO LOSS AND NO HARM, NEITHER BY CONTRACT NOR BY LAW, THAT COMES FROM THE PROGRAM, FROM ITS USE, OR FROM "
     "ANYTHING ELSE THAT IS DONE WITH IT.\n"
 )
