@@ -126,9 +126,9 @@ def test_pairs_of_edited_text_follow_the_s_curve(name: str) -> None:
     draw = np.random.default_rng(4)
     words = np.array([f"{i:b}".translate({48: "o", 49: "x"}) for i in range(5000)])
     strings, n_words = [], 150
-    for _ in range(1200):
+    for _ in range(600):
         original = draw.choice(words, n_words)
-        edits = draw.random(n_words) < draw.choice([0.005, 0.01, 0.02])
+        edits = draw.random(n_words) < draw.choice([0.01, 0.03, 0.06])
         strings += [" ".join(original), " ".join(np.where(edits, draw.choice(words, n_words), original))]
     text = pa.array(strings, pa.large_string())
     hashes, _ = minhash.band_hashes(text)
@@ -139,7 +139,7 @@ def test_pairs_of_edited_text_follow_the_s_curve(name: str) -> None:
         for a, b in zip(*(np.split(sets, offsets[1:-1])[side::2] for side in (0, 1)), strict=True)
     ]
     chances = np.array([probability(s, minhash.bands, minhash.rows) for s in true])
-    assert 0.2 < chances.mean() < 0.98
+    assert 0.1 < chances.mean() < 0.9
     assert abs(found - chances.sum()) <= 4 * np.sqrt((chances * (1 - chances)).sum())
 
 

@@ -27,6 +27,7 @@ by the million in a crawl.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import shutil
 from collections import Counter
@@ -53,7 +54,8 @@ if TYPE_CHECKING:
 
 SHINGLES_OF = ("words", "characters")
 SHORT_HAS = ("one", "none")
-BATCH_BYTES = 1 << 26  # of signatures, or of files, that are held at a time
+PIECE_BYTES = 1 << 24  # of text and signatures, that are worked on at a time
+BATCH_BYTES = 1 << 26  # of files
 
 # ---- signatures
 
@@ -93,10 +95,8 @@ class MinHash:
         """
         hashes = np.empty((len(text), self.bands), dtype=np.uint64)
         n_shingles = np.empty(len(text), dtype=np.int32)
-        step = max(1, BATCH_BYTES // (4 * self.permutations))
-        for begin in range(0, len(text), step):
-            some = slice(begin, begin + step)
-            signed = self.sign(text.slice(begin, step))
+        for some in self._pieces(text):
+            signed = self.sign(text[some])
             hashes[some], n_shingles[some] = self.bands_of(signed.signatures), signed.n_shingles
         return hashes, n_shingles
 
@@ -115,8 +115,10 @@ class MinHash:
         """
         n = len(text)
         signed = Signed(np.empty((n, self.permutations), np.uint32), np.empty(n, np.int32), np.empty(n, np.int32))
-        cut = Segmentation(text)  # for its buffers; nothing is cut before it is asked for
-        kernels.sign(cut.data, cut.offsets, self._cutting(), *self._permutations(), signed)
+        for some in self._pieces(text):
+            shingles, offsets, signed.n_units[some] = self._shingle(text[some])
+            signed.n_shingles[some] = np.diff(offsets)
+            kernels.sign(shingles, offsets, *self._permutations(), signed.signatures[some])
         return signed
 
     def bands_of(self, signatures: NDArray[np.uint32]) -> NDArray[np.uint64]:
@@ -130,8 +132,11 @@ class MinHash:
 
         Ascending and each shingle once within a document; ``offsets`` is int64 [n + 1].
         """
-        cut = Segmentation(text)
-        return kernels.shingle_sets(cut.data, cut.offsets, self._cutting())
+        shingles, offsets, _ = self._shingle(text)
+        for start, end in itertools.pairwise(offsets.tolist()):
+            shingles[start:end].sort()  # numpy's, not numba's: several times as fast
+        offsets = kernels.unique(shingles, offsets)
+        return shingles[: offsets[-1]].copy(), offsets
 
     def lean_minhashes(self, signatures: NDArray[np.uint32]) -> Iterator[LeanMinHash]:
         """The signatures as objects of datasketch, for its indexes (``MinHashLSH``, ``MinHashLSHForest``).
@@ -151,6 +156,20 @@ class MinHash:
         """Odd multipliers and increments. PCG64's raw output is the same in every version of numpy."""
         raw = np.random.PCG64(self.seed).random_raw(self.permutations)
         return raw.astype(np.uint32) | np.uint32(1), (raw >> np.uint64(32)).astype(np.uint32)
+
+    def _shingle(self, text: pa.LargeStringArray) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int32]]:
+        cut = Segmentation(text)  # for its buffers; nothing is cut before it is asked for
+        return kernels.shingle(cut.data, cut.offsets, self._cutting())
+
+    def _pieces(self, text: pa.LargeStringArray) -> Iterator[slice]:
+        """Runs of documents, of a bounded size together or one alone: signatures, and text with its shingles."""
+        ends = np.cumsum(np.diff(Segmentation(text).offsets) + 4 * self.permutations)
+        start = 0
+        while start < len(text):
+            before = ends[start - 1] if start else 0
+            end = max(start + 1, int(np.searchsorted(ends, before + PIECE_BYTES, "right")))
+            yield slice(start, end)
+            start = end
 
     def _cutting(self) -> Cutting:
         how = self.normalization

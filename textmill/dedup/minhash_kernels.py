@@ -3,8 +3,7 @@
     words or characters -> hashes, 64 bits -> shingles, 64 bits -> minima, 32 bits a permutation -> 64 bits a band
 
 What each of these is stands in `textmill.dedup.minhash`. Time is linear in the bytes, whatever they are, and nothing
-outside of a text is used, even if it is no UTF-8. Memory: four bytes a byte of the longest text, or eight if shingles
-are made of characters; sets of shingles take eight bytes a shingle, up to twice over.
+outside of a text is used, even if it is no UTF-8. Memory: eight bytes a word, or character, of the batch.
 """
 
 from __future__ import annotations
@@ -49,61 +48,32 @@ class Cutting(NamedTuple):
 
 
 @numba.njit(cache=True, nogil=True)
-def sign(data, offsets, cutting, multipliers, increments, signed):  # type: ignore[no-untyped-def]
-    units = _room(offsets, cutting)
-    low, high = np.empty(BLOCK, dtype=np.uint32), np.empty(BLOCK, dtype=np.uint32)
-    for document in range(offsets.shape[0] - 1):
-        n_units, n_shingles = _shingle(data, offsets[document], offsets[document + 1], cutting, units)
-        _minima(units, n_shingles, multipliers, increments, low, high, signed.signatures[document])
-        signed.n_units[document], signed.n_shingles[document] = n_units, n_shingles
+def shingle(data, offsets, cutting):  # type: ignore[no-untyped-def]
+    """The shingles of texts: hashes, their offsets (int64 [n + 1]), and how many units each text has (int32 [n])."""
+    n = offsets.shape[0] - 1
+    hashes, last = np.empty(_room(offsets, cutting.words), dtype=np.uint64), np.empty(64, dtype=np.uint8)
+    shingle_offsets, n_units = np.zeros(n + 1, dtype=np.int64), np.empty(n, dtype=np.int32)
+    for text in range(n):
+        units = hashes[shingle_offsets[text] :]
+        if cutting.words:
+            n_units[text] = _hash_words(data, offsets[text], offsets[text + 1], cutting, last, units)
+        else:
+            n_units[text] = _hash_characters(data[: offsets[text + 1]], offsets[text], cutting, units)
+        n_shingles = 0
+        if n_units[text] >= (1 if cutting.short_has_one else cutting.ngram):
+            n_shingles = _units_to_shingles(units, n_units[text], cutting.ngram)
+        shingle_offsets[text + 1] = shingle_offsets[text] + n_shingles
+    return hashes[: shingle_offsets[n]], shingle_offsets, n_units
 
 
 @numba.njit(cache=True, nogil=True)
-def shingle_sets(data, offsets, cutting):  # type: ignore[no-untyped-def]
-    units = _room(offsets, cutting)
-    set_offsets = np.zeros(offsets.shape[0], dtype=np.int64)
-    sets = np.empty(1024, dtype=np.uint64)
-    for document in range(offsets.shape[0] - 1):
-        _, n_shingles = _shingle(data, offsets[document], offsets[document + 1], cutting, units)
-        shingles = np.sort(units[:n_shingles])
-        end = set_offsets[document]
-        if end + n_shingles > sets.shape[0]:
-            sets = _grown(sets, end, 2 * (end + n_shingles))
-        for i in range(n_shingles):
-            if i == 0 or shingles[i] != shingles[i - 1]:
-                sets[end] = shingles[i]
-                end += 1
-        set_offsets[document + 1] = end
-    return sets[: set_offsets[-1]].copy(), set_offsets
-
-
-@numba.njit(cache=True, nogil=True)
-def _grown(values, n, size):  # type: ignore[no-untyped-def]
-    """The first n values, with room for more."""
-    grown = np.empty(size, dtype=values.dtype)
-    grown[:n] = values[:n]
-    return grown
-
-
-@numba.njit(cache=True, nogil=True)
-def _room(offsets, cutting):  # type: ignore[no-untyped-def]
-    """Room for the words or characters of the longest document; a word takes a byte and a separator, or three bytes."""
-    longest_bytes = 0
-    for document in range(offsets.shape[0] - 1):
-        longest_bytes = max(longest_bytes, offsets[document + 1] - offsets[document])
-    return np.empty((longest_bytes + 1) // 2 if cutting.words else longest_bytes, dtype=np.uint64)
-
-
-@numba.njit(cache=True, nogil=True)
-def _shingle(data, start, stop, cutting, units):  # type: ignore[no-untyped-def]
-    """Writes the shingles of one text to ``units``; returns the number of its words or characters, and of these."""
-    if cutting.words:
-        n_units = _hash_words(data, start, stop, cutting, units)
-    else:
-        n_units = _hash_characters(data[:stop], start, cutting.characters, cutting.collapse_whitespace, units)
-    if n_units < cutting.ngram and not cutting.short_has_one:
-        return n_units, 0
-    return n_units, _units_to_shingles(units, n_units, cutting.ngram)
+def _room(offsets, words):  # type: ignore[no-untyped-def]
+    """The most units that texts may have: a word takes a byte and a separator, or three bytes."""
+    n = 0
+    for text in range(offsets.shape[0] - 1):
+        n_bytes = offsets[text + 1] - offsets[text]
+        n += (n_bytes + 1) // 2 if words else n_bytes
+    return n
 
 
 # --- Words ---
@@ -112,7 +82,7 @@ _CASE_BIT, _LETTER_BIT = np.uint64(0x2020202020202020), np.uint64(0x404040404040
 
 
 @numba.njit(cache=True, nogil=True)
-def _hash_words(data, start, stop, cutting, words):  # type: ignore[no-untyped-def]
+def _hash_words(data, start, stop, cutting, last, words):  # type: ignore[no-untyped-def]
     """Writes the hashes of the words of one text to ``words`` and returns their number.
 
     Sixty-four bytes at a time, cut where ASCII separates. Between two separators lies a plain word, of ASCII letters
@@ -120,15 +90,13 @@ def _hash_words(data, start, stop, cutting, words):  # type: ignore[no-untyped-d
     """
     characters, punctuation_separates = cutting.characters, cutting.punctuation_separates
     lower, zero_digits = _CASE_BIT if cutting.lowercase else np.uint64(0), cutting.zero_digits
-    last = np.full(64, ord(" "), dtype=np.uint8)
     n_words, begin = 0, start
     is_open = is_odd = False  # of the word that the last sixty-four bytes left unfinished
-    for i in range(start, stop, 64):
+    for i in range(start, stop + 1, 64):  # behind the end it is blank, so that no word stays open
         if i + 64 <= stop:
             plain, odd = _kinds(data, i, punctuation_separates)
         else:
-            for k in range(i, stop):
-                last[k - i] = data[k]
+            _pad(data, i, stop, last)
             plain, odd = _kinds(last, 0, punctuation_separates)
         letters = plain | odd
         before = letters << np.uint64(1) | np.uint64(is_open)
@@ -153,9 +121,14 @@ def _hash_words(data, start, stop, cutting, words):  # type: ignore[no-untyped-d
                 begin = i + np.int64(lowest_one(starts))
             is_open = True
             is_odd |= odd != 0
-    if is_open:  # the text ends with sixty-four bytes, and with a word
-        n_words = _hash_odd(data[:stop], begin, characters, words, n_words)
     return n_words
+
+
+@numba.njit(cache=True, nogil=True)
+def _pad(data, i, stop, last):  # type: ignore[no-untyped-def]
+    """Writes the bytes from i on to ``last``, with blanks behind them."""
+    for k in range(64):
+        last[k] = data[i + k] if i + k < stop else np.uint8(ord(" "))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -232,8 +205,9 @@ def _close(value, eight, length):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _hash_characters(text, i, characters, collapse_whitespace, units):  # type: ignore[no-untyped-def]
+def _hash_characters(text, i, cutting, units):  # type: ignore[no-untyped-def]
     """Writes the hashes of the characters from byte i to the end of ``text``; returns their number."""
+    characters, collapse_whitespace = cutting.characters, cutting.collapse_whitespace
     n_units = 0
     space_waits = False
     while i < len(text):
@@ -267,41 +241,59 @@ def _units_to_shingles(units, n_units, ngram):  # type: ignore[no-untyped-def]
     """Replaces the hashes of units by those of the n-grams that begin with them; returns the number of n-grams."""
     if n_units == 0:
         return 0
-    value, weight = np.uint64(0), np.uint64(1)  # of the first unit: BASE ** (ngram - 1)
-    for i in range(min(ngram, n_units)):
+    value, weight = units[0], np.uint64(1)  # of the first unit of an n-gram: BASE ** (ngram - 1)
+    for i in range(1, min(ngram, n_units)):
         value = value * BASE + units[i]
-        weight = weight * BASE if i else weight
+        weight *= BASE
     for first in range(n_units - ngram):
-        next_value = (value - units[first] * weight) * BASE + units[first + ngram]
+        following = (value - units[first] * weight) * BASE + units[first + ngram]
         units[first] = hash_end(value)
-        value = next_value
+        value = following
     last = max(n_units - ngram, 0)
     units[last] = hash_end(value)
     return last + 1
 
 
 @numba.njit(cache=True, nogil=True)
-def _minima(shingles, n_shingles, multipliers, increments, low, high, minima):  # type: ignore[no-untyped-def]
-    """The minimum of each permutation over all shingles."""
-    minima[:] = NO_MINIMUM
-    half = minima.shape[0] // 2
-    for begin in range(0, n_shingles, BLOCK):
-        size = _split(shingles, begin, min(BLOCK, n_shingles - begin), low, high)
-        for k in range(half):
-            minima[k] = min(minima[k], _minimum(low[:size], multipliers[k], increments[k]))
-        for k in range(half, minima.shape[0]):
-            minima[k] = min(minima[k], _minimum(high[:size], multipliers[k], increments[k]))
+def unique(hashes, offsets):  # type: ignore[no-untyped-def]
+    """Moves the hashes of each text together, sorted as they are, without repeats; returns their new offsets."""
+    new_offsets = np.zeros_like(offsets)
+    end = 0
+    for text in range(offsets.shape[0] - 1):
+        for i in range(offsets[text], offsets[text + 1]):
+            if i == offsets[text] or hashes[i] != hashes[end - 1]:
+                hashes[end] = hashes[i]
+                end += 1
+        new_offsets[text + 1] = end
+    return new_offsets
+
+
+# --- Minima ---
 
 
 @numba.njit(cache=True, nogil=True)
-def _split(shingles, begin, size, low, high):  # type: ignore[no-untyped-def]
+def sign(hashes, offsets, multipliers, increments, signatures):  # type: ignore[no-untyped-def]
+    """Writes the minimum of every permutation over the shingles of each text."""
+    low, high = np.empty(BLOCK, dtype=np.uint32), np.empty(BLOCK, dtype=np.uint32)
+    half = multipliers.shape[0] // 2
+    for text in range(offsets.shape[0] - 1):
+        minima = signatures[text]
+        for k in range(minima.shape[0]):
+            minima[k] = NO_MINIMUM
+        for begin in range(offsets[text], offsets[text + 1], BLOCK):
+            size = _split(hashes, begin, min(begin + BLOCK, offsets[text + 1]), low, high)
+            for k in range(minima.shape[0]):
+                values = low if k < half else high
+                minima[k] = min(minima[k], _minimum(values[:size], multipliers[k], increments[k]))
+
+
+@numba.njit(cache=True, nogil=True)
+def _split(hashes, begin, end, low, high):  # type: ignore[no-untyped-def]
     """Writes the halves of a block of hashes, the last one again until the lanes are full; returns how many."""
-    for i in range(size):
-        shingle = shingles[begin + i]
-        low[i], high[i] = np.uint32(shingle), np.uint32(shingle >> np.uint64(32))
-    full = (size + LANES - 1) // LANES * LANES
-    for i in range(size, full):
-        low[i], high[i] = low[size - 1], high[size - 1]
+    full = (end - begin + LANES - 1) // LANES * LANES
+    for i in range(full):
+        value = hashes[min(begin + i, end - 1)]
+        low[i], high[i] = np.uint32(value), np.uint32(value >> np.uint64(32))
     return full
 
 
