@@ -257,6 +257,10 @@ def test_normalize(how: Normalization, folded: str) -> None:
     assert how.normalize(" It's  $10.00,\nCAFÉ ") == folded
 
 
+def test_white_space_that_is_not_collapsed_stays_as_it_is() -> None:
+    assert Normalization(collapse_whitespace=False).normalize(" a\u2000\t\u3000b\n") == " a\u2000\t\u3000b\n"
+
+
 def test_normalised_equals_are_equal_and_word_order_counts() -> None:
     hashes, _ = MinHash().band_hashes(
         array("One, two: THREE four five six", "one two three four five (six)", "six five four")
