@@ -23,9 +23,9 @@ by the million in a crawl.
 
 **Sketches** keep eight bits of each minimum: what estimates a similarity where the text is out of reach.
 
-Costs (benchmarks/dedup_signatures.py): on a core that others kept busy (AMD EPYC), band hashes of 140 MB of text a second
-or more, shingle sets of as much. Memory: at most 4 bytes a byte (8 with characters) of 16 MB of text or of the longest
-document, and the signatures, 4 bytes a permutation; shingle sets take 8 bytes a word of the whole batch.
+Costs (benchmarks/dedup_signatures.py): on a core that others kept busy (AMD EPYC), band hashes of 140 MB of text a
+second or more, shingle sets of as much. Memory: at most 4 bytes a byte (8 with characters) of 16 MB of text or of the
+longest document, and the signatures, 4 bytes a permutation; shingle sets take 8 bytes a word of the whole batch.
 """
 
 from __future__ import annotations
