@@ -23,7 +23,7 @@ from test_stage import run, tree
 from textmill import storage
 from textmill.dedup import external_sort, substring
 from textmill.dedup.external_sort import ExternalSort
-from textmill.dedup.minhash import UNSPACED_SCRIPTS
+from textmill.dedup.normalize import UNSPACED_SCRIPTS
 from textmill.dedup.substring import SPANS, Batch, Counts, Cut, SubstringSearch, TextBatch, TokenBatch, stretches_of
 from textmill.dedup.word_spans import (
     NO_WINDOW,

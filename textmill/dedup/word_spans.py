@@ -1,8 +1,8 @@
 """Words with their places: what is compared when stretches of text are looked for, and how stretches are cut out.
 
-**Words** are those of `textmill.dedup.minhash`: letters and digits, in lower case and without accents; a letter of a
-script that is written without spaces begins a new word. So two stretches are equal if they differ in nothing but case,
-accents, punctuation and white space. Every word carries a 64-bit hash and the bytes that it takes.
+**Words** are those of `normalize.LETTERS_AND_DIGITS`: letters and digits, in lower case and without accents; a letter
+of a script that is written without spaces begins a new word. So two stretches are equal if they differ in nothing but
+case, accents, punctuation and white space. Every word carries a 64-bit hash and the bytes that it takes.
 
 **Windows** are n words in a row. The hash of a window rolls: a polynomial in the hashes of its words, modulo 2**64,
 with its bits spread. No window crosses from one document into the next.
@@ -21,7 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from textmill.characters import decode
-from textmill.dedup.minhash import IGNORED, SEPARATOR, STARTS_WORD, word_characters
+from textmill.dedup.normalize import IGNORED, LETTERS_AND_DIGITS, SEPARATOR, STARTS_WORD
 from textmill.text import Segmentation
 
 NEWLINE, SPACE, TAB = np.uint8(0x0A), np.uint8(0x20), np.uint8(0x09)
@@ -45,7 +45,7 @@ def cut_words(text: pa.LargeStringArray) -> Words:
     n_most = (int(cut.offsets[-1] - cut.offsets[0]) + len(text) + 1) // 2  # a word takes a byte and a separator
     start, end = np.empty((2, n_most), np.int64)
     hashes, offsets = np.empty(n_most, np.uint64), np.zeros(len(text) + 1, np.int64)
-    _cut_words(cut.data, cut.offsets, word_characters(), offsets, hashes, start, end)
+    _cut_words(cut.data, cut.offsets, LETTERS_AND_DIGITS.characters(), offsets, hashes, start, end)
     n = offsets[-1]
     return Words(offsets, hashes[:n], start[:n], end[:n])
 
@@ -64,12 +64,12 @@ def _cut_words(data, text_offsets, characters, offsets, hashes, start, end):  # 
             else:
                 code_point, size = decode(text, i)
                 character = characters[code_point]
-            if character != IGNORED:
-                if word != _BASIS and (character == SEPARATOR or character & STARTS_WORD):
+            if not character & IGNORED:
+                if word != _BASIS and character & (SEPARATOR | STARTS_WORD):
                     hashes[n], end[n] = spread(word), i - base
                     n += 1
                     word = _BASIS
-                if character != SEPARATOR:
+                if not character & SEPARATOR:
                     if word == _BASIS:
                         start[n] = i - base
                     word = (word ^ np.uint64(character)) * _FACTOR
@@ -92,7 +92,7 @@ def folded(text: bytes) -> bytes:
     """The words of one stretch of UTF-8, for comparing: four bytes a letter, a zero before each word."""
     data = np.frombuffer(text, np.uint8)
     letters = np.empty(2 * len(data) + 1, np.uint32)
-    return letters[: _fold(data, word_characters(), letters)].tobytes()
+    return letters[: _fold(data, LETTERS_AND_DIGITS.characters(), letters)].tobytes()
 
 
 @numba.njit(cache=True, nogil=True)
@@ -103,13 +103,13 @@ def _fold(text, characters, letters):  # type: ignore[no-untyped-def]
         code_point, size = decode(text, i)
         i += size
         character = characters[code_point]
-        if character == IGNORED:
+        if character & IGNORED:
             continue
-        if character == SEPARATOR:
+        if character & SEPARATOR:
             in_word = False
             continue
         if not in_word or character & STARTS_WORD:
-            letters[n], in_word = SEPARATOR, True
+            letters[n], in_word = 0, True
             n += 1
         letters[n] = character
         n += 1
