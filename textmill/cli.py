@@ -110,6 +110,15 @@ examples:
   textmill classifier train --positive books/*.txt --negative pages.parquet --out quality.ftz --quantize 40000
   textmill classifier eval quality.ftz --positive good.jsonl --negative crawl.warc.gz --svg curve.svg
 """
+DECONTAMINATE_EXAMPLES = """\
+examples:
+  textmill decontaminate work --items gsm8k.jsonl                              which documents of a run hold items
+  textmill decontaminate corpus/ --items mmlu.csv --question question --question choices --answer answer
+  textmill decontaminate a.jsonl.gz b.parquet --items gsm8k.jsonl --action drop --out clean --threshold 0.5
+
+items: JSON lines, Parquet or CSV; the fields are guessed by their names unless given. Documents: JSON lines, Parquet,
+folders of them, or runs. In --out: report.html, report.json, matches.parquet, and (drop, cut) all documents.
+"""
 INTERRUPTED = 130
 SLIDER_PAGE = "whatif.html"  # beside the report
 SHOWN_FILES = 50  # of those that were lost
@@ -260,6 +269,7 @@ def _parser() -> argparse.ArgumentParser:
     clusters.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
     clusters.add_argument("--json", action="store_true", help="print everything as JSON")
     clusters.set_defaults(command=_clusters)
+    _add_decontaminate(commands)
 
     train = commands.add_parser("train", help="train a model on the tokens of a run, or on a folder of shards")
     train.add_argument("source", metavar="RUN_OR_SHARDS", help="workspace, WORKSPACE:NAME, or a folder of token shards")
@@ -332,6 +342,31 @@ def _add_classifier(commands: argparse._SubParsersAction[argparse.ArgumentParser
     train.set_defaults(command=_classifier_train)
     judge.add_argument("--label", default="high", help="the positive label of the model (default: %(default)s)")
     judge.set_defaults(command=_classifier_eval)
+
+
+def _add_decontaminate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "decontaminate",
+        help="find items of benchmarks in documents; drop these, or cut the items out",
+        epilog=DECONTAMINATE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("documents", nargs="+", metavar="INPUT", help="Parquet, JSON lines, a folder, or a run")
+    parser.add_argument("--items", nargs="+", required=True, metavar="FILE", help="items of benchmarks")
+    parser.add_argument("--question", action="append", default=[], metavar="FIELD", help="a field of the question")
+    parser.add_argument("--answer", action="append", default=[], metavar="FIELD", help="a field of the answer")
+    parser.add_argument("--text", default="text", metavar="COLUMN", help="where the text is (default: %(default)s)")
+    parser.add_argument("--out", default="decontaminated", metavar="DIR", help="folder (default: %(default)s)")
+    parser.add_argument("-n", type=_positive, default=13, help="words an n-gram (default: %(default)s)")
+    parser.add_argument(
+        "--max-items", type=_positive, default=10, metavar="N", help="n-grams of more items do not count (default: 10)"
+    )
+    parser.add_argument(
+        "--threshold", type=float, default=0.1, metavar="SHARE", help="of an item that counts (default: %(default)s)"
+    )
+    parser.add_argument("--action", default="report", help="report, drop documents, or cut items (default: report)")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.set_defaults(command=_decontaminate)
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -690,6 +725,23 @@ def _train(options: argparse.Namespace) -> None:
         result = train(recipe.model, recipe.train, train_shards, val_shards, Path(options.out), on_step=on_step)
     val_loss = "not measured" if result.last.val_loss is None else f"{result.last.val_loss:.4f}"
     print(f"step {result.last.step}: loss {result.last.loss:.4f}, validation loss {val_loss}; {result.checkpoint}")
+
+
+def _decontaminate(options: argparse.Namespace) -> None:
+    from textmill.dedup.decontaminate import Judgement, Ngrams
+    from textmill.pipeline.benchmark_items import ItemFile
+    from textmill.pipeline.decontaminate import decontaminate, print_account
+    from textmill.pipeline.rows import find_text_files
+    from textmill.storage import to_json
+
+    items = [ItemFile.find(path, options.question, options.answer) for path in options.items]
+    judgement, ngrams = Judgement(options.threshold, options.action), Ngrams(options.n, options.max_items)
+    account = decontaminate(find_text_files(options.documents, options.text), items, options.out, ngrams, judgement)
+    if options.json:
+        sys.stdout.write(to_json(account))
+    else:
+        print_account(account)
+        print(f"wrote {options.out}/report.html")
 
 
 def _perplexity_train(options: argparse.Namespace) -> None:

@@ -126,7 +126,7 @@ class TextFile:
                     text = table[self.column].cast(pa.large_string()).fill_null("").combine_chunks()
                 except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
                     raise InputError(f"{self.uri}: column {self.column!r} holds no text ({error})") from error
-                for first, n in _pieces(text):
+                for first, n in pieces(text, BATCH_BYTES):
                     yield text.slice(first, n), table.slice(first, n)
 
     def _json(self) -> Iterator[tuple[pa.LargeStringArray, pa.Table]]:
@@ -159,13 +159,13 @@ class TextFile:
         return (text or "").encode(errors="replace")
 
 
-def _pieces(text: pa.LargeStringArray) -> Iterator[tuple[int, int]]:
-    """First row and number of rows, of some `BATCH_BYTES` each; a larger document is alone."""
+def pieces(text: pa.LargeStringArray, n_bytes: int) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of pieces of at most ``n_bytes``; a larger document is alone."""
     ends = np.cumsum(pc.binary_length(text).to_numpy())
     first = 0
     while first < len(text):
         begin = ends[first - 1] if first else 0
-        n = max(1, int(np.searchsorted(ends, begin + BATCH_BYTES, "right")) - first)
+        n = max(1, int(np.searchsorted(ends, begin + n_bytes, "right")) - first)
         yield first, min(n, len(text) - first)
         first += n
 
