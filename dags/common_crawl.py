@@ -14,6 +14,7 @@ from textmill.filters.base import Rule, stack
 from textmill.filters.curator import CuratorRatios
 from textmill.filters.pii import masks_named
 from textmill.filters.signals import RedPajamaSignals
+from textmill.pipeline.earlier import find_runs
 from textmill.pipeline.sources import crawls
 from textmill.pipeline.sources.inputs import find_inputs
 from textmill.pipeline.stage import Stage
@@ -28,11 +29,14 @@ from textmill.pipeline.stages import (
     Keepers,
     Materialize,
     Score,
+    Shingles,
     Signatures,
     Tokens,
     Train,
     TrainTokenizer,
 )
+from textmill.pipeline.stages.known import Known, KnownCopies, KnownPairs
+from textmill.pipeline.stages.signatures import sorted_bands
 from textmill.train.config import preset
 
 
@@ -52,6 +56,7 @@ def common_crawl(
     rules: tuple[str, ...] = ("gopher@paper", "c4@fineweb", "fineweb@code"),
     signals: bool = False,
     similarity: float = 0.7,
+    against: tuple[str, ...] = (),
     keep: str = "longest",
     mask: str = "all",
     vocab_size: int = 32_768,
@@ -79,7 +84,8 @@ def common_crawl(
     rules           published rule sets, in their order (docs/filters.md); each sees the text as those before it edit it
     signals         also store RedPajama-V2's signals and Curator's ratios, for looking at; no rule judges them
     similarity      Jaccard index of word 5-grams from which two documents are copies
-    keep            which copy stays: longest, newest, first
+    against         finished runs (folders, or FOLDER:RUN): what they kept already is not kept again
+    keep            which copy stays: longest, newest, first, or best:COLUMN by a column of the scores
     mask            personal data to replace: all (emails, phones, ips, cards, ibans, keys), dolma, fineweb, none
     vocab_size      entries of the tokenizer
     val_frac        share of hosts held out for validation, 0 to 1
@@ -115,8 +121,14 @@ def common_crawl(
     edited = Edit(documents, quality.editors) if quality.editors else documents
 
     signatures = Signatures(edited, MinHash(ngram=5, bands=14, rows=8))
-    clusters = Clusters(Edges(edited, Candidates(signatures), similarity))
-    keepers = Keepers(signatures, decisions, clusters, keep)
+    bands = sorted_bands(signatures)
+    candidates = Candidates(bands)
+    clusters = Clusters(Edges(candidates, Shingles(edited, candidates), similarity))
+    earlier = find_runs(against)
+    known = KnownCopies(signatures, KnownPairs(Known(bands, earlier)), similarity) if earlier else None
+    policy, _, best_by = keep.partition(":")
+    judged = scores if policy == "best" else None
+    keepers = Keepers(signatures, decisions, clusters, policy, judged, best_by, known)
     corpus = Corpus(edited, decisions, keepers, masks=masks_named(mask))
 
     tokenizer = TrainTokenizer(corpus, vocab_size)

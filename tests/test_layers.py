@@ -22,6 +22,7 @@ GROUND |= {
 READING = ("textmill.pipeline.reading", "textmill.pipeline.extraction", "textmill.pipeline.extract")
 HEAVY_OWNERS = {
     "dask": {"textmill.pipeline.executors"},
+    "datasketch": {"textmill.dedup.minhash"},
     "distributed": {"textmill.pipeline.executors"},
     "fasttext": {"textmill.pipeline.classify"},
     "fastwarc": {"textmill.pipeline.reading.http"},

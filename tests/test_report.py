@@ -48,12 +48,14 @@ from textmill.pipeline.stages import (
     Keepers,
     Materialize,
     Score,
+    Shingles,
     Signatures,
     Tokens,
     Train,
     TrainTokenizer,
 )
-from textmill.pipeline.stages.duplicates import CLUSTERS, KEEPERS
+from textmill.pipeline.stages.duplicates import CLUSTERS
+from textmill.pipeline.stages.keepers import KEEPERS
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.train.config import preset
 
@@ -181,11 +183,14 @@ class Fixture:
 
     def corpus(self, documents: Stage, decide: Decide, copies: list[tuple[int, int, str]]) -> Corpus:
         """A corpus without the given copies: (removed page, the page that stays, kind)."""
-        edges = Edges(documents, Candidates(Signatures(documents)))
+        signatures = Signatures(documents)
+        candidates = Candidates(signatures)
+        edges = Edges(candidates, Shingles(documents, candidates))
         clusters = Clusters(edges)
-        self.make(edges.candidates.signatures)
-        self.workspace.save_stage(edges.candidates)
-        keepers = Keepers(edges.candidates.signatures, decide, clusters)
+        self.make(signatures)
+        for stage in (candidates, edges.shingles):
+            self.workspace.save_stage(stage)
+        keepers = Keepers(signatures, decide, clusters)
         ids = [(schema.doc_id(0, 160 * a), schema.doc_id(0, 160 * b), kind) for a, b, kind in copies]
         pairs = [(min(a, b), max(a, b), 0.75) for a, b, _ in ids]
         members = [(a, min(a, b), 0.75) for a, b, _ in ids] + [(b, min(a, b), 0.75) for a, b, _ in ids]

@@ -13,6 +13,7 @@ from textmill import __version__
 from textmill.errors import EnvironmentFault, InvariantError, UserError
 
 if TYPE_CHECKING:
+    from textmill.pipeline.dag import Dag
     from textmill.pipeline.stage import Stage
     from textmill.pipeline.workspace import Run, Workspace
 
@@ -85,11 +86,38 @@ examples:
   textmill fidelity gopher@dolma gopher@datatrove work
   textmill fidelity gopher@paper heuristics@curator work -n 10
 """
+DEDUP_METHODS = ("minhash", "exact", "url", "lines", "paragraphs")
+DEDUP_EXAMPLES = """\
+examples:
+  textmill dedup corpus/ --out clean                                  near-duplicates, verified
+  textmill dedup corpus/ --out clean --set similarity=0.8 --keep first
+  textmill dedup a.jsonl.gz b.parquet --out clean --method exact
+  textmill dedup corpus/ --out clean --method lines --keep none --min-chars 30
+  textmill clusters clean/run                                         what the copies are
+
+methods: minhash compares whole documents by their words; exact, their texts; url, the column url; lines and paragraphs
+take repeated ones out of the texts. For minhash, --set takes the parameters of the DAG dedup, as in `textmill run dedup
+--help-dag`; its tables are in DIR/run, and an interrupted run goes on when called again.
+"""
+CLUSTERS_EXAMPLES = """\
+examples:
+  textmill clusters work
+  textmill clusters work -n 50 --json
+"""
 CLASSIFIER_EXAMPLES = """\
 examples:
   textmill classifier train --positive good/*.jsonl --negative crawl.warc.gz --out quality.bin
   textmill classifier train --positive books/*.txt --negative pages.parquet --out quality.ftz --quantize 40000
   textmill classifier eval quality.ftz --positive good.jsonl --negative crawl.warc.gz --svg curve.svg
+"""
+DECONTAMINATE_EXAMPLES = """\
+examples:
+  textmill decontaminate work --items gsm8k.jsonl                              which documents of a run hold items
+  textmill decontaminate corpus/ --items mmlu.csv --question question --question choices --answer answer
+  textmill decontaminate a.jsonl.gz b.parquet --items gsm8k.jsonl --action drop --out clean --threshold 0.5
+
+items: JSON lines, Parquet or CSV; the fields are guessed by their names unless given. Documents: JSON lines, Parquet,
+folders of them, or runs. In --out: report.html, report.json, matches.parquet, and (drop, cut) all documents.
 """
 INTERRUPTED = 130
 SLIDER_PAGE = "whatif.html"  # beside the report
@@ -160,6 +188,14 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("dag", metavar="DAG", help="its name, or FILE.py, or FILE.py:FUNCTION")
         command.add_argument("--out", default="work", help="workspace folder or URL (default: %(default)s)")
         command.add_argument("--help-dag", action="store_true", help="show the parameters of the DAG and stop")
+        command.add_argument(
+            "--against",
+            nargs="+",
+            action="extend",
+            default=[],
+            metavar="RUN",
+            help="finished runs: what they kept is not kept again",
+        )
         _add_run_options(command)
     plan.add_argument(
         "--sample",
@@ -221,6 +257,20 @@ def _parser() -> argparse.ArgumentParser:
     fidelity.add_argument("--json", action="store_true", help="print everything as JSON")
     fidelity.set_defaults(command=_fidelity)
 
+    _add_dedup(commands)
+
+    clusters = commands.add_parser(
+        "clusters",
+        help="the largest groups of copies: hosts, templates, who stays",
+        epilog=CLUSTERS_EXAMPLES,
+        formatter_class=raw,
+    )
+    clusters.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
+    clusters.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
+    clusters.add_argument("--json", action="store_true", help="print everything as JSON")
+    clusters.set_defaults(command=_clusters)
+    _add_decontaminate(commands)
+
     train = commands.add_parser("train", help="train a model on the tokens of a run, or on a folder of shards")
     train.add_argument("source", metavar="RUN_OR_SHARDS", help="workspace, WORKSPACE:NAME, or a folder of token shards")
     train.add_argument("--out", default="model", help="folder for checkpoint and log (default: %(default)s)")
@@ -249,6 +299,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_dedup(commands: Any) -> None:
+    parser = commands.add_parser(
+        "dedup",
+        help="remove copies from your own Parquet or JSON lines",
+        epilog=DEDUP_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="Parquet, JSON lines, a folder of them, or a run")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the files are written anew")
+    parser.add_argument("--method", default="minhash", help=f"{', '.join(DEDUP_METHODS)} (default: %(default)s)")
+    parser.add_argument("--keep", metavar="WHICH", help="minhash: longest, newest, first; else: first, none (no copy)")
+    parser.add_argument("--text", default="text", metavar="COLUMN", help="where the text is (default: %(default)s)")
+    parser.add_argument("--min-chars", type=_positive, default=1, metavar="N", help="shorter pieces stay (default: 1)")
+    parser.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help="minhash: see below"
+    )
+    _add_executor(parser)
+    parser.set_defaults(command=_dedup, to="", strict=False)
+
+
 def _add_classifier(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     raw = argparse.RawDescriptionHelpFormatter
     classifier = commands.add_parser(
@@ -274,12 +344,41 @@ def _add_classifier(commands: argparse._SubParsersAction[argparse.ArgumentParser
     judge.set_defaults(command=_classifier_eval)
 
 
+def _add_decontaminate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "decontaminate",
+        help="find items of benchmarks in documents; drop these, or cut the items out",
+        epilog=DECONTAMINATE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("documents", nargs="+", metavar="INPUT", help="Parquet, JSON lines, a folder, or a run")
+    parser.add_argument("--items", nargs="+", required=True, metavar="FILE", help="items of benchmarks")
+    parser.add_argument("--question", action="append", default=[], metavar="FIELD", help="a field of the question")
+    parser.add_argument("--answer", action="append", default=[], metavar="FIELD", help="a field of the answer")
+    parser.add_argument("--text", default="text", metavar="COLUMN", help="where the text is (default: %(default)s)")
+    parser.add_argument("--out", default="decontaminated", metavar="DIR", help="folder (default: %(default)s)")
+    parser.add_argument("-n", type=_positive, default=13, help="words an n-gram (default: %(default)s)")
+    parser.add_argument(
+        "--max-items", type=_positive, default=10, metavar="N", help="n-grams of more items do not count (default: 10)"
+    )
+    parser.add_argument(
+        "--threshold", type=float, default=0.1, metavar="SHARE", help="of an item that counts (default: %(default)s)"
+    )
+    parser.add_argument("--action", default="report", help="report, drop documents, or cut items (default: report)")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.set_defaults(command=_decontaminate)
+
+
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a parameter, or REASON.low"
     )
     parser.add_argument("--to", metavar="TABLE", help="stop after this table (pages, documents, ..., tokens, model)")
     parser.add_argument("--strict", action="store_true", help="fail if any byte of an archive cannot be read")
+    _add_executor(parser)
+
+
+def _add_executor(parser: argparse.ArgumentParser) -> None:
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one a core)")
     who.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster that exists: tcp://HOST:PORT")
@@ -299,10 +398,18 @@ def _run(options: argparse.Namespace) -> int:
     if options.help_dag:
         print((dag.__doc__ or "").strip())
         return 0
-    values, bounds = dags.parse_settings(dag, options.settings)
+    values, bounds = _settings(dag, options)
     workspace, run = _execute(options, dags.build(dag, values, bounds), dag.__name__)
     print(f"run {run.name}: see `textmill report {workspace.root}`, or {workspace.report_page(run)}")
     return _say_what_was_lost(workspace, run)
+
+
+def _settings(dag: Dag, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+    """The parameters and bounds of a DAG as the options give them."""
+    from textmill.pipeline import dag as dags
+
+    options.settings += [f"against={address}" for address in options.against]
+    return dags.parse_settings(dag, options.settings)
 
 
 def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple[Workspace, Run]:
@@ -391,7 +498,7 @@ def _plan(options: argparse.Namespace) -> int:
     if options.help_dag:
         print((dag.__doc__ or "").strip())
         return 0
-    values, bounds = dags.parse_settings(dag, options.settings)
+    values, bounds = _settings(dag, options)
     target = dags.build(dag, values, bounds)
     target = dags.cut(target, options.to) if options.to else target
     workspace = Workspace(options.out)
@@ -537,6 +644,69 @@ def _fidelity(options: argparse.Namespace) -> None:
         print_fidelity(found)
 
 
+def _dedup(options: argparse.Namespace) -> None:
+    from textmill.errors import UnknownNameError
+
+    if options.method not in DEDUP_METHODS:
+        raise UnknownNameError("method", options.method, DEDUP_METHODS)
+    if options.method == "minhash":
+        _dedup_near(options)
+    else:
+        _dedup_repeats(options)
+
+
+def _dedup_near(options: argparse.Namespace) -> None:
+    import shutil
+    from pathlib import Path
+
+    from textmill.pipeline import dag as dags
+    from textmill.pipeline.stages.rows import KeptRows, published
+
+    dag = dags.load_dag("dedup")
+    values, bounds = dags.parse_settings(dag, options.settings)
+    given = {"files": tuple(options.inputs), "column": options.text} | ({"keep": options.keep} if options.keep else {})
+    target = dags.build(dag, values | given, bounds)
+    assert isinstance(target, KeptRows)
+    out = Path(options.out)
+    options.out = str(out / "run")
+    workspace, _ = _execute(options, target, "dedup")
+    for path in published(workspace.root, target):
+        part = out / f".{path.name}.part"
+        shutil.copyfile(path, part)
+        part.replace(out / path.name)
+    print(f"files without copies: {out}; what the copies are: textmill clusters {workspace.root}")
+
+
+def _dedup_repeats(options: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from textmill.pipeline.repeats import deduplicate
+    from textmill.pipeline.rows import find_text_files
+
+    if options.settings:
+        raise UserError(f"--set {options.settings[0]}: only --method minhash takes parameters")
+    files = find_text_files(options.inputs, options.text)
+    done = deduplicate(files, Path(options.out), options.method, options.keep or "first", options.min_chars)
+    print(f"{done.n_documents_removed:,} of {done.n_documents:,} documents removed; files: {options.out}")
+    if done.n_pieces != done.n_documents:
+        print(f"{done.n_pieces_removed:,} of {done.n_pieces:,} {options.method} removed")
+
+
+def _clusters(options: argparse.Namespace) -> None:
+    from textmill.pipeline.clusters import as_json, largest, print_clusters
+    from textmill.pipeline.finished import FinishedRun
+    from textmill.pipeline.workspace import open_run
+    from textmill.storage import to_json
+
+    if options.n < 0:
+        raise UserError(f"-n {options.n}: must not be negative")
+    found = largest(FinishedRun(*open_run(options.run)), options.n)
+    if options.json:
+        sys.stdout.write(to_json(as_json(found)))
+    else:
+        print_clusters(found)
+
+
 def _train(options: argparse.Namespace) -> None:
     from pathlib import Path
 
@@ -555,6 +725,23 @@ def _train(options: argparse.Namespace) -> None:
         result = train(recipe.model, recipe.train, train_shards, val_shards, Path(options.out), on_step=on_step)
     val_loss = "not measured" if result.last.val_loss is None else f"{result.last.val_loss:.4f}"
     print(f"step {result.last.step}: loss {result.last.loss:.4f}, validation loss {val_loss}; {result.checkpoint}")
+
+
+def _decontaminate(options: argparse.Namespace) -> None:
+    from textmill.dedup.decontaminate import Judgement, Ngrams
+    from textmill.pipeline.benchmark_items import ItemFile
+    from textmill.pipeline.decontaminate import decontaminate, print_account
+    from textmill.pipeline.rows import find_text_files
+    from textmill.storage import to_json
+
+    items = [ItemFile.find(path, options.question, options.answer) for path in options.items]
+    judgement, ngrams = Judgement(options.threshold, options.action), Ngrams(options.n, options.max_items)
+    account = decontaminate(find_text_files(options.documents, options.text), items, options.out, ngrams, judgement)
+    if options.json:
+        sys.stdout.write(to_json(account))
+    else:
+        print_account(account)
+        print(f"wrote {options.out}/report.html")
 
 
 def _perplexity_train(options: argparse.Namespace) -> None:

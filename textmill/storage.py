@@ -314,6 +314,23 @@ def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
         return file.read(columns)
 
 
+def id_range(uri: str) -> tuple[int, int]:
+    """The smallest and the largest ``doc_id`` of the table at ``uri``; (1, 0) if it has no rows."""
+    with open_parquet(uri) as file:
+        column = file.schema_arrow.get_field_index("doc_id")
+        groups = [file.metadata.row_group(i).column(column).statistics for i in range(file.num_row_groups)]
+    return min((g.min for g in groups), default=1), max((g.max for g in groups), default=0)
+
+
+def read_id_range(uri: str, columns: list[str], low: int, high: int) -> pa.Table:
+    """The row groups of the table at ``uri`` that hold a ``doc_id`` from ``low`` to ``high``."""
+    with open_parquet(uri) as file:
+        column = file.schema_arrow.get_field_index("doc_id")
+        ranges = [file.metadata.row_group(i).column(column).statistics for i in range(file.num_row_groups)]
+        wanted = [i for i, ids in enumerate(ranges) if ids.min <= high and ids.max >= low]
+        return file.read_row_groups(wanted, columns)
+
+
 class TableWriter:
     """Writes batches to a local Parquet file, one row group a batch. The schema is fixed, whatever the data."""
 

@@ -1,4 +1,4 @@
-"""Exact duplicates: a 128-bit hash of the text, in which runs of whitespace count as one space.
+"""Exact duplicates: a 128-bit hash of the text, in which runs of whitespace count as one space; and canonical URLs.
 
 Whitespace is what `str.split` splits at; at the ends of the text it does not count at all. The hash is BLAKE2b, a
 cryptographic one: with a weaker hash somebody could publish a page that collides with another's and so have that one
@@ -9,12 +9,14 @@ this is plain Python.
 from __future__ import annotations
 
 import hashlib
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 HASH_BYTES = 16
+TRACKING = ("utm_", "gclid=", "fbclid=", "msclkid=", "mc_cid=", "mc_eid=")
 
 
 def content_hashes(text: pa.LargeStringArray) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
@@ -32,15 +34,19 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(" ".join(text.split()).encode(), digest_size=HASH_BYTES).digest()
 
 
-def equal_pairs(high: NDArray[np.uint64], low: NDArray[np.uint64], doc_ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Each document with an equal one of a smaller id, paired with the smallest: uint64 [m, 2], smaller id first.
+def canonical_url(url: str) -> str:
+    """The same for URLs that as a rule name the same page; "" for what is no URL of the web.
 
-    All three arrays have shape [n]; ``high`` and ``low`` are the halves that `content_hashes` gives. A group of k equal
-    documents gives k - 1 pairs.
+    Scheme, ``www.``, default ports, upper case in the host, the fragment, a slash at the end, and parameters that only
+    say where a visitor came from do not count; the order of the other parameters does not, either.
     """
-    order = np.lexsort((doc_ids, low, high))
-    high, low, doc_ids = high[order], low[order], doc_ids[order]
-    begins_group = np.ones(len(doc_ids), dtype=np.bool_)
-    begins_group[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
-    smallest = doc_ids[begins_group][np.cumsum(begins_group) - 1]
-    return np.stack([smallest[~begins_group], doc_ids[~begins_group]], axis=1)
+    try:
+        parts = urlsplit(url.strip())
+        host, port = (parts.hostname or "").rstrip(".").removeprefix("www."), parts.port
+    except ValueError:
+        return ""
+    if parts.scheme.lower() not in ("http", "https") or not host:
+        return ""
+    query = [part for part in parts.query.split("&") if part and not part.lower().startswith(TRACKING)]
+    where = host if port in (None, 80, 443) else f"{host}:{port}"
+    return f"{where}{parts.path.rstrip('/')}" + ("?" + "&".join(sorted(query)) if query else "")

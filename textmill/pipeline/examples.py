@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from textmill import storage
 from textmill.errors import InputError
 from textmill.pipeline.extract import extract_record
 from textmill.pipeline.reading.warc import Record, read_range
+from textmill.pipeline.rows import JSON_LINES, PARQUET, read_rows
 from textmill.pipeline.sources.inputs import ARCHIVE_ENDINGS
 
 PIECE_CHARS = 1500  # of plain text, cut between paragraphs where there are any
@@ -64,15 +64,12 @@ def _read(path: Path) -> Iterator[Example]:
     try:
         if path.name.endswith(ARCHIVE_ENDINGS):
             yield from _read_archive(path)
-        elif name.endswith(".parquet"):
-            yield from _from_rows(storage.read_table(str(path)).to_pylist(), path)
-        elif name.endswith((".jsonl", ".ndjson")):
-            with _open(path) as file:
-                yield from _from_rows(map(json.loads, file), path)
+        elif name.endswith((PARQUET, *JSON_LINES)):
+            yield from _from_rows(read_rows(str(path)), path)
         else:
             with _open(path) as file:
                 yield from _cut(file.read().decode(errors="replace"), path.name)
-    except (OSError, EOFError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, EOFError) as error:
         raise InputError(f"{path}: cannot read this file ({error})") from error
 
 
@@ -89,7 +86,7 @@ def _read_archive(path: Path) -> Iterator[Example]:
                 yield Example(text, storage.host_of(item.url) or str(item.offset))
 
 
-def _from_rows(rows: Iterator[Any] | list[Any], path: Path) -> Iterator[Example]:
+def _from_rows(rows: Iterator[Any], path: Path) -> Iterator[Example]:
     for row in rows:
         if not isinstance(row, dict) or not isinstance(row.get("text", ""), str | None):
             raise InputError(f"{path}: a row without a column 'text'; rename the column that holds the texts")

@@ -14,6 +14,8 @@ from textmill import schema, storage
 from textmill.errors import UserError
 from textmill.filters import preset, preset_names
 from textmill.filters.base import Editor, Rule
+from textmill.filters.pii import mask_text
+from textmill.pipeline.clusters import DIFF_WORDS, differences
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.families import title_of
 from textmill.pipeline.report.marks import marks_of
@@ -26,6 +28,7 @@ from textmill.terminal import safe
 from textmill.tokenize.shards import SPLITS
 
 SHOWN_CHARS = 300
+SHOWN_CHANGES = 4  # places in which a copy differs from what stays
 SHOWN_COPIES = 10
 SHOWN_PASSING = 3  # rules that hold beside some of their family that fail, without --all
 SHOWN_SPANS = 3  # that make a rule fail
@@ -230,8 +233,10 @@ def _explain_copies(run: FinishedRun, doc_id: int) -> Iterator[str]:
                 yield "  copies   none"
             continue
         members = list(_rows(run, keepers, "cluster", row["cluster"]))
-        cluster = _row(run, keepers.clusters, doc_id) or {}
-        yield f"  copies   cluster of {len(members)}, similarity to the nearest {cluster.get('similarity', 0):.3f}"
+        cluster = _row(run, keepers.clusters, doc_id)
+        if cluster is not None:
+            nearest = "unknown: not verified" if cluster["similarity"] is None else f"{cluster['similarity']:.3f}"
+            yield f"  copies   cluster of {len(members)}, similarity to the nearest {nearest}"
         members.sort(key=lambda member: (member["doc_id"] != member["keeper"], member["doc_id"] != doc_id))
         for member in members[:SHOWN_COPIES]:
             page = _row(run, keepers.signatures.documents, member["doc_id"]) or {"url": ""}
@@ -240,6 +245,33 @@ def _explain_copies(run: FinishedRun, doc_id: int) -> Iterator[str]:
             yield f"           {schema.show_doc_id(member['doc_id']):<14} {what:<16} {safe(page['url'], 100)}{here}"
         if len(members) > SHOWN_COPIES:
             yield f"           and {len(members) - SHOWN_COPIES:,} more"
+        yield from _explain_known(run, keepers, doc_id)
+        if row["removed"] and row["keeper"] is not None:
+            yield from _explain_difference(run, keepers, doc_id, row["keeper"])
+
+
+def _explain_known(run: FinishedRun, keepers: Keepers, doc_id: int) -> Iterator[str]:
+    """The document of an earlier run that this one is a copy of."""
+    match = _row(run, keepers.known, doc_id) if keepers.known else None
+    if match:
+        known = schema.show_doc_id(match["known_doc_id"])
+        yield f"  known    {known} of {safe(match['run'], 300)}, similarity about {match['similarity']:.2f}"
+
+
+def _explain_difference(run: FinishedRun, keepers: Keepers, doc_id: int, keeper: int) -> Iterator[str]:
+    """How this text differs from that of the document that stays in its stead."""
+    documents = keepers.signatures.documents
+    own, other = (_row(run, documents, id_) for id_ in (doc_id, keeper))
+    if own is None or other is None:
+        return
+    changes = list(differences(mask_text(own["text"])[0], mask_text(other["text"])[0]))
+    where = f"{len(changes)} places" if changes else "nothing but white space"
+    yield f"  differs  from {schema.show_doc_id(keeper)} in {where}, of the first {DIFF_WORDS:,} words"
+    for here, there in changes[:SHOWN_CHANGES]:
+        yield f"           here: {safe(here, 100) or '(nothing)'}"
+        yield f"           there: {safe(there, 100) or '(nothing)'}"
+    if len(changes) > SHOWN_CHANGES:
+        yield f"           and {len(changes) - SHOWN_CHANGES:,} more"
 
 
 def _explain_end(run: FinishedRun, doc_id: int, dropped: str | None) -> Iterator[str]:

@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from textmill import storage
 from textmill.errors import EnvironmentFault, InvariantError
@@ -109,6 +109,13 @@ class Stage(ABC):
         return done[self.folder]
 
 
+class Written(Protocol):
+    """A file that a task wrote."""
+
+    path: Path
+    rows: int
+
+
 @dataclass(frozen=True)
 class Task:
     """What ``run_shard`` gets: which shard, where inputs lie, and a private folder for new files.
@@ -133,14 +140,17 @@ class Task:
         folder = storage.join(self.workspace, stage.folder)
         return [storage.join(folder, name) for name in self.manifest(stage, shard).outputs]
 
-    def file(self, stage: Stage, shard: str) -> str:
-        """URI of the one file that a shard of ``stage`` published."""
-        (uri,) = self.files(stage, shard)
+    def file(self, stage: Stage, shard: str, ending: str = "") -> str:
+        """URI of the file that a shard of ``stage`` published: the only one, or its table, or that with ``ending``."""
+        uris = self.files(stage, shard)
+        if len(uris) > 1 or ending:
+            uris = [uri for uri in uris if uri.endswith(ending or ".parquet")]
+        (uri,) = uris
         return uri
 
-    def all_files(self, stage: Stage) -> Iterator[str]:
-        """The one file of every shard of ``stage``, in shard order."""
-        return (self.file(stage, shard) for shard in stage.shards())
+    def all_files(self, stage: Stage, ending: str = "") -> Iterator[str]:
+        """The file of every shard of ``stage``, in shard order; see `file`."""
+        return (self.file(stage, shard, ending) for shard in stage.shards())
 
     def unfinished(self, stage: Stage) -> Path:
         """A folder that outlives an interrupted attempt (only in a workspace on this machine)."""
@@ -155,7 +165,7 @@ class Task:
         return self.scratch / f"{self.shard}.parquet"
 
 
-def one_table(writer: storage.TableWriter, counts: Mapping[str, int]) -> Result:
+def one_table(writer: Written, counts: Mapping[str, int]) -> Result:
     """The `Result` of a task that wrote one Parquet file."""
     return Result({writer.path.name: writer.path}, {writer.path.name: writer.rows}, counts)
 

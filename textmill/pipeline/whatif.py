@@ -34,7 +34,8 @@ from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.samples import SHOWN_CHARS, mix, texts_of
 from textmill.pipeline.report.values import Section, bounds, number, plain
 from textmill.pipeline.stages import Keepers, Tokens
-from textmill.pipeline.stages.duplicates import CLUSTERS, best_first
+from textmill.pipeline.stages.duplicates import CLUSTERS
+from textmill.pipeline.stages.keepers import best_first, rank
 from textmill.pipeline.verdicts import Chain, ScoredShard, Verdicts
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.schema import show_doc_id
@@ -187,11 +188,12 @@ def cluster_members(run: FinishedRun, keepers: Keepers) -> pa.Table:
     names = ["doc_id", "cluster"]
     none = CLUSTERS.empty_table().select(names)  # a table without rows has no row groups
     clusters = pa.concat_tables([none, *run.groups(keepers.clusters, names)])
-    columns = ["doc_id", "date", "n_bytes"]
-    found = [keepers.signatures.schema.empty_table().select(columns)]
-    for group in run.groups(keepers.signatures, columns):
-        found.append(group.filter(pc.is_in(group["doc_id"], clusters["doc_id"].combine_chunks())))
-    return best_first(clusters.join(pa.concat_tables(found), "doc_id"), keepers.policy)
+    stage, column = keepers.ranked_by
+    found = [pa.table({"doc_id": pa.array([], pa.uint64()), "rank": pa.array([], pa.float64())})]
+    for group in run.groups(stage, list(dict.fromkeys(["doc_id", column]))):
+        members = group.filter(pc.is_in(group["doc_id"], clusters["doc_id"].combine_chunks()))
+        found.append(pa.table({"doc_id": members["doc_id"], "rank": rank(members[column], keepers.policy)}))
+    return best_first(clusters.join(pa.concat_tables(found), "doc_id"))
 
 
 def _removed(members: pa.Table, total: Totals) -> pa.Table:

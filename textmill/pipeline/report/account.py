@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from textmill import storage
+from textmill.dedup.lsh import probability
 from textmill.filters.base import Rule
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.losses import losses_of
@@ -29,7 +30,7 @@ from textmill.pipeline.report.funnel import funnel_of
 from textmill.pipeline.report.groups import groups_of
 from textmill.pipeline.report.histograms import histograms_of
 from textmill.pipeline.report.published import beside
-from textmill.pipeline.report.samples import COPIES, samples_of
+from textmill.pipeline.report.samples import samples_of
 from textmill.pipeline.report.values import Section, plain
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import (
@@ -42,10 +43,13 @@ from textmill.pipeline.stages import (
     Keepers,
     Materialize,
     Score,
+    Signatures,
     Tokens,
     Train,
     TrainTokenizer,
 )
+from textmill.pipeline.stages.duplicates import N_SIMILARITIES
+from textmill.pipeline.stages.keepers import COPIES
 from textmill.pipeline.stages.scores import TEXT_BYTES
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.tokenize.shards import SPLITS
@@ -54,6 +58,7 @@ REMOVED_WORDS = "refinedweb_removed_word_frac"  # which edits may not be too lar
 N_SIMILARITY_BINS = 20
 N_LOCATED = 50
 CURVE_POINTS = 1000
+CURVE_AT = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)  # similarities
 UNITS = ("", "_bytes")  # of what a rule removes: documents, and bytes of their text
 
 
@@ -228,6 +233,8 @@ def _duplicates(run: FinishedRun) -> Section | None:
         "rejected": counts["n_rejected"],
         "threshold": edges.threshold,
         "similarity": _similarities(run, edges),
+        "all_similarities": _all_similarities(counts),
+        "curve": _s_curve(edges),
     }
     if clusters is not None:
         section |= {"clusters": run.counts(clusters)["n_clusters"], "members": run.counts(clusters)["n_members"]}
@@ -248,6 +255,20 @@ def _similarities(run: FinishedRun, edges: Edges) -> Section:
     for group in run.groups(edges, ["similarity"]):
         counts += np.histogram(group["similarity"].to_numpy(), bounds)[0]
     return {"edges": [plain(float(bound)) for bound in bounds], "counts": counts.tolist()}
+
+
+def _all_similarities(counts: Mapping[str, int]) -> Section:
+    """Histogram of the true similarity of all candidates, those that are no copies, too."""
+    bounds = np.linspace(0, 1, N_SIMILARITIES + 1)
+    found = [counts.get(f"similarity_{i:02d}", 0) for i in range(N_SIMILARITIES)]
+    return {"edges": [plain(float(bound)) for bound in bounds], "counts": found}
+
+
+def _s_curve(edges: Edges) -> list[Section]:
+    """The chance that two documents are compared, by their similarity."""
+    minhash = next(stage for stage in edges.ancestry() if isinstance(stage, Signatures)).minhash
+    chance = {s: probability(s, minhash.bands, minhash.rows) for s in CURVE_AT}
+    return [{"similarity": s, "found": plain(p)} for s, p in chance.items()]
 
 
 def _cluster_sizes(run: FinishedRun, clusters: Clusters) -> list[Section]:

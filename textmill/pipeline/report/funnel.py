@@ -22,11 +22,10 @@ import pyarrow.compute as pc
 from textmill import storage
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.families import prefix_of, title_of
-from textmill.pipeline.report.samples import COPIES
 from textmill.pipeline.report.values import Section
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Corpus, Decide, Edit, Extract, Materialize, Tokens
-from textmill.pipeline.stages.duplicates import KEEPERS
+from textmill.pipeline.stages.keepers import COPIES, KEEPERS, KNOWN
 from textmill.tokenize.shards import SPLITS
 
 
@@ -124,7 +123,7 @@ def _copies_and_edits(run: FinishedRun, corpus: Corpus, passing: int | None) -> 
     edited, of_copies = _compared(run, corpus)
     if isinstance(corpus.documents, Edit):
         yield Cause("lines and marks cut", ("edits",), 0, _difference(passing, edited))
-    for kind in COPIES:
+    for kind in COPIES if corpus.keepers.known else [kind for kind in COPIES if kind != KNOWN]:
         n_bytes = None if edited is None else of_copies[kind]
         yield Cause(f"{kind.replace('_', ' ')}s", ("copies", kind), counts[f"removed_{kind}"], n_bytes)
     if corpus.masks:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from textmill import storage
 from textmill.filters.base import Rule
 from textmill.pipeline.finished import FinishedRun
-from textmill.pipeline.report.samples import COPIES
 from textmill.pipeline.report.values import Section
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Corpus, Decide, Extract, Keepers, Score
+from textmill.pipeline.stages.keepers import COPIES
 from textmill.pipeline.stages.scores import TEXT_BYTES
 from textmill.text import Documents
 

@@ -26,11 +26,11 @@ from textmill.pipeline.report.marks import excerpt
 from textmill.pipeline.report.values import Section, plain
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Corpus, Decide, Edit, Keepers, Score
+from textmill.pipeline.stages.keepers import COPIES
 from textmill.pipeline.stages.scores import first_reasons
 from textmill.schema import show_doc_id
 from textmill.text import Documents
 
-COPIES = ("exact_duplicate", "near_duplicate")
 N_KEPT_SAMPLES, N_DROPPED_SAMPLES = 6, 3  # the second for each reason
 SHOWN_CHARS = 400
 READ_CHARS = 5 * SHOWN_CHARS  # masking may shorten, and must see an address whole
@@ -102,7 +102,7 @@ def _copy_samples(run: FinishedRun, keepers: Keepers) -> list[Section]:
         for kind in COPIES:
             rows = group.filter(pc.equal(group["removed"], kind))
             drawn[kind] = _draw(drawn[kind], rows["doc_id"], rows["keeper"], N_DROPPED_SAMPLES)
-    named = {kind: [draw._replace(value=show_doc_id(draw.value)) for draw in draws] for kind, draws in drawn.items()}
+    named = {kind: [draw._replace(value=_keeper(draw.value)) for draw in draws] for kind, draws in drawn.items()}
     return _masked_samples(run, keepers.signatures.documents, named, dict.fromkeys(COPIES, ("keeper", ())))
 
 
@@ -142,6 +142,10 @@ def texts_of(
                     ids, urls = rows["doc_id"].to_pylist(), rows["url"].to_pylist()
                     found |= dict(zip(ids, zip(urls, texts, strict=True), strict=True))
     return found
+
+
+def _keeper(doc_id: int | None) -> str:
+    return "in an earlier run" if doc_id is None else show_doc_id(doc_id)
 
 
 def _masked_samples(

@@ -12,7 +12,7 @@ from textmill import storage
 from textmill.filters.pii import Mask, mask
 from textmill.filters.pii.spans import KINDS, Found
 from textmill.pipeline.stage import Result, Stage, Task, one_table
-from textmill.pipeline.stages.duplicates import Keepers
+from textmill.pipeline.stages.keepers import Keepers
 from textmill.pipeline.stages.scores import DOCUMENTS, Decide, first_reasons, n_text_bytes
 from textmill.text import Documents
 
@@ -62,7 +62,8 @@ class Corpus(Stage):
             task.file(self.decisions, task.shard): None,
         }
         counts: Counter[str] = Counter(dict.fromkeys((f"masked_{each.kind}" for each in self.masks), 0))
-        copies = storage.read_table(task.file(self.keepers, "all"), ["doc_id", "removed"])
+        ids = storage.id_range(task.file(self.documents, task.shard))
+        copies = storage.read_id_range(task.file(self.keepers, "all"), ["doc_id", "removed"], *ids)
         copies = copies.filter(pc.is_valid(copies["removed"]))
         with storage.TableWriter(task.table(), self.schema) as writer:
             for documents, decisions in storage.read_aligned(source):

@@ -1,122 +1,127 @@
-"""Who is whose copy, and who stays: signatures, candidates, verified edges, clusters, keepers.
+"""Who is whose copy: candidates, shingles to compare them by, verified edges, clusters.
 
-Everything up to Clusters looks at all documents and knows nothing of the rules, so that changing a threshold leaves it
-alone. The survivor of a cluster is then chosen among the documents that pass the rules, never before: else a whole
-cluster would vanish with a representative that fails one.
+All of it looks at all documents and knows nothing of the rules, so that changing a threshold leaves it alone. Who stays
+of a cluster is decided afterwards, in `keepers`.
+
+Nothing here grows with the crawl but the list of clusters: candidates are merged from sorted files, a band and a range
+of hashes a task; shingles and edges go by groups of shards.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from textmill import schema, storage
-from textmill.dedup import clusters, exact, lsh
-from textmill.dedup.minhash import MinHash, pair_similarities
-from textmill.errors import UnknownNameError, UserError
+from textmill.dedup import clusters, lsh, records
+from textmill.dedup.minhash import pair_similarities
+from textmill.dedup.shingles import ShingleStore, ShingleWriter
+from textmill.errors import UserError
 from textmill.pipeline.stage import Result, Stage, Task, one_table
-from textmill.pipeline.stages.scores import DOC_ID, Decide
+from textmill.pipeline.stages.scores import DOC_ID
+from textmill.pipeline.stages.signatures import BANDS, EXACT, Signatures, SortedBands, open_bands
 
-PAIRS = pa.schema([schema.EDGES.field("doc_id_a"), schema.EDGES.field("doc_id_b")])
+SHARDS_A_RANGE = 200  # of signatures: some 8 million documents of a crawl, or 130 MB a band
+MOST_GROUPS = 256
+N_SIMILARITIES = 20  # classes in which candidates are counted by their similarity
+MEMBERS = ".members"  # ending of files of the documents that are in some pair
 CLUSTERS = pa.schema(
     [
         DOC_ID,
         pa.field("cluster", pa.uint64(), nullable=False),  # smallest doc_id of the cluster
-        pa.field("similarity", pa.float32(), nullable=False),  # to the most similar other member
+        pa.field("similarity", pa.float32()),  # to the most similar other member; null if pairs were not verified
     ]
 )
-KEEPERS = pa.schema(
-    [
-        DOC_ID,
-        pa.field("cluster", pa.uint64(), nullable=False),
-        pa.field("keeper", pa.uint64()),  # null where no member passes the rules
-        pa.field("removed", pa.string()),  # exact_duplicate, near_duplicate, or null: not removed as a duplicate
-    ]
-)
-
-
-@dataclass(frozen=True)
-class Signatures(Stage):
-    """For each document its 128-bit content hash and one 64-bit hash a band."""
-
-    table = "signatures"
-    packages = ("numba",)
-
-    documents: Stage
-    minhash: MinHash = MinHash()  # noqa: RUF009 - frozen
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Schema of its table."""
-        bands = [pa.field(name, pa.uint64(), nullable=False) for name in ("hash_hi", "hash_lo", *self.bands)]
-        sizes = [pa.field(name, pa.int32(), nullable=False) for name in ("n_shingles", "n_bytes")]
-        return pa.schema([DOC_ID, pa.field("date", pa.string(), nullable=False), *sizes, *bands])
-
-    @property
-    def bands(self) -> list[str]:
-        return [f"band_{i:02d}" for i in range(self.minhash.bands)]
-
-    def shards(self) -> list[str]:
-        return self.documents.shards()
-
-    def run_shard(self, task: Task) -> Result:
-        source = {task.file(self.documents, task.shard): ["date", "text"]}
-        with storage.TableWriter(task.table(), self.schema) as writer:
-            for (table,) in storage.read_aligned(source):
-                text = table["text"].combine_chunks()
-                high, low = exact.content_hashes(text)
-                bands, n_shingles = self.minhash.band_hashes(text)
-                columns = [n_shingles, pc.binary_length(text).cast(pa.int32()), high, low, *bands.T]
-                arrays = [pa.array(column) for column in columns]
-                ids, dates = table["doc_id"].combine_chunks(), table["date"].combine_chunks()
-                writer.write(pa.table([ids, dates, *arrays], schema=self.schema))
-        return one_table(writer, {"rows_in": writer.rows, "rows_out": writer.rows})
 
 
 @dataclass(frozen=True)
 class Candidates(Stage):
-    """Pairs of documents that may be copies: one task for equal content, and one a band."""
+    """Pairs of documents that may be copies: a task for each band, and range of hashes, and for equal content.
 
+    Pairs are (larger id, smaller id), in order. Without ``chain``, only pairs with the smallest id of each group.
+    Memory: see `records.Sorter`, and a block of each file of bands.
+    """
+
+    version = 2
     table = "candidates"
 
-    signatures: Signatures
+    bands: Signatures | SortedBands
+    chain: bool = True
 
     def shards(self) -> list[str]:
-        return ["exact", *self.signatures.bands]
+        return band_ranges(self.bands)
 
     def run_shard(self, task: Task) -> Result:
-        if task.shard == "exact":
-            ids, n_shingles, high, low = self._columns(task, "n_shingles", "hash_hi", "hash_lo")
-            worded = n_shingles > 0  # documents without words are all equal, and say nothing about each other
-            pairs = exact.equal_pairs(high[worded], low[worded], ids[worded])
-        else:
-            ids, hashes = self._columns(task, task.shard)
-            pairs = lsh.candidate_pairs(hashes, ids)
-        with storage.TableWriter(task.table(), PAIRS) as writer:
-            writer.write(pa.table([pa.array(pairs[:, 0]), pa.array(pairs[:, 1])], schema=PAIRS))
-        return one_table(writer, {"n_pairs": len(pairs)})
+        section, low, high = hash_range(self.bands, task.shard)
+        uris = [task.file(self.bands, shard, BANDS) for shard in self.bands.shards()]
+        runs = [open_bands(self.bands, uri).read(section, low, high) for uri in uris]
+        sorter = records.Sorter(task.scratch)
+        members = records.Sorter(task.scratch / "members")
+        for larger, smaller in lsh.candidate_pairs(records.merge(runs), self.chain and section != EXACT):
+            sorter.add(larger, smaller)
+            both = np.concatenate([larger, smaller])
+            members.add(both, np.zeros_like(both))
+        pairs, ids = task.table(), task.scratch / f"{task.shard}{MEMBERS}"
+        with records.RecordWriter(pairs, ("doc_id_b", "doc_id_a")) as writer:
+            writer.write("all", sorter.blocks())
+        with records.RecordWriter(ids, ("doc_id", "zero")) as id_writer:
+            id_writer.write("all", members.blocks())
+        rows = {pairs.name: writer.rows, ids.name: id_writer.rows}
+        return Result({pairs.name: pairs, ids.name: ids}, rows, {"n_pairs": writer.rows})
 
-    def _columns(self, task: Task, *names: str) -> list[np.ndarray]:
-        """The ids of all documents, and these columns of their signatures."""
-        tables = [storage.read_table(uri, ["doc_id", *names]) for uri in task.all_files(self.signatures)]
-        return [column.to_numpy() for column in pa.concat_tables(tables).columns]
+
+@dataclass(frozen=True)
+class Shingles(Stage):
+    """The shingle sets of the documents that are in some pair: what pairs are compared by.
+
+    A task for each group of shards. Size: 8 bytes a word. Memory: the shingles of a row group of documents.
+    """
+
+    table = "shingles"
+    packages = ("numba",)
+
+    documents: Stage
+    candidates: Candidates
+
+    def shards(self) -> list[str]:
+        return list(groups(self.documents))
+
+    def run_shard(self, task: Task) -> Result:
+        minhash = next(stage for stage in self.candidates.ancestry() if isinstance(stage, Signatures)).minhash
+        path = task.scratch / f"{task.shard}.arrow"
+        with ShingleWriter(path) as writer:
+            for shard in groups(self.documents)[task.shard]:
+                uri = task.file(self.documents, shard)
+                wanted = self._members(task, *storage.id_range(uri))
+                for table in _rows_of(uri, wanted):
+                    writer.write(table["doc_id"].to_numpy(), *minhash.shingle_sets(table["text"].combine_chunks()))
+        return Result({path.name: path}, {path.name: writer.rows}, {"n_documents": writer.rows})
+
+    def _members(self, task: Task, low: int, high: int) -> NDArray[np.uint64]:
+        uris = [task.file(self.candidates, shard, MEMBERS) for shard in self.candidates.shards()]
+        runs = [records.RecordFile(uri).read(low=low, high=high) for uri in uris]
+        found = records.unique(records.merge_many(runs, task.scratch))
+        return np.concatenate([np.empty(0, np.uint64), *(ids for ids, _ in found)])
 
 
 @dataclass(frozen=True)
 class Edges(Stage):
     """The candidates whose true similarity, the Jaccard index of their shingle sets, reaches ``threshold``.
 
-    Memory: the shingles of all documents in a candidate pair, 8 bytes a word.
+    A task for each group of shards, that of the larger id. Counts: ``similarity_NN``, the candidates whose similarity
+    is in that twentieth. Memory: see `ShingleStore.batches`.
     """
 
+    version = 2
     table = "edges"
     packages = ("numba",)
 
-    documents: Stage
     candidates: Candidates
+    shingles: Shingles
     threshold: float = 0.7
 
     def __post_init__(self) -> None:
@@ -125,135 +130,112 @@ class Edges(Stage):
             raise UserError(f"similarity is {self.threshold}; it must be above 0 and at most 1")
 
     def shards(self) -> list[str]:
-        return ["all"]
+        return self.shingles.shards()
 
     def run_shard(self, task: Task) -> Result:
-        tables = [storage.read_table(uri) for uri in task.all_files(self.candidates)]
-        every = pa.concat_tables(tables)
-        pairs = lsh.unique_pairs(np.stack([every["doc_id_a"].to_numpy(), every["doc_id_b"].to_numpy()], axis=1))
-        similarity = self._similarities(task, pairs)
-        true = similarity >= np.float32(self.threshold)
-        arrays = [pa.array(column) for column in (pairs[true, 0], pairs[true, 1], similarity[true])]
+        by_similarity = np.zeros(N_SIMILARITIES, np.int64)
+        store = ShingleStore([task.file(self.shingles, shard, ".arrow") for shard in self.shingles.shards()])
         with storage.TableWriter(task.table(), schema.EDGES) as writer:
-            writer.write(pa.table(arrays, schema=schema.EDGES))
-        counts = {"n_candidates": len(pairs), "n_edges": int(true.sum()), "n_rejected": int((~true).sum())}
-        return one_table(writer, counts)
+            for larger, smaller in self._pairs(task):
+                similarity = np.empty(len(larger), np.float32)
+                for batch, sets, left, right in store.batches(larger, smaller):
+                    similarity[batch] = pair_similarities(*sets, left, right)
+                by_similarity += np.histogram(similarity, N_SIMILARITIES, (0, 1))[0]
+                true = similarity >= np.float32(self.threshold)
+                arrays = [pa.array(column[true]) for column in (smaller, larger, similarity)]
+                writer.write(pa.table(arrays, schema=schema.EDGES))
+        n_candidates = int(by_similarity.sum())
+        counts = {"n_candidates": n_candidates, "n_edges": writer.rows, "n_rejected": n_candidates - writer.rows}
+        return one_table(writer, counts | {f"similarity_{i:02d}": int(n) for i, n in enumerate(by_similarity)})
 
-    def _similarities(self, task: Task, pairs: np.ndarray) -> np.ndarray:
-        wanted = np.unique(pairs)
-        texts = [_texts_of(uri, wanted) for uri in task.all_files(self.documents)]
-        table = pa.concat_tables(texts)  # shards are in order of ids, so the rows are too
-        hashes, offsets = self.candidates.signatures.minhash.shingle_sets(table["text"].combine_chunks())
-        left, right = (np.searchsorted(wanted, pairs[:, side]) for side in (0, 1))
-        return pair_similarities(hashes, offsets, left, right)
-
-
-def _texts_of(uri: str, wanted: np.ndarray) -> pa.Table:
-    """The rows of one documents file whose id is in the sorted array ``wanted``."""
-    with storage.open_parquet(uri) as file:
-        groups = [file.schema_arrow.empty_table().select(["doc_id", "text"])]
-        for group in range(file.num_row_groups):
-            ids = file.read_row_group(group, ["doc_id"])["doc_id"].to_numpy()
-            chosen = np.isin(ids, wanted)
-            if chosen.any():
-                groups.append(file.read_row_group(group, ["doc_id", "text"]).filter(pa.array(chosen)))
-        return pa.concat_tables(groups)
+    def _pairs(self, task: Task) -> Iterator[records.Block]:
+        """The pairs of all bands, each once, whose larger id is in this group."""
+        documents = self.shingles.documents
+        low, high = id_range([task.file(documents, shard) for shard in groups(documents)[task.shard]])
+        uris = [task.file(self.candidates, shard) for shard in self.candidates.shards()]
+        runs = [records.RecordFile(uri).read(low=low, high=high) for uri in uris]
+        return records.unique(records.merge_many(runs, task.scratch))
 
 
 @dataclass(frozen=True)
 class Clusters(Stage):
-    """Connected components over verified edges; a row for every document that has a copy."""
+    """Connected components over edges; a row for every document that has a copy, in order of ids.
 
+    Of `Candidates` straight away, too: then pairs are not verified. Memory: see `clusters`.
+    """
+
+    version = 2
     table = "clusters"
     packages = ("numba",)
 
-    edges: Edges
+    edges: Edges | Candidates
 
     def shards(self) -> list[str]:
         return ["all"]
 
     def run_shard(self, task: Task) -> Result:
-        edges = storage.read_table(task.file(self.edges, "all"))
-        pairs = np.stack([edges["doc_id_a"].to_numpy(), edges["doc_id_b"].to_numpy()], axis=1)
-        ids, roots = clusters.connected_components(pairs)
-        best = np.zeros(len(ids), np.float32)
-        for side in (0, 1):
-            np.maximum.at(best, np.searchsorted(ids, pairs[:, side]), edges["similarity"].to_numpy())
+        ids, roots = clusters.connected_components((larger, smaller) for larger, smaller, _ in self._edges(task))
+        best = self._similarities(task, ids)
         with storage.TableWriter(task.table(), CLUSTERS) as writer:
-            writer.write(pa.table([pa.array(ids), pa.array(roots), pa.array(best)], schema=CLUSTERS))
-        return one_table(writer, {"n_members": len(ids), "n_clusters": len(np.unique(roots))})
+            for begin in range(0, len(ids), records.BLOCK_RECORDS):
+                part = slice(begin, begin + records.BLOCK_RECORDS)
+                arrays = [pa.array(ids[part]), pa.array(roots[part]), pa.array(best[part], from_pandas=True)]
+                writer.write(pa.table(arrays, schema=CLUSTERS))
+        return one_table(writer, {"n_members": len(ids), "n_clusters": int((ids == roots).sum())})
+
+    def _edges(self, task: Task) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint64], pa.Table]]:
+        """The ends of the edges, and the table that they are from, part by part."""
+        for uri in task.all_files(self.edges):
+            with storage.open_parquet(uri) as file:
+                for table in file.iter_batches(records.SORT_RECORDS // 8):
+                    yield table["doc_id_b"].to_numpy(), table["doc_id_a"].to_numpy(), table
+
+    def _similarities(self, task: Task, ids: NDArray[np.uint64]) -> NDArray[np.float32]:
+        """To the most similar other member; NaN if that is not known."""
+        if isinstance(self.edges, Candidates):
+            return np.full(len(ids), np.nan, np.float32)
+        best = np.zeros(len(ids), np.float32)
+        for larger, smaller, table in self._edges(task):
+            for side in (larger, smaller):
+                np.maximum.at(best, np.searchsorted(ids, side), table["similarity"].to_numpy())
+        return best
 
 
-# Sort keys, best first; the smallest id decides between equals.
-POLICIES = {
-    "longest": [("n_bytes", "descending")],
-    "newest": [("date", "descending")],
-    "first": [],
-}
+def band_ranges(bands: Signatures | SortedBands) -> list[str]:
+    """Names of tasks, one for each section and range of hashes."""
+    return [f"{section}-{i:04d}" for section in bands.sections for i in range(_n_ranges(bands))]
 
 
-@dataclass(frozen=True)
-class Keepers(Stage):
-    """Chooses who stays of each cluster, among the members that pass the rules. Rows are sorted by id."""
-
-    table = "keepers"
-
-    signatures: Signatures
-    decisions: Decide
-    clusters: Clusters
-    policy: str = "longest"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.policy not in POLICIES:
-            raise UnknownNameError("policy", self.policy, POLICIES)
-
-    def shards(self) -> list[str]:
-        return ["all"]
-
-    def run_shard(self, task: Task) -> Result:
-        members = self._members(task)
-        keepers = self._choose(members)
-        members = members.join(keepers, "cluster").sort_by("doc_id")
-        same = pc.and_(
-            pc.equal(members["hash_hi"], members["keeper_hash_hi"]),
-            pc.equal(members["hash_lo"], members["keeper_hash_lo"]),
-        )
-        copy = pc.and_(members["keep"], pc.not_equal(members["doc_id"], members["keeper"]))
-        kind = pc.if_else(same, "exact_duplicate", "near_duplicate")
-        removed = pc.if_else(copy, kind, pa.scalar(None, pa.string()))
-        table = members.select(["doc_id", "cluster", "keeper"]).append_column("removed", removed)
-        with storage.TableWriter(task.table(), KEEPERS) as writer:
-            writer.write(table.cast(KEEPERS).combine_chunks())
-        return one_table(writer, {"n_removed": len(removed) - removed.null_count})
-
-    def _members(self, task: Task) -> pa.Table:
-        """All members of clusters, with what the choice needs."""
-        rows = storage.read_table(task.file(self.clusters, "all"), ["doc_id", "cluster"])
-        wanted = rows["doc_id"].combine_chunks()
-        columns = ["date", "n_bytes", "hash_hi", "hash_lo"]
-        empty = self.signatures.schema.empty_table().select(["doc_id", *columns])
-        found = [empty.append_column("keep", pa.array([], pa.bool_()))]
-        for shard in self.signatures.shards():
-            source = {
-                task.file(self.signatures, shard): columns,
-                task.file(self.decisions, shard): ["keep"],
-            }
-            for signatures, decisions in storage.read_aligned(source):
-                both = signatures.append_column("keep", decisions["keep"])
-                found.append(both.filter(pc.is_in(both["doc_id"], wanted)))
-        return rows.join(pa.concat_tables(found, promote_options="permissive"), "doc_id")
-
-    def _choose(self, members: pa.Table) -> pa.Table:
-        """For each cluster with a member that passes: its keeper, and the keeper's content hash."""
-        passing = best_first(members.filter(members["keep"]), self.policy)
-        cluster = passing["cluster"].to_numpy()
-        first = np.ones(len(cluster), bool)
-        first[1:] = cluster[1:] != cluster[:-1]
-        chosen = passing.filter(pa.array(first)).select(["cluster", "doc_id", "hash_hi", "hash_lo"])
-        return chosen.rename_columns(["cluster", "keeper", "keeper_hash_hi", "keeper_hash_lo"])
+def hash_range(bands: Signatures | SortedBands, name: str) -> tuple[str, int, int]:
+    """The section, and the smallest and the largest hash, that one of `band_ranges` stands for."""
+    section, _, number = name.rpartition("-")
+    low, after = ((int(number) + i << 64) // _n_ranges(bands) for i in (0, 1))
+    return section, low, after - 1
 
 
-def best_first(members: pa.Table, policy: str) -> pa.Table:
-    """Members of clusters, cluster by cluster, the preferred first: of those that pass the rules, the first stays."""
-    return members.sort_by([("cluster", "ascending"), *POLICIES[policy], ("doc_id", "ascending")])
+def _n_ranges(bands: Signatures | SortedBands) -> int:
+    signatures = next(stage for stage in bands.ancestry() if isinstance(stage, Signatures))
+    return -(-len(signatures.shards()) // SHARDS_A_RANGE) or 1
+
+
+def groups(documents: Stage) -> dict[str, list[str]]:
+    """The shards of documents, by group; at most `MOST_GROUPS`."""
+    shards = documents.shards()
+    size = max(4, -(-len(shards) // MOST_GROUPS))
+    return {f"group-{i // size:04d}": shards[i : i + size] for i in range(0, len(shards), size)}
+
+
+def id_range(uris: list[str]) -> tuple[int, int]:
+    """The smallest and the largest id in some tables; (1, 0) if they are empty."""
+    ranges = [(low, high) for low, high in map(storage.id_range, uris) if low <= high]
+    return min((low for low, _ in ranges), default=1), max((high for _, high in ranges), default=0)
+
+
+def _rows_of(uri: str, wanted: NDArray[np.uint64]) -> Iterator[pa.Table]:
+    """The rows of one documents file whose id is in the sorted array ``wanted``, row group by row group."""
+    with storage.open_parquet(uri) as file:
+        for group in range(file.num_row_groups):
+            ids = file.read_row_group(group, ["doc_id"])["doc_id"].to_numpy()
+            chosen = np.isin(ids, wanted)
+            if chosen.any():
+                yield file.read_row_group(group, ["doc_id", "text"]).filter(pa.array(chosen))

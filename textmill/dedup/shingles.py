@@ -1,0 +1,140 @@
+"""Shingle sets on disk, read by id in any order: what candidate pairs are compared by.
+
+A file is Arrow's IPC format, uncompressed: batches of (doc_id, ascending hashes). It is mapped into memory and read in
+place, so the system decides what stays there, and reading one set costs one set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numba
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from textmill import storage
+from textmill.errors import InputError, InvariantError
+
+SCHEMA = pa.schema(
+    [
+        pa.field("doc_id", pa.uint64(), nullable=False),
+        pa.field("shingles", pa.large_list(pa.field("item", pa.uint64(), nullable=False)), nullable=False),
+    ]
+)
+BATCH_SHINGLES = 1 << 22  # copied together to be compared: 32 MB
+
+Sets = tuple[NDArray[np.uint64], NDArray[np.int64]]  # hashes and offsets, as of `MinHash.shingle_sets`
+
+
+class ShingleWriter:
+    """Writes a file, a batch at a time; ids ascend."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows = path, 0
+        self._writer = pa.ipc.new_file(os.fspath(path), SCHEMA)
+
+    def write(self, doc_ids: NDArray[np.uint64], hashes: NDArray[np.uint64], offsets: NDArray[np.int64]) -> None:
+        sets = pa.LargeListArray.from_arrays(offsets, pa.array(hashes), type=SCHEMA.field("shingles").type)
+        self._writer.write_batch(pa.record_batch([pa.array(doc_ids), sets], schema=SCHEMA))
+        self.rows += len(doc_ids)
+
+    def __enter__(self) -> ShingleWriter:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._writer.close()
+
+
+class ShingleStore:
+    """The sets of several files, whose ids ascend from file to file. Files that are not local are read whole."""
+
+    def __init__(self, uris: Sequence[str]) -> None:
+        batches = [batch for uri in uris for batch in _read(uri)]
+        self._ids = [batch.column(0).to_numpy() for batch in batches]
+        sets = [batch.column(1) for batch in batches]
+        self._offsets = [each.offsets.to_numpy() for each in sets]
+        self._hashes = [each.values.to_numpy() for each in sets]
+        self._first = np.array([ids[0] for ids in self._ids], np.uint64)
+
+    def batches(
+        self, left: NDArray[np.uint64], right: NDArray[np.uint64]
+    ) -> Iterator[tuple[slice, Sets, NDArray[np.int64], NDArray[np.int64]]]:
+        """Pairs of documents with their sets: a slice of the pairs, sets, and the places of each pair's two in them.
+
+        As many at once as have `BATCH_SHINGLES`, or one. Memory: the sets of a batch. Errors: `InvariantError` for an
+        id that is not there.
+        """
+        places = self._find(np.stack([left, right], axis=1).ravel())
+        total = np.cumsum(self._sizes(places).reshape(-1, 2).sum(axis=1))
+        begin = 0
+        while begin < len(left):
+            before = total[begin - 1] if begin else 0
+            end = max(begin + 1, int(np.searchsorted(total, before + BATCH_SHINGLES, "right")))
+            part, inverse = np.unique(places[2 * begin : 2 * end], return_inverse=True)
+            yield slice(begin, end), self._sets(part), inverse[::2], inverse[1::2]
+            begin = end
+
+    def _find(self, doc_ids: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Where each document is: batch << 32 | row."""
+        batch = np.searchsorted(self._first, doc_ids, "right") - 1
+        places = np.empty(len(doc_ids), np.int64)
+        for number in np.unique(batch):
+            of_batch = np.flatnonzero(batch == number)
+            ids = self._ids[number] if number >= 0 else np.empty(0, np.uint64)
+            row = np.searchsorted(ids, doc_ids[of_batch])
+            if number < 0 or (row == len(ids)).any() or (ids[row] != doc_ids[of_batch]).any():
+                raise InvariantError("a document of a pair has no shingles on file")
+            places[of_batch] = number << 32 | row
+        return places
+
+    def _sizes(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Shingles of each."""
+        sizes = np.empty(len(places), np.int64)
+        batch, row = places >> 32, places & 0xFFFFFFFF
+        for number in np.unique(batch):
+            of_batch = batch == number
+            offsets = self._offsets[number]
+            sizes[of_batch] = offsets[row[of_batch] + 1] - offsets[row[of_batch]]
+        return sizes
+
+    def _sets(self, places: NDArray[np.int64]) -> Sets:
+        """The sets of ascending places, one after the other."""
+        offsets = np.zeros(len(places) + 1, np.int64)
+        np.cumsum(self._sizes(places), out=offsets[1:])
+        hashes = np.empty(offsets[-1], np.uint64)
+        batch, row = places >> 32, places & 0xFFFFFFFF
+        for number in np.unique(batch):
+            of_batch = np.flatnonzero(batch == number)
+            _copy(self._hashes[number], self._offsets[number], row[of_batch], hashes, offsets[of_batch])
+        return hashes, offsets
+
+
+def _read(uri: str) -> list[pa.RecordBatch]:
+    """The batches of a file that are not empty. Errors: `InputError` when it is damaged."""
+    local = storage.is_local(uri)
+    try:
+        if local:
+            file = pa.ipc.open_file(pa.memory_map(os.fspath(storage.local_path(uri))))
+        else:
+            with storage.open_read(uri) as stream:
+                file = pa.ipc.open_file(pa.py_buffer(stream.read()))
+        batches = [file.get_batch(i) for i in range(file.num_record_batches)]
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{uri}: damaged ({error}); delete it, and its task runs again") from error
+    return [batch for batch in batches if batch.num_rows]
+
+
+@numba.njit(cache=True, nogil=True)
+def _copy(
+    source: NDArray[np.uint64],
+    source_offsets: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    target: NDArray[np.uint64],
+    starts: NDArray[np.int64],
+) -> None:
+    for i in range(len(rows)):
+        begin, end = source_offsets[rows[i]], source_offsets[rows[i] + 1]
+        target[starts[i] : starts[i] + end - begin] = source[begin:end]

@@ -1,0 +1,242 @@
+"""Files that people have: rows of Parquet, JSON lines and CSV, packed with gzip or not; and documents in them.
+
+Documents are read in batches of bounded size and can be written back with other texts, in the format in which they
+came: every other column and every row that did not change stay as they were, to the byte in JSON lines.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from textmill import storage
+from textmill.errors import InputError, UnknownNameError, UserError
+from textmill.pipeline.workspace import MARKER, open_run
+
+PARQUET, JSON_LINES, CSV = ".parquet", (".jsonl", ".ndjson"), (".csv", ".tsv")
+BATCH_BYTES = 8 << 20
+TEXT_TABLES = ("corpus", "edited", "documents", "pages")  # of a run, the best one first
+ROWS_TOGETHER = 1024
+
+
+def read_rows(uri: str) -> Iterator[Any]:
+    """The rows of a table (dictionaries), or the value of each line of JSON. Errors: `InputError`."""
+    name = uri.removesuffix(".gz")
+    try:
+        if name.endswith(PARQUET):
+            with storage.open_parquet(uri) as file:
+                for batch in file.iter_batches(ROWS_TOGETHER):
+                    yield from batch.to_pylist()
+        elif name.endswith(CSV):
+            with _opened(uri) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as lines:
+                yield from csv.DictReader(lines, delimiter="\t" if name.endswith(".tsv") else ",")
+        elif name.endswith(JSON_LINES):
+            for line in _lines(uri):
+                yield json.loads(line)
+        else:
+            raise InputError(f"{uri}: not a table; its name must end in {_endings(PARQUET, *JSON_LINES, *CSV)}")
+    except (OSError, EOFError, zlib.error, csv.Error, ValueError) as error:
+        raise InputError(f"{uri}: cannot read this file ({error})") from error
+
+
+def _endings(*endings: str) -> str:
+    return f"{', '.join(endings)}, or one of them with .gz"
+
+
+@contextlib.contextmanager
+def _opened(uri: str) -> Iterator[Any]:
+    with storage.open_read(uri) as raw, gzip.open(raw) if uri.endswith(".gz") else contextlib.nullcontext(raw) as file:
+        yield file
+
+
+def _lines(uri: str) -> Iterator[bytes]:
+    """The lines that are not blank, without their ends."""
+    with _opened(uri) as file:
+        for line in file:
+            if stripped := line.strip():
+                yield stripped
+
+
+class Batch(NamedTuple):
+    """Some documents of a file: their ids, their texts, and all that the file says of them."""
+
+    doc_ids: NDArray[np.uint64]  # [documents]
+    text: pa.LargeStringArray  # [documents]
+    rows: pa.Table  # columns of Parquet; of JSON lines, the lines
+
+    def values(self, name: str) -> pa.Array:
+        """What the file says under this name, as text; "" where it says nothing, or no text."""
+        if "line" in self.rows.column_names and self.rows.schema.field("line").type == pa.large_binary():
+            found = [json.loads(line).get(name) for line in self.rows["line"].to_pylist()]
+            return pa.array([value if isinstance(value, str) else "" for value in found], pa.string())
+        if name not in self.rows.column_names:
+            return pa.array([""] * len(self.rows), pa.string())
+        try:
+            return self.rows[name].cast(pa.string()).fill_null("").combine_chunks()
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+            return pa.array([""] * len(self.rows), pa.string())
+
+
+class TextFile:
+    """Documents in Parquet or JSON lines, with a text each in the column ``column``.
+
+    Where there is no column ``doc_id``, a document's id is the number of its file and of its row, as in `schema`.
+    """
+
+    def __init__(self, uri: str, number: int, column: str = "text") -> None:
+        self.uri, self.number, self.column = uri, number, column
+        self.is_parquet = uri.endswith(PARQUET)
+        if not self.is_parquet and not uri.removesuffix(".gz").endswith(JSON_LINES):
+            raise InputError(f"{uri}: no documents; its name must end in {_endings(PARQUET, *JSON_LINES)}")
+
+    @property
+    def name(self) -> str:
+        return self.uri.rpartition("/")[2]
+
+    def batches(self) -> Iterator[Batch]:
+        """All documents, in order. Errors: `InputError`; `UnknownNameError` for a file without that column."""
+        n_rows = 0
+        for text, rows in self._parquet() if self.is_parquet else self._json():
+            doc_ids = np.arange(n_rows, n_rows + len(text), dtype=np.uint64) + (np.uint64(self.number) << np.uint64(32))
+            n_rows += len(text)
+            if "doc_id" in rows.column_names and rows.schema.field("doc_id").type == pa.uint64():
+                doc_ids = rows["doc_id"].to_numpy()
+            yield Batch(doc_ids, text, rows)
+
+    def _parquet(self) -> Iterator[tuple[pa.LargeStringArray, pa.Table]]:
+        with storage.open_parquet(self.uri) as file:
+            if self.column not in file.schema_arrow.names:
+                raise UnknownNameError(f"column of {self.uri}:", self.column, file.schema_arrow.names)
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group)
+                try:
+                    text = table[self.column].cast(pa.large_string()).fill_null("").combine_chunks()
+                except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
+                    raise InputError(f"{self.uri}: column {self.column!r} holds no text ({error})") from error
+                for first, n in pieces(text, BATCH_BYTES):
+                    yield text.slice(first, n), table.slice(first, n)
+
+    def _json(self) -> Iterator[tuple[pa.LargeStringArray, pa.Table]]:
+        texts: list[bytes] = []
+        lines: list[bytes] = []
+        n_bytes = 0
+        try:
+            for number, line in enumerate(_lines(self.uri), 1):
+                texts.append(self._text_of(line, number))
+                lines.append(line)
+                n_bytes += len(line)
+                if n_bytes >= BATCH_BYTES:
+                    yield _table(texts, lines)
+                    texts, lines, n_bytes = [], [], 0
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{self.uri}: cannot read this file ({error})") from error
+        if texts:
+            yield _table(texts, lines)
+
+    def _text_of(self, line: bytes, number: int) -> bytes:
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{self.uri}: line {number} is no JSON ({error})") from error
+        text = row.get(self.column, None) if isinstance(row, dict) else 0
+        if isinstance(row, dict) and self.column not in row:
+            raise UnknownNameError(f"value in line {number} of {self.uri}:", self.column, row)
+        if not isinstance(text, str | None):
+            raise InputError(f"{self.uri}: line {number} has no text in {self.column!r}")
+        return (text or "").encode(errors="replace")
+
+
+def pieces(text: pa.LargeStringArray, n_bytes: int) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of pieces of at most ``n_bytes``; a larger document is alone."""
+    ends = np.cumsum(pc.binary_length(text).to_numpy())
+    first = 0
+    while first < len(text):
+        begin = ends[first - 1] if first else 0
+        n = max(1, int(np.searchsorted(ends, begin + n_bytes, "right")) - first)
+        yield first, min(n, len(text) - first)
+        first += n
+
+
+def _table(texts: list[bytes], lines: list[bytes]) -> tuple[pa.LargeStringArray, pa.Table]:
+    text = pa.array(texts, pa.large_binary()).cast(pa.large_string())
+    return text, pa.table({"line": pa.array(lines, pa.large_binary())})
+
+
+class TextWriter:
+    """Writes batches of a `TextFile` to a local file of the same format, with other texts."""
+
+    def __init__(self, file: TextFile, path: Path) -> None:
+        self._file = file
+        if file.is_parquet:
+            with storage.open_parquet(file.uri) as source:
+                self._out: Any = pq.ParquetWriter(path, source.schema_arrow, compression="zstd")
+        else:
+            self._out = gzip.GzipFile(path, "wb", mtime=0) if path.suffix == ".gz" else path.open("wb")
+
+    def write(self, batch: Batch, text: pa.LargeStringArray, kept: NDArray[np.bool_]) -> None:
+        """The rows that are kept, with their text from ``text`` [documents]."""
+        if self._file.is_parquet:
+            place = batch.rows.schema.get_field_index(self._file.column)
+            column = batch.rows.schema.field(place)
+            table = batch.rows.set_column(place, column, text.cast(column.type))
+            self._out.write_table(table.filter(pa.array(kept)))
+            return
+        changed = pc.not_equal(batch.text, text)
+        for row in np.flatnonzero(kept).tolist():
+            line = batch.rows["line"][row].as_py()
+            self._out.write((self._edited(line, text[row].as_py()) if changed[row].as_py() else line) + b"\n")
+
+    def _edited(self, line: bytes, text: str) -> bytes:
+        row = json.loads(line) | {self._file.column: text}
+        return json.dumps(row, ensure_ascii=False).encode(errors="backslashreplace")  # as JSON writes lone surrogates
+
+    def __enter__(self) -> TextWriter:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._out.close()
+
+
+def find_text_files(addresses: Sequence[str], column: str = "text") -> list[TextFile]:
+    """The documents that are meant: files, folders of them, and runs (their corpus, or what comes nearest to it).
+
+    Errors: `InputError` for what is not there, or holds none; `UserError` for two files of one name.
+    """
+    uris = [uri for address in addresses for uri in _uris(address)]
+    files = [TextFile(uri, number, column) for number, uri in enumerate(uris)]
+    names = [file.name for file in files]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"two files are called {twice}; give them one after the other, or rename one")
+    return files
+
+
+def _uris(address: str) -> list[str]:
+    if any(storage.exists(storage.join(root, MARKER)) for root in (address, address.rpartition(":")[0]) if root):
+        workspace, run = open_run(address)
+        for table in TEXT_TABLES:
+            if table in run.stages and (uris := workspace.tables(run.stages[table])):
+                return uris
+        raise InputError(f"{address}: run {run.name} has no documents yet")
+    fs, path = storage.filesystem(address)
+    if not fs.exists(path):
+        raise InputError(f"{address}: no such file, folder or run")
+    if not fs.isdir(path):
+        return [address]
+    names = sorted(name.rpartition("/")[2] for name in fs.ls(path, detail=False))
+    found = [name for name in names if name.endswith(PARQUET) or name.removesuffix(".gz").endswith(JSON_LINES)]
+    if not found:
+        raise InputError(f"{address}: no file in this folder ends in {_endings(PARQUET, *JSON_LINES)}")
+    return [storage.join(address, name) for name in found]
