@@ -36,7 +36,7 @@ from textmill.pipeline.runner import ShardReport, run_pipeline
 from textmill.pipeline.stage import Result, Stage, Task, one_table
 from textmill.pipeline.stages import Candidates, Clusters, Decide, Keepers, Signatures
 from textmill.pipeline.stages.scores import DOC_ID
-from textmill.pipeline.stages.signatures import BANDS, sorted_bands, write_bands
+from textmill.pipeline.stages.signatures import BANDS, binary_column, sorted_bands, write_bands
 from textmill.pipeline.workspace import Run, Workspace
 
 SIMILARITY = 0.85
@@ -111,7 +111,9 @@ class SimulatedSignatures(Signatures):
             n_bytes = (mix(ids) % np.uint64(20_000)).astype(np.int32)
             date = pa.array(np.full(len(ids), "2026-01-01T00:00:00Z"))
             columns = [pa.array(ids), date, pa.array(n_bytes // 5), pa.array(n_bytes), pa.array(hashes[:, -1])]
-            writer.write(pa.table([*columns, pa.array(hashes[:, -1])], schema=self.schema))
+            sketches = np.ascontiguousarray(hashes[:, : self.minhash.bands]).view(np.uint8)  # some bytes
+            columns += [pa.array(hashes[:, -1]), binary_column(sketches[:, : self.minhash.permutations])]
+            writer.write(pa.table(columns, schema=self.schema))
         rows = {path.name: n, writer.path.name: writer.rows}
         return Result({path.name: path, writer.path.name: writer.path}, rows, {})
 

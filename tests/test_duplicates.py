@@ -399,3 +399,23 @@ def test_differences_of_two_texts() -> None:
     assert list(differences("the cat sat  on\nthe mat", "the cat sat on a mat today")) == [("the", "a"), ("", "today")]
     assert list(differences("a b", " a\n b ")) == []
     assert list(differences("", "x")) == [("", "x")]
+
+
+def test_repeated_stretches_are_cut_out_of_peoples_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = random.Random(3)
+    shared = " ".join(rng.choices(WORDS, k=60))
+    own = [" ".join(rng.choices(WORDS, k=40)) for _ in range(6)]
+    texts = [f"{own[0]} {shared} {own[1]}", own[2], f"{own[3]} {shared}", shared, own[4]]
+    folder = write(tmp_path / "in", texts, 2)
+    command = ["dedup", str(folder), "--method", "substring", "--serial"]
+    assert main([*command, "--out", str(tmp_path / "o")]) == 0
+    kept = rows_of(tmp_path / "o" / "000.jsonl") + rows_of(tmp_path / "o" / "001.jsonl")
+    assert [(row["n"], row["text"].split()) for row in kept] == [
+        (0, texts[0].split()), (1, own[2].split()), (2, own[3].split()), (4, own[4].split()),
+    ]  # fmt: skip
+    assert main([*command, "--out", str(tmp_path / "o2"), "--keep", "none", "--set", "words=55"]) == 0
+    kept = rows_of(tmp_path / "o2" / "000.jsonl") + rows_of(tmp_path / "o2" / "001.jsonl")
+    assert kept[0]["text"].split() == f"{own[0]} {own[1]}".split()
+    capsys.readouterr()
+    assert main(["dedup", str(folder), "--out", str(tmp_path / "o"), "--method", "exakt"]) == 2
+    assert "exact" in capsys.readouterr().err

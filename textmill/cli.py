@@ -86,18 +86,21 @@ examples:
   textmill fidelity gopher@dolma gopher@datatrove work
   textmill fidelity gopher@paper heuristics@curator work -n 10
 """
-DEDUP_METHODS = ("minhash", "exact", "url", "lines", "paragraphs")
+DEDUP_DAGS = {"minhash": "dedup", "substring": "substrings"}
+DEDUP_METHODS = (*DEDUP_DAGS, "exact", "url", "lines", "paragraphs")
 DEDUP_EXAMPLES = """\
 examples:
   textmill dedup corpus/ --out clean                                  near-duplicates, verified
   textmill dedup corpus/ --out clean --set similarity=0.8 --keep first
   textmill dedup a.jsonl.gz b.parquet --out clean --method exact
   textmill dedup corpus/ --out clean --method lines --keep none --min-chars 30
+  textmill dedup corpus/ --out clean --method substring --set words=50
   textmill clusters clean/run                                         what the copies are
 
-methods: minhash compares whole documents by their words; exact, their texts; url, the column url; lines and paragraphs
-take repeated ones out of the texts. For minhash, --set takes the parameters of the DAG dedup, as in `textmill run dedup
---help-dag`; its tables are in DIR/run, and an interrupted run goes on when called again.
+methods: minhash compares whole documents by their words; exact, their texts; url, the column url; lines, paragraphs and
+substring (of some words) take repeated pieces out of the texts. For minhash and substring, --set takes the parameters
+of the DAGs dedup and substrings (textmill run dedup --help-dag); tables are in DIR/run, and an interrupted run goes on
+when called again.
 """
 CLUSTERS_EXAMPLES = """\
 examples:
@@ -309,11 +312,16 @@ def _add_dedup(commands: Any) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="Parquet, JSON lines, a folder of them, or a run")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the files are written anew")
     parser.add_argument("--method", default="minhash", help=f"{', '.join(DEDUP_METHODS)} (default: %(default)s)")
-    parser.add_argument("--keep", metavar="WHICH", help="minhash: longest, newest, first; else: first, none (no copy)")
+    parser.add_argument("--keep", metavar="WHICH", help="minhash: longest, newest, first; else: first, none")
     parser.add_argument("--text", default="text", metavar="COLUMN", help="where the text is (default: %(default)s)")
     parser.add_argument("--min-chars", type=_positive, default=1, metavar="N", help="shorter pieces stay (default: 1)")
     parser.add_argument(
-        "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help="minhash: see below"
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="minhash, substring: see below",
     )
     _add_executor(parser)
     parser.set_defaults(command=_dedup, to="", strict=False)
@@ -649,32 +657,32 @@ def _dedup(options: argparse.Namespace) -> None:
 
     if options.method not in DEDUP_METHODS:
         raise UnknownNameError("method", options.method, DEDUP_METHODS)
-    if options.method == "minhash":
-        _dedup_near(options)
+    if options.method in DEDUP_DAGS:
+        _dedup_by_dag(options)
     else:
         _dedup_repeats(options)
 
 
-def _dedup_near(options: argparse.Namespace) -> None:
+def _dedup_by_dag(options: argparse.Namespace) -> None:
     import shutil
     from pathlib import Path
 
     from textmill.pipeline import dag as dags
-    from textmill.pipeline.stages.rows import KeptRows, published
+    from textmill.pipeline.stages.rows import EditedRows, KeptRows, published
 
-    dag = dags.load_dag("dedup")
+    dag = dags.load_dag(DEDUP_DAGS[options.method])
     values, bounds = dags.parse_settings(dag, options.settings)
     given = {"files": tuple(options.inputs), "column": options.text} | ({"keep": options.keep} if options.keep else {})
     target = dags.build(dag, values | given, bounds)
-    assert isinstance(target, KeptRows)
+    assert isinstance(target, KeptRows | EditedRows)
     out = Path(options.out)
     options.out = str(out / "run")
-    workspace, _ = _execute(options, target, "dedup")
+    workspace, _ = _execute(options, target, dag.__name__)
     for path in published(workspace.root, target):
         part = out / f".{path.name}.part"
         shutil.copyfile(path, part)
         part.replace(out / path.name)
-    print(f"files without copies: {out}; what the copies are: textmill clusters {workspace.root}")
+    print(f"files without copies: {out}; what was found: {workspace.root} (textmill report, clusters, show)")
 
 
 def _dedup_repeats(options: argparse.Namespace) -> None:
@@ -684,7 +692,7 @@ def _dedup_repeats(options: argparse.Namespace) -> None:
     from textmill.pipeline.rows import find_text_files
 
     if options.settings:
-        raise UserError(f"--set {options.settings[0]}: only --method minhash takes parameters")
+        raise UserError(f"--set {options.settings[0]}: only the methods {' and '.join(DEDUP_DAGS)} take parameters")
     files = find_text_files(options.inputs, options.text)
     done = deduplicate(files, Path(options.out), options.method, options.keep or "first", options.min_chars)
     print(f"{done.n_documents_removed:,} of {done.n_documents:,} documents removed; files: {options.out}")

@@ -1,14 +1,17 @@
-"""Documents of people's own files, Parquet or JSON lines: in, and out again without the copies."""
+"""Documents of people's own files, Parquet or JSON lines: in, and out again without copies, or with edited texts."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from textmill import schema, storage
 from textmill.errors import InputError
@@ -104,18 +107,62 @@ class KeptRows(Stage):
         removed = dict(zip(copies["doc_id"].to_pylist(), copies["removed"].to_pylist(), strict=True))
         file = self.documents.open(task.shard)
         path = task.scratch / file.name
-        counts = dict.fromkeys(("rows_in", "rows_out", "removed_exact_duplicate", "removed_near_duplicate"), 0)
+        counts = Counter(rows_in=0, rows_out=0, removed_exact_duplicate=0, removed_near_duplicate=0)
         with TextWriter(file, path) as writer:
             for ids, batch in numbered(file):
                 reasons = [removed.get(i) for i in ids.to_pylist()]
                 kept = np.array([reason is None for reason in reasons], np.bool_)
                 writer.write(batch, batch.text, kept)
-                counts["rows_in"] += len(kept)
-                counts["rows_out"] += int(kept.sum())
-                for reason in reasons:
-                    if reason is not None:
-                        counts[f"removed_{reason}"] += 1
+                counts.update(rows_in=len(kept), rows_out=int(kept.sum()))
+                counts.update(f"removed_{reason}" for reason in reasons if reason is not None)
         return Result({path.name: path}, {path.name: counts["rows_out"]}, counts)
+
+
+@dataclass(frozen=True)
+class EditedRows(Stage):
+    """The files again, each under its name, with the texts of ``edited`` and without the rows that it dropped."""
+
+    table = "edited_rows"
+
+    documents: Rows
+    edited: Stage
+
+    def shards(self) -> list[str]:
+        return self.documents.shards()
+
+    def run_shard(self, task: Task) -> Result:
+        file = self.documents.open(task.shard)
+        path = task.scratch / file.name
+        edited = _Texts(task.file(self.edited, task.shard))
+        counts = Counter(rows_in=0, rows_out=0, removed_by_edits=0)
+        with TextWriter(file, path) as writer:
+            for ids, batch in numbered(file):
+                text, kept = edited.of(ids)
+                writer.write(batch, text, kept)
+                counts.update(rows_in=len(kept), rows_out=int(kept.sum()), removed_by_edits=int((~kept).sum()))
+        return Result({path.name: path}, {path.name: counts["rows_out"]}, counts)
+
+
+class _Texts:
+    """The texts of a table, asked for by ascending ids."""
+
+    def __init__(self, uri: str) -> None:
+        self._groups = storage.read_aligned({uri: ["text"]})
+        self._ahead = DOCUMENTS.empty_table().select(["doc_id", "text"])
+
+    def of(self, ids: pa.Array) -> tuple[pa.LargeStringArray, NDArray[np.bool_]]:
+        """The text of each id, "" where there is none, and which have one."""
+        parts = [self._ahead]
+        while not len(parts[-1]) or parts[-1]["doc_id"][-1].as_py() < ids[-1].as_py():
+            group = next(self._groups, None)
+            if group is None:
+                break
+            parts.append(group[0].select(["doc_id", "text"]))
+        self._ahead = pa.concat_tables(parts)
+        place = pc.index_in(ids, self._ahead["doc_id"].combine_chunks())
+        text = self._ahead["text"].combine_chunks().take(place)
+        self._ahead = self._ahead.filter(pc.greater(self._ahead["doc_id"], ids[-1]))
+        return text.fill_null(""), pc.is_valid(place).to_numpy(zero_copy_only=False)
 
 
 def numbered(file: TextFile) -> Iterator[tuple[pa.Array, Batch]]:
@@ -132,7 +179,7 @@ def _nothing(kind: pa.DataType, n: int) -> pa.Array:
     return pa.array([value] * n, kind)
 
 
-def published(workspace_path: str, stage: KeptRows) -> list[Path]:
+def published(workspace_path: str, stage: KeptRows | EditedRows) -> list[Path]:
     """The local paths of the files that a finished stage published."""
     folder = storage.join(workspace_path, stage.folder)
     return [Path(storage.join(folder, name)) for m in storage.manifests(folder).values() for name in m.outputs]

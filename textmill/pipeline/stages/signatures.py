@@ -74,7 +74,7 @@ class Signatures(Stage):
                 columns = [signed.n_shingles, pc.binary_length(text).cast(pa.int32()), high, low]
                 arrays = [pa.array(column) for column in columns]
                 ids, dates = table["doc_id"].combine_chunks(), table["date"].combine_chunks()
-                sketches = _binary(sketches_of(signed.signatures))
+                sketches = binary_column(sketches_of(signed.signatures))
                 writer.write(pa.table([ids, dates, *arrays, sketches], schema=self.schema))
                 worded = signed.n_shingles > 0
                 bands = self.minhash.bands_of(signed.signatures)
@@ -138,7 +138,7 @@ def open_bands(bands: Signatures | SortedBands, uri: str) -> records.RecordFile:
     return file
 
 
-def _binary(rows: NDArray[np.uint8]) -> pa.Array:
+def binary_column(rows: NDArray[np.uint8]) -> pa.Array:
     """Bytes [n, size] as a column of fixed-size binary."""
     kind = pa.binary(rows.shape[1])
     return pa.FixedSizeBinaryArray.from_buffers(kind, len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])
