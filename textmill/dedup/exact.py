@@ -32,7 +32,7 @@ def content_hashes(text: pa.LargeStringArray) -> tuple[NDArray[np.uint64], NDArr
     words = Segmentation(text).words
     joined = np.empty(int((words.end - words.start).sum()) + len(words.start), np.uint8)
     ends = _join(words.data, words.offsets, words.start, words.end, joined)
-    data = memoryview(joined)
+    data = joined.data
     bounds = itertools.pairwise([0, *ends.tolist()])
     digests = b"".join(hashlib.blake2b(data[start:end], digest_size=HASH_BYTES).digest() for start, end in bounds)
     halves = np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2)
