@@ -1,7 +1,7 @@
 """Near-duplicates removed from one set of documents: textmill, text-dedup, datatrove.
 
 Documents are sequences of words drawn from a vocabulary by Zipf's law; a share of them is in clusters of 2 to 5, made
-by replacing some words of one of them. So every pair that is alike is known, with its true Jaccard index of word 5-grams.
+by replacing some words of one of them. So every pair that is alike is known, with its Jaccard index of word 5-grams.
 All systems get 14 bands of 8 rows over word 5-grams and a threshold of .7 (datatrove has none: it believes the bands).
 
 - *time*: CPU seconds of the whole process and all its children, from a JSON lines file to the documents that stay.
