@@ -116,3 +116,13 @@ def test_pairs_that_must_be_equal_make_a_report(tmp_path: Path) -> None:
     settings = ["--set", "similarity=1", "--serial"]
     assert main(["dedup", str(source), "--out", str(tmp_path / "o"), *settings]) == 0
     assert len((tmp_path / "o" / "a.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [("question,answer\na,b\na,b,c\n", "line 3 has more values"), ('question\n"a\nb\nc\n', "unexpected end of data")],
+)
+def test_csv_that_is_no_table_is_named(tmp_path: Path, content: str, expected: str) -> None:
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(InputError, match=expected):
+        list(read_rows(str(tmp_path / "a.csv")))

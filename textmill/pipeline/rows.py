@@ -43,7 +43,12 @@ def read_rows(uri: str) -> Iterator[Any]:
                     yield from batch.to_pylist()
         elif name.endswith(CSV):
             with _opened(uri) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as lines:
-                yield from csv.DictReader(lines, delimiter="\t" if name.endswith(".tsv") else ",")
+                # Strict: else a quotation mark that nothing closes makes one value of the rest of the file.
+                table = csv.DictReader(lines, delimiter="\t" if name.endswith(".tsv") else ",", strict=True)
+                for row in table:
+                    if None in row:
+                        raise InputError(f"{uri}: line {table.line_num} has more values than the first line has names")
+                    yield row
         elif name.endswith(JSON_LINES):
             for number, line in enumerate(_lines(uri), 1):
                 yield _value(uri, line, number)
