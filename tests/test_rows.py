@@ -126,3 +126,18 @@ def test_csv_that_is_no_table_is_named(tmp_path: Path, content: str, expected: s
     (tmp_path / "a.csv").write_text(content)
     with pytest.raises(InputError, match=expected):
         list(read_rows(str(tmp_path / "a.csv")))
+
+
+def test_a_document_of_a_file_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"text": f"{text} and\x1b[31m more of them", "url": f"http://a/{i}"} for i, text in enumerate(TEXTS[::2])]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["dedup", str(tmp_path / "a.jsonl"), "--out", str(tmp_path / "o"), "--serial"]) == 0
+    capsys.readouterr()
+    for page, verdict in [("http://a/0", "kept"), ("0:1", "dropped as a copy")]:
+        assert main(["explain", str(tmp_path / "o" / "run"), page]) == 0
+        shown = capsys.readouterr().out
+        assert f"verdict  {verdict}" in shown
+        assert "cluster of 3" in shown
+        assert "\x1b" not in shown
+    assert main(["explain", str(tmp_path / "o" / "run"), "http://b"]) == 2
+    assert "run documents` lists some" in capsys.readouterr().err
