@@ -1,7 +1,8 @@
 """Shingle sets on disk, read by id in any order: what candidate pairs are compared by.
 
-A file is Arrow's IPC format, uncompressed: batches of (doc_id, ascending hashes). It is mapped into memory and read in
-place, so the system decides what stays there, and reading one set costs one set.
+A file is Arrow's IPC format, uncompressed: batches of (doc_id, ascending hashes, their sum). It is mapped into memory
+and read in place, so the system decides what stays there, and reading one set costs one set. Arrow has no checksums;
+the sums stand for them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ SCHEMA = pa.schema(
     [
         pa.field("doc_id", pa.uint64(), nullable=False),
         pa.field("shingles", pa.large_list(pa.field("item", pa.uint64(), nullable=False)), nullable=False),
+        pa.field("sum", pa.uint64(), nullable=False),  # modulo 2**64
     ]
 )
 BATCH_SHINGLES = 1 << 22  # copied together to be compared: 32 MB
@@ -38,7 +40,7 @@ class ShingleWriter:
 
     def write(self, doc_ids: NDArray[np.uint64], hashes: NDArray[np.uint64], offsets: NDArray[np.int64]) -> None:
         sets = pa.LargeListArray.from_arrays(offsets, pa.array(hashes), type=SCHEMA.field("shingles").type)
-        self._writer.write_batch(pa.record_batch([pa.array(doc_ids), sets], schema=SCHEMA))
+        self._writer.write_batch(pa.record_batch([pa.array(doc_ids), sets, _sums(hashes, offsets)], schema=SCHEMA))
         self.rows += len(doc_ids)
 
     def __enter__(self) -> ShingleWriter:
@@ -52,11 +54,13 @@ class ShingleStore:
     """The sets of several files, whose ids ascend from file to file. Files that are not local are read whole."""
 
     def __init__(self, uris: Sequence[str]) -> None:
-        batches = [batch for uri in uris for batch in _read(uri)]
+        files = [(uri, batch) for uri in uris for batch in _read(uri)]
+        self._uris, batches = [uri for uri, _ in files], [batch for _, batch in files]
         self._ids = [batch.column(0).to_numpy() for batch in batches]
         sets = [batch.column(1) for batch in batches]
         self._offsets = [each.offsets.to_numpy() for each in sets]
         self._hashes = [each.values.to_numpy() for each in sets]
+        self._sums = [batch.column(2).to_numpy() for batch in batches]
         self._first = np.array([ids[0] for ids in self._ids], np.uint64)
 
     def batches(
@@ -65,7 +69,7 @@ class ShingleStore:
         """Pairs of documents with their sets: a slice of the pairs, sets, and the places of each pair's two in them.
 
         As many at once as have `BATCH_SHINGLES`, or one. Memory: the sets of a batch. Errors: `InvariantError` for an
-        id that is not there.
+        id that is not there, `InputError` for a set that is damaged.
         """
         places = self._find(np.stack([left, right], axis=1).ravel())
         total = np.cumsum(self._sizes(places).reshape(-1, 2).sum(axis=1))
@@ -97,7 +101,10 @@ class ShingleStore:
         for number in np.unique(batch):
             of_batch = batch == number
             offsets = self._offsets[number]
-            sizes[of_batch] = offsets[row[of_batch] + 1] - offsets[row[of_batch]]
+            begin, end = offsets[row[of_batch]], offsets[row[of_batch] + 1]
+            if ((begin < 0) | (begin > end) | (end > len(self._hashes[number]))).any():
+                raise self._damaged(number)
+            sizes[of_batch] = end - begin
         return sizes
 
     def _sets(self, places: NDArray[np.int64]) -> Sets:
@@ -108,8 +115,19 @@ class ShingleStore:
         batch, row = places >> 32, places & 0xFFFFFFFF
         for number in np.unique(batch):
             of_batch = np.flatnonzero(batch == number)
-            _copy(self._hashes[number], self._offsets[number], row[of_batch], hashes, offsets[of_batch])
+            sums = _copy(self._hashes[number], self._offsets[number], row[of_batch], hashes, offsets[of_batch])
+            if (sums != self._sums[number][row[of_batch]]).any():
+                raise self._damaged(number)
         return hashes, offsets
+
+    def _damaged(self, number: int) -> InputError:
+        return InputError(f"{self._uris[number]}: damaged; delete it, and its task runs again")
+
+
+def _sums(hashes: NDArray[np.uint64], offsets: NDArray[np.int64]) -> pa.Array:
+    """The sum of each set."""
+    until = np.append(np.uint64(0), np.cumsum(hashes, dtype=np.uint64))
+    return pa.array(until[offsets[1:]] - until[offsets[:-1]])
 
 
 def _read(uri: str) -> list[pa.RecordBatch]:
@@ -122,7 +140,13 @@ def _read(uri: str) -> list[pa.RecordBatch]:
             with storage.open_read(uri) as stream:
                 file = pa.ipc.open_file(pa.py_buffer(stream.read()))
         batches = [file.get_batch(i) for i in range(file.num_record_batches)]
-    except pa.ArrowInvalid as error:
+        for batch in batches:
+            batch.validate()
+            if batch.schema != SCHEMA or any(column.null_count for column in batch.columns):
+                raise pa.ArrowInvalid("other columns than were written")
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the machine's fault, not the file's
+            raise
         raise InputError(f"{uri}: damaged ({error}); delete it, and its task runs again") from error
     return [batch for batch in batches if batch.num_rows]
 
@@ -134,7 +158,12 @@ def _copy(
     rows: NDArray[np.int64],
     target: NDArray[np.uint64],
     starts: NDArray[np.int64],
-) -> None:
+) -> NDArray[np.uint64]:
+    """Copies sets; gives the sum of each."""
+    sums = np.zeros(len(rows), np.uint64)
     for i in range(len(rows)):
         begin, end = source_offsets[rows[i]], source_offsets[rows[i] + 1]
-        target[starts[i] : starts[i] + end - begin] = source[begin:end]
+        for k in range(end - begin):
+            target[starts[i] + k] = source[begin + k]
+            sums[i] += source[begin + k]
+    return sums
