@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
@@ -103,3 +103,17 @@ def test_mistakes_are_one_line_and_lose_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == b"x\nx\n"
     assert not list((tmp_path / "o").iterdir())
     assert deduplicate_files([], tmp_path / "o") == {"n_lines": 0, "n_removed": 0}
+
+
+def test_names_are_not_compared_one_with_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [tmp_path / f"{i}.txt" for i in range(300)]
+    n_compared = 0
+
+    def equal(self: Path, other: object) -> bool:
+        nonlocal n_compared
+        n_compared += 1
+        return str(self) == str(other)
+
+    monkeypatch.setattr(PurePath, "__eq__", equal)
+    assert len(lines.targets_of(paths, tmp_path / "o")) == 300
+    assert n_compared <= 300

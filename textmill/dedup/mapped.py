@@ -20,10 +20,14 @@ ROW_BITS = 32  # of a place: batch << 32 | row
 
 
 class MappedRows:
-    """The rows of several files, whose ids ascend from file to file; the first column is ``doc_id``."""
+    """The rows of several files of one schema, whose ids ascend from file to file; the first column is ``doc_id``.
 
-    def __init__(self, uris: Sequence[str]) -> None:
-        self.batches = [batch for uri in uris for batch in _read(uri)]
+    Errors: `InputError` for a file that is damaged, as far as it can be seen without reading it all.
+    """
+
+    def __init__(self, uris: Sequence[str], schema: pa.Schema) -> None:
+        files = [(uri, batch) for uri in uris for batch in _read(uri, schema)]
+        self._uris, self.batches = [uri for uri, _ in files], [batch for _, batch in files]
         self._ids = [batch.column(0).to_numpy() for batch in self.batches]
         self._first = np.array([ids[0] for ids in self._ids], np.uint64)
 
@@ -40,6 +44,10 @@ class MappedRows:
             places[of_batch] = number << ROW_BITS | row
         return places
 
+    def damaged(self, number: int) -> InputError:
+        """What to raise when a batch is found to be damaged."""
+        return InputError(f"{self._uris[number]}: damaged; delete it, and its task runs again")
+
 
 def by_batch(places: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
     """For each batch that places are in: its number, which places these are, and their rows in it."""
@@ -48,7 +56,7 @@ def by_batch(places: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64], ND
     return [(number, of_batch, row[of_batch]) for number, of_batch in parts]
 
 
-def _read(uri: str) -> list[pa.RecordBatch]:
+def _read(uri: str, schema: pa.Schema) -> list[pa.RecordBatch]:
     """The batches of a file that are not empty. Errors: `InputError` when it is damaged."""
     try:
         if storage.is_local(uri):
@@ -57,6 +65,12 @@ def _read(uri: str) -> list[pa.RecordBatch]:
             with storage.open_read(uri) as stream:
                 file = pa.ipc.open_file(pa.py_buffer(stream.read()))
         batches = [file.get_batch(i) for i in range(file.num_record_batches)]
-    except pa.ArrowInvalid as error:
+        for batch in batches:
+            batch.validate()
+            if batch.schema != schema or any(column.null_count for column in batch.columns):
+                raise pa.ArrowInvalid("other columns than were written")
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the machine's fault, not the file's
+            raise
         raise InputError(f"{uri}: damaged ({error}); delete it, and its task runs again") from error
     return [batch for batch in batches if batch.num_rows]

@@ -152,7 +152,7 @@ class KnownCopies(Stage):
         best = _Best(threshold=self.threshold)
         n_pairs = 0
         for number, run in enumerate(self.pairs.known.shards()):
-            there = _Sketches(task.file(self.pairs.known, run, SKETCHES))
+            there = _Sketches(task.file(self.pairs.known, run, SKETCHES), self.pairs.known.schema)
             files = [records.RecordFile(uri) for uri in task.all_files(self.pairs)]
             runs = [file.read(run, low, high) for file in files]
             for ids, known in records.unique(records.merge_many(runs, task.scratch)):
@@ -192,8 +192,8 @@ class _Best:
 class _Sketches:
     """Sketches of a file, by id."""
 
-    def __init__(self, uri: str) -> None:
-        self._rows = MappedRows([uri])
+    def __init__(self, uri: str, schema: pa.Schema) -> None:
+        self._rows = MappedRows([uri], schema)
         self._sketches = [_bytes_of(batch.column(1)) for batch in self._rows.batches]
 
     def of(self, ids: NDArray[np.uint64]) -> NDArray[np.uint8]:
