@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textmill.dedup import lines
+from textmill.dedup import lines, minhash
 from textmill.dedup.lines import deduplicate_files
 from textmill.dedup.repeats import Repeats
 from textmill.errors import InputError, UnknownNameError, UserError
@@ -117,3 +117,12 @@ def test_names_are_not_compared_one_with_another(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(PurePath, "__eq__", equal)
     assert len(lines.targets_of(paths, tmp_path / "o")) == 300
     assert n_compared <= 300
+
+
+def test_one_path_is_no_list_of_paths(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a list"):
+        deduplicate_files("a.txt", tmp_path)
+    with pytest.raises(UserError, match="a list"):
+        minhash.deduplicate_files("a.txt", tmp_path, 100, 10, 5, 0.8)
+    with pytest.raises(UserError, match="permutations"):
+        minhash.MinHash(bands=100_000)

@@ -269,7 +269,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=raw,
     )
     clusters.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
-    clusters.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
+    clusters.add_argument("-n", type=_positive, default=10, help="how many (default: %(default)s)")
     clusters.add_argument("--json", action="store_true", help="print everything as JSON")
     clusters.set_defaults(command=_clusters)
     _add_decontaminate(commands)
@@ -713,8 +713,6 @@ def _clusters(options: argparse.Namespace) -> None:
     from textmill.pipeline.workspace import open_run
     from textmill.storage import to_json
 
-    if options.n < 0:
-        raise UserError(f"-n {options.n}: must not be negative")
     found = largest(FinishedRun(*open_run(options.run)), options.n)
     if options.json:
         sys.stdout.write(to_json(as_json(found)))

@@ -54,6 +54,8 @@ def deduplicate_files(paths: Sequence[Path_], output_dir: Path_, *, keep: str = 
 
 def targets_of(paths: Sequence[Path_], output_dir: Path_) -> dict[Path, Path]:
     """For each input the file of the same name in ``output_dir``, which is made. Errors: `UserError`."""
+    if isinstance(paths, str | os.PathLike):
+        raise UserError(f"{paths}: give a list of paths, not one path")
     folder = Path(output_dir)
     targets: dict[Path, Path] = {}
     names: set[str] = set()
