@@ -222,7 +222,7 @@ def test_items_of_every_format_and_naming(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "fields", "match"),
     [
-        ('{"question": "a"}\n{', (), "cannot read"),
+        ('{"question": "a"}\n{', (), "line 2 is no JSON"),
         ("[1]", (), "item 1 is no object"),
         ('{"foo": 1}', (), "which of foo is the question"),
         ('{"question": "a"}', ("qestion",), "did you mean 'question'"),

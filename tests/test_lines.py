@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textmill.dedup import lines
+from textmill.dedup import lines, minhash
 from textmill.dedup.lines import deduplicate_files
 from textmill.dedup.repeats import Repeats
 from textmill.errors import InputError, UnknownNameError, UserError
@@ -103,3 +103,26 @@ def test_mistakes_are_one_line_and_lose_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == b"x\nx\n"
     assert not list((tmp_path / "o").iterdir())
     assert deduplicate_files([], tmp_path / "o") == {"n_lines": 0, "n_removed": 0}
+
+
+def test_names_are_not_compared_one_with_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [tmp_path / f"{i}.txt" for i in range(300)]
+    n_compared = 0
+
+    def equal(self: Path, other: object) -> bool:
+        nonlocal n_compared
+        n_compared += 1
+        return str(self) == str(other)
+
+    monkeypatch.setattr(PurePath, "__eq__", equal)
+    assert len(lines.targets_of(paths, tmp_path / "o")) == 300
+    assert n_compared <= 300
+
+
+def test_one_path_is_no_list_of_paths(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a list"):
+        deduplicate_files("a.txt", tmp_path)
+    with pytest.raises(UserError, match="a list"):
+        minhash.deduplicate_files("a.txt", tmp_path, 100, 10, 5, 0.8)
+    with pytest.raises(UserError, match="permutations"):
+        minhash.MinHash(bands=100_000)

@@ -169,7 +169,7 @@ def test_an_id_without_a_set_is_an_error(tmp_path: Path) -> None:
     store = ShingleStore(written(tmp_path, {5: [1], 9: [2]}, n_files=1, n_batches=1))
     for missing in (4, 7, 10):
         ids: NDArray[np.uint64] = np.array([missing], np.uint64)
-        with pytest.raises(InvariantError, match="no shingles"):
+        with pytest.raises(InvariantError, match="not on file"):
             list(store.batches(np.array([5], np.uint64), ids))
 
 
@@ -178,3 +178,24 @@ def test_a_damaged_file_of_sets_is_named(tmp_path: Path) -> None:
     Path(uri).write_bytes(Path(uri).read_bytes()[:-50])
     with pytest.raises(InputError, match="damaged"):
         ShingleStore([uri])
+
+
+def test_no_flipped_bit_in_a_file_of_sets_is_taken_for_a_set(tmp_path: Path) -> None:
+    sets = {5: [3, 1 << 40, 1 << 63], 9: [2, 7], 11: []}
+    (uri,) = written(tmp_path, sets, n_files=1, n_batches=1)
+    whole, left, right = Path(uri).read_bytes(), np.array([5, 9], np.uint64), np.array([9, 11], np.uint64)
+    n_damaged = 0
+    for place in range(len(whole)):
+        for bit in (0, 7):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            Path(uri).write_bytes(damaged)
+            try:
+                for part, (hashes, offsets), a, b in ShingleStore([uri]).batches(left, right):
+                    for ids, places in ((left[part], a), (right[part], b)):
+                        assert [hashes[offsets[p] : offsets[p + 1]].tolist() for p in places] == [
+                            sets[int(id_)] for id_ in ids
+                        ]
+            except (InputError, InvariantError):
+                n_damaged += 1
+    assert n_damaged > 50

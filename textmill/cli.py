@@ -269,7 +269,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=raw,
     )
     clusters.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
-    clusters.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
+    clusters.add_argument("-n", type=_positive, default=10, help="how many (default: %(default)s)")
     clusters.add_argument("--json", action="store_true", help="print everything as JSON")
     clusters.set_defaults(command=_clusters)
     _add_decontaminate(commands)
@@ -654,9 +654,12 @@ def _fidelity(options: argparse.Namespace) -> None:
 
 def _dedup(options: argparse.Namespace) -> None:
     from textmill.errors import UnknownNameError
+    from textmill.storage import is_local
 
     if options.method not in DEDUP_METHODS:
         raise UnknownNameError("method", options.method, DEDUP_METHODS)
+    if not is_local(options.out):
+        raise UserError(f"--out {options.out}: dedup writes to a local folder")
     if options.method in DEDUP_DAGS:
         _dedup_by_dag(options)
     else:
@@ -668,10 +671,14 @@ def _dedup_by_dag(options: argparse.Namespace) -> None:
     from pathlib import Path
 
     from textmill.pipeline import dag as dags
+    from textmill.pipeline.rows import check_targets, find_text_files
     from textmill.pipeline.stages.rows import EditedRows, KeptRows, published
 
     dag = dags.load_dag(DEDUP_DAGS[options.method])
     values, bounds = dags.parse_settings(dag, options.settings)
+    if twice := next((name for name in ("files", "column") if name in values), None):
+        raise UserError(f"--set {twice}: give INPUT and --text instead")
+    check_targets(find_text_files(options.inputs, options.text), options.out)
     given = {"files": tuple(options.inputs), "column": options.text} | ({"keep": options.keep} if options.keep else {})
     target = dags.build(dag, values | given, bounds)
     assert isinstance(target, KeptRows | EditedRows)
@@ -706,8 +713,6 @@ def _clusters(options: argparse.Namespace) -> None:
     from textmill.pipeline.workspace import open_run
     from textmill.storage import to_json
 
-    if options.n < 0:
-        raise UserError(f"-n {options.n}: must not be negative")
     found = largest(FinishedRun(*open_run(options.run)), options.n)
     if options.json:
         sys.stdout.write(to_json(as_json(found)))

@@ -86,4 +86,5 @@ def _in_words(totals: Mapping[str, int]) -> str:
     if "rows_in" in totals:
         removed = totals["rows_in"] - totals["rows_out"]
         return f"{totals['rows_out']:,} rows" + (f", {removed:,} removed" if removed else "")
-    return ", ".join(f"{n:,} {name.removeprefix('n_').replace('_', ' ')}" for name, n in totals.items())
+    shown = {name: n for name, n in totals.items() if not name[-1].isdigit()}  # the others are bars of a histogram
+    return ", ".join(f"{n:,} {name.removeprefix('n_').replace('_', ' ')}" for name, n in shown.items())

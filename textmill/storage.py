@@ -296,8 +296,11 @@ def read_manifest(folder: str, shard: str, fingerprint: str) -> Manifest | None:
 
 
 @contextlib.contextmanager
-def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
-    """The Parquet file at ``uri``, to read row groups from. Errors: `InputError` when it is damaged."""
+def open_parquet(uri: str, remedy: str = "; delete it, and its task runs again") -> Iterator[pq.ParquetFile]:
+    """The Parquet file at ``uri``, to read row groups from. Errors: `InputError` when it is damaged.
+
+    ``remedy`` ends that message. Somebody's own file has none: nothing makes it again.
+    """
     with pa.OSFile(filesystem(uri)[1]) if is_local(uri) else open_read(uri) as stream:
         try:
             yield pq.ParquetFile(stream, page_checksum_verification=True)
@@ -305,7 +308,7 @@ def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
             if isinstance(error, OSError) and error.errno is not None:  # the machine's fault, not the file's
                 raise
             reason = " ".join(str(error).split())
-            raise InputError(f"{uri}: damaged ({reason}); delete it, and its task runs again") from error
+            raise InputError(f"{uri}: damaged ({reason}){remedy}") from error
 
 
 def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:

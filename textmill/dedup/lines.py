@@ -54,15 +54,19 @@ def deduplicate_files(paths: Sequence[Path_], output_dir: Path_, *, keep: str = 
 
 def targets_of(paths: Sequence[Path_], output_dir: Path_) -> dict[Path, Path]:
     """For each input the file of the same name in ``output_dir``, which is made. Errors: `UserError`."""
+    if isinstance(paths, str | os.PathLike):
+        raise UserError(f"{paths}: give a list of paths, not one path")
     folder = Path(output_dir)
     targets: dict[Path, Path] = {}
+    names: set[str] = set()
     for path in map(Path, paths):
         target = folder / path.name
-        if target in targets.values():
+        if path.name in names:
             raise UserError(f"{path}: another input has the same name, and both would be written to {target}")
         if target.exists() and path.exists() and target.samefile(path):
             raise UserError(f"{path}: would be overwritten; choose another folder to write to")
         targets[path] = target
+        names.add(path.name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from datasketch import LeanMinHash
 
 SHINGLES_OF = ("words", "characters")
+MOST_PERMUTATIONS = 1 << 15  # RefinedWeb takes 9,000
 SHORT_HAS = ("one", "none")
 PIECE_BYTES = 1 << 24  # of text and signatures, that are worked on at a time
 BATCH_BYTES = 1 << 26  # of files
@@ -83,6 +84,8 @@ class MinHash:
         for name, least in (("ngram", 1), ("bands", 1), ("rows", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        if self.permutations > MOST_PERMUTATIONS:
+            raise UserError(f"{self.bands} bands of {self.rows} rows; at most {MOST_PERMUTATIONS:,} permutations")
         if self.shingles not in SHINGLES_OF:
             raise UnknownNameError("kind of shingles", self.shingles, SHINGLES_OF)
         if self.short not in SHORT_HAS:
@@ -371,6 +374,8 @@ def deduplicate_files(
     if not 0 < jaccard_threshold <= 1:
         raise UserError(f"jaccard_threshold is {jaccard_threshold}; it must be above 0 and at most 1")
     minhash = MinHash(ngrams, num_bands, num_hashes // num_bands, seed, normalization=NO_PUNCTUATION)
+    if isinstance(paths, str | os.PathLike):
+        raise UserError(f"{paths}: give a list of paths, not one path")
     sources, folder = [Path(path) for path in paths], Path(output_dir)
     _check_files(sources, folder)
     pairs = _duplicates(minhash, sources, jaccard_threshold)

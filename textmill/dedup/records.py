@@ -29,9 +29,9 @@ from textmill.errors import InputError
 Block = tuple[NDArray[np.uint64], NDArray[np.uint64]]
 
 LARGEST = (1 << 64) - 1
-BLOCK_RECORDS = 1 << 16  # in a row group, and so in a block: 1 MiB
+BLOCK_RECORDS = 1 << 15  # in a row group, and so in a block: 512 KiB
 SORT_RECORDS = 1 << 23  # that a `Sorter` holds; with what sorting takes beside them, 400 MB
-FAN_IN = 256  # files merged at once: each has one block in memory
+FAN_IN = 512  # files merged at once: each has one block in memory
 _META = b"textmill"
 _NOTHING = np.empty(0, np.uint64)
 
@@ -123,8 +123,8 @@ def merge(runs: Iterable[Iterable[Block]]) -> Iterator[Block]:
     """
     heads = [head for head in map(_Head, runs) if head.fill()]
     while heads:
-        # What is not after the end of any block is complete: no run can bring a smaller record later.
-        bound = min(head.last() for head in heads)
+        # What is not after the last record at hand of any run that goes on is complete.
+        bound = min((head.last() for head in heads if not head.ended), default=(LARGEST, LARGEST))
         yield _merged([head.take(bound) for head in heads])
         heads = [head for head in heads if head.fill()]
 
@@ -202,20 +202,26 @@ class Sorter:
 
 
 class _Head:
-    """The block at the head of a run, as far as it has not been taken."""
+    """The records at the head of a run that have not been taken: half a block at least, until the run has ended."""
 
     def __init__(self, run: Iterable[Block]) -> None:
         self._run = iter(run)
-        self._key = self._value = np.empty(0, np.uint64)
+        self._key = self._value = _NOTHING
+        self.ended = False
 
     def fill(self) -> bool:
-        """Reads on if nothing is left; False at the end of the run."""
-        while len(self._key) == 0:
+        """Reads on where little is left: else the shortest head would decide how far a round goes. False at the end."""
+        while len(self._key) < BLOCK_RECORDS // 2 and not self.ended:
             block = next(self._run, None)
             if block is None:
-                return False
-            self._key, self._value = block
-        return True
+                self.ended = True
+            elif len(self._key):
+                self._key, self._value = (
+                    np.concatenate(pair) for pair in zip((self._key, self._value), block, strict=True)
+                )
+            else:
+                self._key, self._value = block
+        return len(self._key) > 0
 
     def last(self) -> tuple[int, int]:
         return int(self._key[-1]), int(self._value[-1])

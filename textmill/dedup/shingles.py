@@ -1,7 +1,6 @@
-"""Shingle sets on disk, read by id in any order: what candidate pairs are compared by.
+"""Shingle sets on disk (see `mapped`), read by id in any order: what candidate pairs are compared by.
 
-A file is Arrow's IPC format, uncompressed: batches of (doc_id, ascending hashes). It is mapped into memory and read in
-place, so the system decides what stays there, and reading one set costs one set.
+Rows are (doc_id, ascending hashes, their sum). Arrow has no checksums; the sums stand for them.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill import storage
-from textmill.errors import InputError, InvariantError
+from textmill.dedup.mapped import MappedRows, by_batch
 
 SCHEMA = pa.schema(
     [
         pa.field("doc_id", pa.uint64(), nullable=False),
         pa.field("shingles", pa.large_list(pa.field("item", pa.uint64(), nullable=False)), nullable=False),
+        pa.field("sum", pa.uint64(), nullable=False),  # modulo 2**64
     ]
 )
 BATCH_SHINGLES = 1 << 22  # copied together to be compared: 32 MB
@@ -38,7 +37,7 @@ class ShingleWriter:
 
     def write(self, doc_ids: NDArray[np.uint64], hashes: NDArray[np.uint64], offsets: NDArray[np.int64]) -> None:
         sets = pa.LargeListArray.from_arrays(offsets, pa.array(hashes), type=SCHEMA.field("shingles").type)
-        self._writer.write_batch(pa.record_batch([pa.array(doc_ids), sets], schema=SCHEMA))
+        self._writer.write_batch(pa.record_batch([pa.array(doc_ids), sets, _sums(hashes, offsets)], schema=SCHEMA))
         self.rows += len(doc_ids)
 
     def __enter__(self) -> ShingleWriter:
@@ -49,15 +48,14 @@ class ShingleWriter:
 
 
 class ShingleStore:
-    """The sets of several files, whose ids ascend from file to file. Files that are not local are read whole."""
+    """The sets of several files, whose ids ascend from file to file."""
 
     def __init__(self, uris: Sequence[str]) -> None:
-        batches = [batch for uri in uris for batch in _read(uri)]
-        self._ids = [batch.column(0).to_numpy() for batch in batches]
-        sets = [batch.column(1) for batch in batches]
+        self._rows = MappedRows(uris, SCHEMA)
+        sets = [batch.column(1) for batch in self._rows.batches]
         self._offsets = [each.offsets.to_numpy() for each in sets]
         self._hashes = [each.values.to_numpy() for each in sets]
-        self._first = np.array([ids[0] for ids in self._ids], np.uint64)
+        self._sums = [batch.column(2).to_numpy() for batch in self._rows.batches]
 
     def batches(
         self, left: NDArray[np.uint64], right: NDArray[np.uint64]
@@ -65,9 +63,9 @@ class ShingleStore:
         """Pairs of documents with their sets: a slice of the pairs, sets, and the places of each pair's two in them.
 
         As many at once as have `BATCH_SHINGLES`, or one. Memory: the sets of a batch. Errors: `InvariantError` for an
-        id that is not there.
+        id that is not there, `InputError` for a set that is damaged.
         """
-        places = self._find(np.stack([left, right], axis=1).ravel())
+        places = self._rows.find(np.stack([left, right], axis=1).ravel())
         total = np.cumsum(self._sizes(places).reshape(-1, 2).sum(axis=1))
         begin = 0
         while begin < len(left):
@@ -77,27 +75,15 @@ class ShingleStore:
             yield slice(begin, end), self._sets(part), inverse[::2], inverse[1::2]
             begin = end
 
-    def _find(self, doc_ids: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Where each document is: batch << 32 | row."""
-        batch = np.searchsorted(self._first, doc_ids, "right") - 1
-        places = np.empty(len(doc_ids), np.int64)
-        for number in np.unique(batch):
-            of_batch = np.flatnonzero(batch == number)
-            ids = self._ids[number] if number >= 0 else np.empty(0, np.uint64)
-            row = np.searchsorted(ids, doc_ids[of_batch])
-            if number < 0 or (row == len(ids)).any() or (ids[row] != doc_ids[of_batch]).any():
-                raise InvariantError("a document of a pair has no shingles on file")
-            places[of_batch] = number << 32 | row
-        return places
-
     def _sizes(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Shingles of each."""
         sizes = np.empty(len(places), np.int64)
-        batch, row = places >> 32, places & 0xFFFFFFFF
-        for number in np.unique(batch):
-            of_batch = batch == number
+        for number, of_batch, row in by_batch(places):
             offsets = self._offsets[number]
-            sizes[of_batch] = offsets[row[of_batch] + 1] - offsets[row[of_batch]]
+            begin, end = offsets[row], offsets[row + 1]
+            if ((begin < 0) | (begin > end) | (end > len(self._hashes[number]))).any():
+                raise self._rows.damaged(number)
+            sizes[of_batch] = end - begin
         return sizes
 
     def _sets(self, places: NDArray[np.int64]) -> Sets:
@@ -105,26 +91,17 @@ class ShingleStore:
         offsets = np.zeros(len(places) + 1, np.int64)
         np.cumsum(self._sizes(places), out=offsets[1:])
         hashes = np.empty(offsets[-1], np.uint64)
-        batch, row = places >> 32, places & 0xFFFFFFFF
-        for number in np.unique(batch):
-            of_batch = np.flatnonzero(batch == number)
-            _copy(self._hashes[number], self._offsets[number], row[of_batch], hashes, offsets[of_batch])
+        for number, of_batch, row in by_batch(places):
+            sums = _copy(self._hashes[number], self._offsets[number], row, hashes, offsets[of_batch])
+            if (sums != self._sums[number][row]).any():
+                raise self._rows.damaged(number)
         return hashes, offsets
 
 
-def _read(uri: str) -> list[pa.RecordBatch]:
-    """The batches of a file that are not empty. Errors: `InputError` when it is damaged."""
-    local = storage.is_local(uri)
-    try:
-        if local:
-            file = pa.ipc.open_file(pa.memory_map(os.fspath(storage.local_path(uri))))
-        else:
-            with storage.open_read(uri) as stream:
-                file = pa.ipc.open_file(pa.py_buffer(stream.read()))
-        batches = [file.get_batch(i) for i in range(file.num_record_batches)]
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{uri}: damaged ({error}); delete it, and its task runs again") from error
-    return [batch for batch in batches if batch.num_rows]
+def _sums(hashes: NDArray[np.uint64], offsets: NDArray[np.int64]) -> pa.Array:
+    """The sum of each set."""
+    until = np.append(np.uint64(0), np.cumsum(hashes, dtype=np.uint64))
+    return pa.array(until[offsets[1:]] - until[offsets[:-1]])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -134,7 +111,12 @@ def _copy(
     rows: NDArray[np.int64],
     target: NDArray[np.uint64],
     starts: NDArray[np.int64],
-) -> None:
+) -> NDArray[np.uint64]:
+    """Copies sets; gives the sum of each."""
+    sums = np.zeros(len(rows), np.uint64)
     for i in range(len(rows)):
         begin, end = source_offsets[rows[i]], source_offsets[rows[i] + 1]
-        target[starts[i] : starts[i] + end - begin] = source[begin:end]
+        for k in range(end - begin):
+            target[starts[i] + k] = source[begin + k]
+            sums[i] += source[begin + k]
+    return sums

@@ -7,6 +7,7 @@ an item. In memory: the index of the items, every match (some 100 bytes), and on
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -25,10 +26,11 @@ from textmill.filters.pii import mask_text
 from textmill.pipeline.benchmark_items import ItemFile
 from textmill.pipeline.report.samples import mix
 from textmill.pipeline.report.values import Section, percent, plain
-from textmill.pipeline.rows import TextFile, TextWriter
+from textmill.pipeline.rows import TextFile, TextWriter, check_targets
 from textmill.schema import show_doc_id
 from textmill.terminal import console, safe, table
 
+DOCUMENTS = "documents"  # the folder of those that are written anew
 CLASSES = 10  # of overlap, in the report
 SAMPLES = 4  # of each class, and documents of each item
 SHOWN_SPANS = 10  # of a document; all of them are in the table of matches
@@ -117,10 +119,11 @@ def decontaminate(
     """Look all documents up, write everything into the folder ``out``, and return the account.
 
     ``out`` gets ``matches.parquet``, ``report.json``, ``report.html``, and with another action than ``report`` all
-    documents, under ``documents``. Errors: those of reading.
+    documents, under ``documents``. Errors: those of reading, and of `check_targets`.
     """
     from textmill.pipeline.report.contamination import to_html
 
+    check_targets(files, storage.join(out, DOCUMENTS))
     items = [item for file in item_files for item in file.read()]
     index = ItemIndex(items, ngrams)
     scan = Scan(index)
@@ -136,7 +139,8 @@ def decontaminate(
         pq.write_table(scan.matches, matches, compression="zstd")
         storage.publish(matches, storage.join(out, matches.name))
     if storage.is_local(out):
-        storage.local_path(storage.join(out, ".scratch")).rmdir()  # no workspace, where it would be used again
+        with contextlib.suppress(OSError):  # somebody else's scratch may lie there
+            storage.local_path(storage.join(out, ".scratch")).rmdir()
     storage.write_text(storage.to_json(account), storage.join(out, "report.json"))
     storage.write_text(to_html(account), storage.join(out, "report.html"))
     return account
@@ -153,7 +157,7 @@ def _rewrite(files: Sequence[TextFile], judgement: Judgement, found: pa.Table, o
                 n_dropped += int((~kept).sum())
                 n_cut += int(pc.sum(pc.not_equal(text, batch.text)).as_py() or 0)
                 n_bytes += int(pc.sum(pc.binary_length(text.filter(pa.array(kept)))).as_py() or 0)
-        storage.publish(path, storage.join(out, "documents", file.name))
+        storage.publish(path, storage.join(out, DOCUMENTS, file.name))
     return {"n_dropped": n_dropped, "n_cut": n_cut, "bytes": n_bytes}
 
 

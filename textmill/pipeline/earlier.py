@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textmill import storage
 from textmill.errors import InputError, UserError
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.stages import Corpus, Signatures
@@ -28,5 +29,9 @@ def _find(address: str) -> EarlierRun:
     finished = FinishedRun(workspace, run)
     signatures, corpus = finished.one(Signatures), finished.one(Corpus)
     if signatures is None or corpus is None:
-        raise InputError(f"{address}: run {run.name} has no corpus yet; finish it first")
-    return EarlierRun.of(f"{workspace.root}:{run.name}", finished.tables(signatures), finished.tables(corpus))
+        raise InputError(
+            f"{address}: run {run.name} has no corpus; only finished runs that made one can be compared with"
+        )
+    root = storage.absolute(workspace.root)  # a worker may have another working directory
+    tables = ([storage.absolute(uri) for uri in finished.tables(stage)] for stage in (signatures, corpus))
+    return EarlierRun.of(f"{root}:{run.name}", *tables)

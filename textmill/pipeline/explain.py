@@ -22,6 +22,7 @@ from textmill.pipeline.report.marks import marks_of
 from textmill.pipeline.report.samples import SEARCHED_CHARS, editors_before, judged_text, texts_of
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Corpus, Decide, Extract, Keepers, Materialize, Tokens
+from textmill.pipeline.stages.rows import KeptRows, Rows
 from textmill.pipeline.watch import load_verdicts
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.terminal import safe
@@ -43,11 +44,30 @@ def explain(workspace: Workspace, run: Run, page: str, *, everything: bool = Fal
     finished = FinishedRun(workspace, run)
     found = _find(finished, page)
     if not found:
-        raise UserError(f"{safe(page)}: no page of run {run.name}; `textmill show {workspace.root} pages` lists some")
+        what, table = ("page", "pages") if finished.one(Extract) else ("document", "documents")
+        raise UserError(
+            f"{safe(page)}: no {what} of run {run.name}; `textmill show {workspace.root} {table}` lists some"
+        )
     for i, row in enumerate(found):
         if i:
             yield ""
-        yield from _explain_page(finished, row, everything)
+        if finished.one(Extract):
+            yield from _explain_page(finished, row, everything)
+        else:
+            yield from _explain_document(finished, row)
+
+
+def _explain_document(run: FinishedRun, row: dict[str, Any]) -> Iterator[str]:
+    """A row of somebody's own file."""
+    yield f"document {schema.show_doc_id(row['doc_id'])}  {safe(row['url'], 500) or '(no URL)'}"
+    yield f"  file     {safe(row['warc_file'], 500)}, row {row['warc_offset'] + 1:,}"
+    yield from _explain_copies(run, row["doc_id"])
+    if run.one(KeptRows):
+        kept = not any(
+            (found := _row(run, keepers, row["doc_id"])) and found["removed"] for keepers in run.all(Keepers)
+        )
+        yield "  verdict  kept" if kept else "  verdict  dropped as a copy"
+    yield f"  text     {safe(mask_text(row['text'][:SEARCHED_CHARS])[0], SHOWN_CHARS)}"
 
 
 def _explain_page(run: FinishedRun, row: dict[str, Any], everything: bool) -> Iterator[str]:
@@ -304,8 +324,8 @@ def _explain_tokens(run: FinishedRun, doc_id: int) -> Iterator[str]:
 
 
 def _find(run: FinishedRun, page: str) -> list[dict[str, Any]]:
-    """The rows of the pages table that a URL or a document id names."""
-    pages = run.one(Extract)
+    """The rows of the pages table, or of people's own documents, that a URL or a document id names."""
+    pages = run.one(Extract) or run.one(Rows)
     if pages is None:
         return []
     doc_id = schema.read_doc_id(page)

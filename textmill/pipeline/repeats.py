@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from textmill import storage
 from textmill.dedup.exact import canonical_url
 from textmill.dedup.repeats import Repeats
-from textmill.errors import UserError
-from textmill.pipeline.rows import Batch, TextFile, TextWriter
+from textmill.pipeline.rows import Batch, TextFile, TextWriter, check_targets
 from textmill.text import Segmentation, Spans
 
 JOINED_BY = {"lines": "\n", "paragraphs": "\n\n"}
@@ -47,10 +46,8 @@ def deduplicate(
     of which nothing is left is removed. Pieces of fewer than ``min_chars`` characters, blank lines, and documents
     without a URL stay. Files are complete or not there. Reads everything twice; memory is that of `Repeats`.
     """
+    check_targets(files, str(out))
     out.mkdir(parents=True, exist_ok=True)
-    clash = [file.name for file in files if storage.is_local(file.uri) and _is_same(file, out / file.name)]
-    if clash:
-        raise UserError(f"{out / clash[0]}: would be overwritten; choose another --out")
     total = np.zeros(4, np.int64)
     with storage.scratch(str(out)) as scratch:
         repeats = Repeats(scratch, keep)
@@ -126,8 +123,3 @@ def _without(
         texts[row] = joined_by.join(left).strip("\n")
         kept[row] = bool(texts[row].strip())
     return pa.array(texts, pa.large_string()), kept
-
-
-def _is_same(file: TextFile, target: Path) -> bool:
-    source = storage.local_path(file.uri)
-    return target.exists() and source.exists() and target.samefile(source)

@@ -12,6 +12,7 @@ import gzip
 import io
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from textmill import storage
-from textmill.errors import InputError, UnknownNameError, UserError
+from textmill.errors import InputError, UnknownNameError, UserError, WorkspaceError
 from textmill.pipeline.workspace import MARKER, open_run
 
 PARQUET, JSON_LINES, CSV = ".parquet", (".jsonl", ".ndjson"), (".csv", ".tsv")
@@ -37,15 +38,20 @@ def read_rows(uri: str) -> Iterator[Any]:
     name = uri.removesuffix(".gz")
     try:
         if name.endswith(PARQUET):
-            with storage.open_parquet(uri) as file:
+            with storage.open_parquet(uri, remedy="") as file:
                 for batch in file.iter_batches(ROWS_TOGETHER):
                     yield from batch.to_pylist()
         elif name.endswith(CSV):
             with _opened(uri) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as lines:
-                yield from csv.DictReader(lines, delimiter="\t" if name.endswith(".tsv") else ",")
+                # Strict: else a quotation mark that nothing closes makes one value of the rest of the file.
+                table = csv.DictReader(lines, delimiter="\t" if name.endswith(".tsv") else ",", strict=True)
+                for row in table:
+                    if None in row:
+                        raise InputError(f"{uri}: line {table.line_num} has more values than the first line has names")
+                    yield row
         elif name.endswith(JSON_LINES):
-            for line in _lines(uri):
-                yield json.loads(line)
+            for number, line in enumerate(_lines(uri), 1):
+                yield _value(uri, line, number)
         else:
             raise InputError(f"{uri}: not a table; its name must end in {_endings(PARQUET, *JSON_LINES, *CSV)}")
     except (OSError, EOFError, zlib.error, csv.Error, ValueError) as error:
@@ -70,18 +76,28 @@ def _lines(uri: str) -> Iterator[bytes]:
                 yield stripped
 
 
+def _value(uri: str, line: bytes, number: int) -> Any:
+    """The value of a line of JSON. Errors: `InputError`."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{uri}: line {number} is no JSON ({error})") from error
+
+
 class Batch(NamedTuple):
     """Some documents of a file: their ids, their texts, and all that the file says of them."""
 
     doc_ids: NDArray[np.uint64]  # [documents]
     text: pa.LargeStringArray  # [documents]
     rows: pa.Table  # columns of Parquet; of JSON lines, the lines
+    is_parquet: bool
 
     def values(self, name: str) -> pa.Array:
         """What the file says under this name, as text; "" where it says nothing, or no text."""
-        if "line" in self.rows.column_names and self.rows.schema.field("line").type == pa.large_binary():
+        if not self.is_parquet:
             found = [json.loads(line).get(name) for line in self.rows["line"].to_pylist()]
-            return pa.array([value if isinstance(value, str) else "" for value in found], pa.string())
+            values = [value if isinstance(value, str) else "" for value in found]
+            return pa.array([value.encode(errors="replace") for value in values], pa.binary()).cast(pa.string())
         if name not in self.rows.column_names:
             return pa.array([""] * len(self.rows), pa.string())
         try:
@@ -93,11 +109,12 @@ class Batch(NamedTuple):
 class TextFile:
     """Documents in Parquet or JSON lines, with a text each in the column ``column``.
 
-    Where there is no column ``doc_id``, a document's id is the number of its file and of its row, as in `schema`.
+    A document's id is the number of its file and of its row, as in `schema`; with ``has_ids``, for the tables of a run,
+    what the column ``doc_id`` says.
     """
 
-    def __init__(self, uri: str, number: int, column: str = "text") -> None:
-        self.uri, self.number, self.column = uri, number, column
+    def __init__(self, uri: str, number: int, column: str = "text", has_ids: bool = False) -> None:
+        self.uri, self.number, self.column, self.has_ids = uri, number, column, has_ids
         self.is_parquet = uri.endswith(PARQUET)
         if not self.is_parquet and not uri.removesuffix(".gz").endswith(JSON_LINES):
             raise InputError(f"{uri}: no documents; its name must end in {_endings(PARQUET, *JSON_LINES)}")
@@ -112,14 +129,17 @@ class TextFile:
         for text, rows in self._parquet() if self.is_parquet else self._json():
             doc_ids = np.arange(n_rows, n_rows + len(text), dtype=np.uint64) + (np.uint64(self.number) << np.uint64(32))
             n_rows += len(text)
-            if "doc_id" in rows.column_names and rows.schema.field("doc_id").type == pa.uint64():
+            if self.has_ids:
                 doc_ids = rows["doc_id"].to_numpy()
-            yield Batch(doc_ids, text, rows)
+            yield Batch(doc_ids, text, rows, self.is_parquet)
 
     def _parquet(self) -> Iterator[tuple[pa.LargeStringArray, pa.Table]]:
-        with storage.open_parquet(self.uri) as file:
-            if self.column not in file.schema_arrow.names:
-                raise UnknownNameError(f"column of {self.uri}:", self.column, file.schema_arrow.names)
+        with storage.open_parquet(self.uri, remedy="") as file:
+            names = file.schema_arrow.names
+            if self.column not in names:
+                raise UnknownNameError(f"column of {self.uri}:", self.column, names)
+            if names.count(self.column) > 1:
+                raise InputError(f"{self.uri}: {names.count(self.column)} columns are called {self.column!r}")
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group)
                 try:
@@ -147,10 +167,7 @@ class TextFile:
             yield _table(texts, lines)
 
     def _text_of(self, line: bytes, number: int) -> bytes:
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{self.uri}: line {number} is no JSON ({error})") from error
+        row = _value(self.uri, line, number)
         text = row.get(self.column, None) if isinstance(row, dict) else 0
         if isinstance(row, dict) and self.column not in row:
             raise UnknownNameError(f"value in line {number} of {self.uri}:", self.column, row)
@@ -181,23 +198,27 @@ class TextWriter:
     def __init__(self, file: TextFile, path: Path) -> None:
         self._file = file
         if file.is_parquet:
-            with storage.open_parquet(file.uri) as source:
+            with storage.open_parquet(file.uri, remedy="") as source:
                 self._out: Any = pq.ParquetWriter(path, source.schema_arrow, compression="zstd")
         else:
             self._out = gzip.GzipFile(path, "wb", mtime=0) if path.suffix == ".gz" else path.open("wb")
 
     def write(self, batch: Batch, text: pa.LargeStringArray, kept: NDArray[np.bool_]) -> None:
         """The rows that are kept, with their text from ``text`` [documents]."""
-        if self._file.is_parquet:
-            place = batch.rows.schema.get_field_index(self._file.column)
-            column = batch.rows.schema.field(place)
-            table = batch.rows.set_column(place, column, text.cast(column.type))
-            self._out.write_table(table.filter(pa.array(kept)))
-            return
         changed = pc.not_equal(batch.text, text)
+        if self._file.is_parquet:
+            rows = self._with_text(batch.rows, text, changed) if pc.any(changed).as_py() else batch.rows
+            self._out.write_table(rows.filter(pa.array(kept)))
+            return
         for row in np.flatnonzero(kept).tolist():
             line = batch.rows["line"][row].as_py()
             self._out.write((self._edited(line, text[row].as_py()) if changed[row].as_py() else line) + b"\n")
+
+    def _with_text(self, rows: pa.Table, text: pa.LargeStringArray, changed: pa.BooleanArray) -> pa.Table:
+        place = rows.schema.get_field_index(self._file.column)
+        column = rows.schema.field(place)
+        edited = pc.if_else(changed, text, rows[place].cast(pa.large_string()))  # what is null and unchanged stays null
+        return rows.set_column(place, column, edited.cast(column.type))
 
     def _edited(self, line: bytes, text: str) -> bytes:
         row = json.loads(line) | {self._file.column: text}
@@ -216,15 +237,37 @@ def find_text_files(addresses: Sequence[str], column: str = "text") -> list[Text
     Errors: `InputError` for what is not there, or holds none; `UserError` for two files of one name.
     """
     uris = [uri for address in addresses for uri in _uris(address)]
-    files = [TextFile(uri, number, column) for number, uri in enumerate(uris)]
-    names = [file.name for file in files]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    has_ids = len(addresses) == 1 and _is_run(addresses[0])  # else other documents could have the same ones
+    files = [TextFile(uri, number, column, has_ids) for number, uri in enumerate(uris)]
+    names = Counter(file.name for file in files)
+    if twice := next((name for name, n in names.items() if n > 1), None):
         raise UserError(f"two files are called {twice}; give them one after the other, or rename one")
     return files
 
 
+def check_targets(files: Sequence[TextFile], folder: str) -> None:
+    """Whether the files can be written anew, under their names, to ``folder``, which need not be there yet.
+
+    Errors: `WorkspaceError` if it is a file, or in one; `UserError` if that would overwrite what is read.
+    """
+    if not storage.is_local(folder):
+        return
+    local = storage.local_path(folder)
+    there = next(path for path in (local, *local.parents) if path.exists())
+    if not there.is_dir():
+        raise WorkspaceError(f"{there}: is a file, not a folder; choose another --out")
+    for source in (storage.local_path(file.uri) for file in files if storage.is_local(file.uri)):
+        target = local / source.name
+        if target.exists() and source.exists() and target.samefile(source):
+            raise UserError(f"{target}: would be overwritten; choose another --out")
+
+
+def _is_run(address: str) -> bool:
+    return any(storage.exists(storage.join(root, MARKER)) for root in (address, address.rpartition(":")[0]) if root)
+
+
 def _uris(address: str) -> list[str]:
-    if any(storage.exists(storage.join(root, MARKER)) for root in (address, address.rpartition(":")[0]) if root):
+    if _is_run(address):
         workspace, run = open_run(address)
         for table in TEXT_TABLES:
             if table in run.stages and (uris := workspace.tables(run.stages[table])):

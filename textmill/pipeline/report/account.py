@@ -250,7 +250,7 @@ def _duplicates(run: FinishedRun) -> Section | None:
 def _similarities(run: FinishedRun, edges: Edges) -> Section:
     """Histogram of the true similarity of the pairs that were found to be copies."""
     bounds = np.linspace(min(edges.threshold, 1 - 1e-6), 1, N_SIMILARITY_BINS + 1)
-    bounds[0] = np.float32(edges.threshold)  # as the pairs were compared with it
+    bounds[0] = min(bounds[0], np.float32(edges.threshold))  # as the pairs were compared with it
     counts = np.zeros(len(bounds) - 1, np.int64)
     for group in run.groups(edges, ["similarity"]):
         counts += np.histogram(group["similarity"].to_numpy(), bounds)[0]

@@ -81,6 +81,7 @@ class Shingles(Stage):
     A task for each group of shards. Size: 8 bytes a word. Memory: the shingles of a row group of documents.
     """
 
+    version = 2
     table = "shingles"
     packages = ("numba",)
 

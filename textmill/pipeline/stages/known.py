@@ -10,6 +10,7 @@ Similarities are estimated by sketches, one byte a permutation: the standard err
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from textmill import storage
 from textmill.dedup import records
+from textmill.dedup.mapped import MappedRows, by_batch
 from textmill.dedup.minhash import sketch_similarities
 from textmill.errors import InputError
 from textmill.pipeline.stage import NOT_IDENTITY, Result, Stage, Task, one_table
@@ -26,6 +28,7 @@ from textmill.pipeline.stages.duplicates import band_ranges, groups, hash_range,
 from textmill.pipeline.stages.scores import DOC_ID
 from textmill.pipeline.stages.signatures import BAND_COLUMNS, BANDS, SKETCH, Signatures, SortedBands, open_bands
 
+SKETCHES = ".sketches"  # ending of files of (doc_id, sketch)
 MOST_MATCHES = 8  # documents of an earlier run that a document is compared with, a band
 KNOWN_COPIES = pa.schema(
     [
@@ -58,7 +61,7 @@ class EarlierRun:
 
 @dataclass(frozen=True)
 class Known(Stage):
-    """What earlier runs kept: their band hashes, in order, and a table of sketches. A task for each run.
+    """What earlier runs kept: their band hashes, in order, and their sketches by id. A task for each run.
 
     Memory: 8 bytes for each document kept, and a block of each file of bands.
     """
@@ -70,7 +73,7 @@ class Known(Stage):
 
     @property
     def schema(self) -> pa.Schema:
-        """Schema of its table."""
+        """Schema of its files of sketches."""
         return pa.schema([DOC_ID, self.bands.sketch])
 
     def shards(self) -> list[str]:
@@ -85,12 +88,16 @@ class Known(Stage):
             for section in self.bands.sections:
                 merged = records.merge_many([file.read(section) for file in files], task.scratch)
                 out.write(section, _only(merged, kept))
-        with storage.TableWriter(task.table(), self.schema) as writer:
+        sketches = task.scratch / f"{task.shard}{SKETCHES}"
+        n = 0
+        with pa.ipc.new_file(os.fspath(sketches), self.schema) as writer:
             for uri in run.signatures:
                 for (table,) in storage.read_aligned({uri: [SKETCH]}):
-                    writer.write(table.filter(pa.array(_among(table["doc_id"].to_numpy(), kept))))
-        rows = {bands.name: out.rows, writer.path.name: writer.rows}
-        return Result({bands.name: bands, writer.path.name: writer.path}, rows, {"n_documents": writer.rows})
+                    rows = table.filter(pa.array(_among(table["doc_id"].to_numpy(), kept)))
+                    writer.write_table(rows.combine_chunks())
+                    n += len(rows)
+        made = {bands.name: bands, sketches.name: sketches}
+        return Result(made, {bands.name: out.rows, sketches.name: n}, {"n_documents": n})
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,7 @@ class KnownPairs(Stage):
 class KnownCopies(Stage):
     """For each document that is as similar as ``threshold`` to one that an earlier run kept: the best match.
 
-    A task for each group of shards. Memory: the sketches of a group, and of the documents that its pairs name.
+    A task for each group of shards. Memory: the sketches of a block of pairs, and the matches of the group.
     """
 
     table = "known_copies"
@@ -145,13 +152,12 @@ class KnownCopies(Stage):
         best = _Best(threshold=self.threshold)
         n_pairs = 0
         for number, run in enumerate(self.pairs.known.shards()):
+            there = _Sketches(task.file(self.pairs.known, run, SKETCHES), self.pairs.known.schema)
             files = [records.RecordFile(uri) for uri in task.all_files(self.pairs)]
             runs = [file.read(run, low, high) for file in files]
             for ids, known in records.unique(records.merge_many(runs, task.scratch)):
                 n_pairs += len(ids)
-                mine = _sketches(uris, np.unique(ids))
-                theirs = _sketches([task.file(self.pairs.known, run)], np.unique(known))
-                best.add(number, ids, known, sketch_similarities(mine.of(ids), theirs.of(known)))
+                best.add(number, ids, known, sketch_similarities(_own_sketches(uris, ids), there.of(known)))
         names = np.array([run.name for run in self.pairs.known.runs])
         with storage.TableWriter(task.table(), KNOWN_COPIES) as writer:
             writer.write(best.table(names))
@@ -183,35 +189,27 @@ class _Best:
         return pa.table([*arrays, pa.array(similarity[first])], schema=KNOWN_COPIES)
 
 
-@dataclass(frozen=True)
 class _Sketches:
-    """Sketches by id."""
+    """Sketches of a file, by id."""
 
-    ids: NDArray[np.uint64]  # ascending
-    sketches: NDArray[np.uint8]  # [ids, permutations]
+    def __init__(self, uri: str, schema: pa.Schema) -> None:
+        self._rows = MappedRows([uri], schema)
+        self._sketches = [_bytes_of(batch.column(1)) for batch in self._rows.batches]
 
     def of(self, ids: NDArray[np.uint64]) -> NDArray[np.uint8]:
-        return self.sketches[np.searchsorted(self.ids, ids)]
+        """uint8 [ids, permutations]. Errors: `InvariantError` for an id that is not there."""
+        size = self._sketches[0].shape[1] if self._sketches else 0
+        found = np.empty((len(ids), size), np.uint8)
+        for number, of_batch, row in by_batch(self._rows.find(ids)):
+            found[of_batch] = self._sketches[number][row]
+        return found
 
 
-def _sketches(uris: list[str], wanted: NDArray[np.uint64]) -> _Sketches:
-    """Of the tables at ``uris``, whose ids ascend from one to the next, the sketches of some documents."""
-    ids, rows = [], []
-    for uri in uris:
-        with storage.open_parquet(uri) as file:
-            for group in range(file.num_row_groups):
-                statistics = file.metadata.row_group(group).column(0).statistics
-                begin, end = np.searchsorted(wanted, np.array([statistics.min, statistics.max + 1], np.uint64))
-                if begin == end:
-                    continue
-                table = file.read_row_group(group, ["doc_id", SKETCH])
-                chosen = table.filter(pa.array(_among(table["doc_id"].to_numpy(), wanted[begin:end])))
-                ids.append(chosen["doc_id"].to_numpy())
-                rows.append(_bytes_of(chosen[SKETCH].combine_chunks()))
-    return _Sketches(np.concatenate([np.empty(0, np.uint64), *ids]), np.concatenate(rows) if rows else _NO_SKETCHES)
-
-
-_NO_SKETCHES = np.empty((0, 0), np.uint8)
+def _own_sketches(uris: list[str], ids: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """The sketches of documents in some tables of signatures, whose ids ascend; so do ``ids``, with repeats."""
+    tables = [storage.read_id_range(uri, ["doc_id", SKETCH], int(ids[0]), int(ids[-1])) for uri in uris]
+    table = pa.concat_tables(tables)
+    return _bytes_of(table[SKETCH].combine_chunks())[np.searchsorted(table["doc_id"].to_numpy(), ids)]
 
 
 def _bytes_of(column: pa.Array) -> NDArray[np.uint8]:
