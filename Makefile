@@ -1,10 +1,10 @@
 # make demo   set up, make a synthetic crawl, run everything on it, write the report
-# make test   set up, run the tests
+# make test   set up, run the tests, in as many processes as there are cores
 # make check  set up, lint, types, tests
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_FLAGS ?=
+PYTEST_FLAGS ?= --numprocesses=logical --maxprocesses=8 --dist=worksteal
 
 .PHONY: demo test check lint types clean
 demo: $(VENV)/ready

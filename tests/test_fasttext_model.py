@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gzip
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fasttext
@@ -23,6 +24,8 @@ from textmill.text import Documents
 SHARED = Path(__file__).parents[2] / "shared"
 MODEL = SHARED / "models" / "lid.176.ftz"
 LANGUAGES = SHARED / "data" / "languages" / "tatoeba.jsonl.gz"
+
+M_PERTURB = -6  # of malloc.h
 
 KINDS = {
     "softmax": {"loss": "softmax"},
@@ -53,15 +56,25 @@ def corpus(path: Path, n_labels: int = 5) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def zeroed_memory() -> Iterator[None]:
+    """With one thread fastText fills a tenth of its matrix and takes the rest as it comes; let it come as zeros.
+
+    Only for so long: every other allocation of the process would be filled, too, and a gigabyte takes two seconds.
+    """
+    fill = getattr(ctypes.CDLL(None), "mallopt", lambda *_: None)
+    fill(M_PERTURB, 255)
+    try:
+        yield
+    finally:
+        fill(M_PERTURB, 0)
+
+
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Makes a small model of a kind, at most once."""
     folder = tmp_path_factory.mktemp("models")
     text = corpus(folder / "corpus.txt")
-
-    if hasattr(ctypes.CDLL(None), "mallopt"):
-        # With one thread fastText fills a tenth of its matrix and takes the rest as it comes; let it come as zeros.
-        ctypes.CDLL(None).mallopt(-6, 255)
 
     def make(kind: str) -> Path:
         path = folder / f"{kind}.bin"
@@ -69,7 +82,8 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
             return path
         base, how = QUANTISED.get(kind, (kind, None))
         options = {"dim": 8, "epoch": 5, "minCount": 1, "verbose": 0, "thread": 1, "seed": 1} | KINDS[base]
-        trained = fasttext.train_supervised(str(text), **options)
+        with zeroed_memory():
+            trained = fasttext.train_supervised(str(text), **options)
         if how is not None:
             trained.quantize(verbose=0, thread=1, **how)
         trained.save_model(str(path))

@@ -44,6 +44,9 @@ SHORT = Limits(cpu_s=0.5, wall_s=1.5, memory_mb=60)
 # Fake extractors: what a record does to the process is the host of its URL
 
 
+KEPT: list[object] = []  # until the process ends
+
+
 class Panic(BaseException):
     """As Rust's panics arrive in Python."""
 
@@ -66,7 +69,15 @@ def eat() -> None:
         eaten.append(b"x" * (1 << 20))
 
 
+class Burden:
+    """Something that takes long to clear away, as a library's threads or a large heap may."""
+
+    def __del__(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        sleep(2 * guard.END_S)
+
+
 def allocate() -> None:
+    KEPT.append(Burden())
     raise MemoryError
 
 
@@ -84,9 +95,6 @@ def die() -> None:
 
 def bug() -> None:
     raise ZeroDivisionError("in an extractor")
-
-
-KEPT: list[bytes] = []
 
 
 def keep() -> None:

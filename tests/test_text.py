@@ -563,3 +563,12 @@ def bits_of(data, i, low, size):  # type: ignore[no-untyped-def]
     lowest = bits.lowest_one(eight | np.uint64(1) << np.uint64(63))
     part = bits.load(data, 64 + i, len(data)) if i < 8 else np.uint64(0)
     return bits.byte_mask(data, i, low, size), eight, bits.count_ones(eight), lowest, part
+
+
+def test_kernels_are_compiled_once_wherever_the_text_comes_from() -> None:
+    """A batch without a byte, say, is of the same types as any other."""
+    texts = pa.array(["a", "b", None], pa.large_string())
+    kept = pa.py_buffer(bytes(texts.buffers()[1])), pa.py_buffer(bytes(texts.buffers()[2]))
+    arrays = [texts, texts[1:], texts[:0], pa.array([""], pa.large_string()), pa.nulls(2, pa.large_string())]
+    arrays += [pa.LargeStringArray.from_buffers(3, *kept), pa.array([], pa.large_string())]
+    assert len({(numba.typeof(pieces.data), numba.typeof(pieces.offsets)) for pieces in map(Segmentation, arrays)}) == 1

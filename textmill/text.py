@@ -371,7 +371,17 @@ def _classes_of_ascii(eight: np.uint64, classes: NDArray[np.uint8]) -> np.uint64
 def _buffers(text: pa.LargeStringArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """UTF-8 bytes, and offsets [documents + 1] into them, of Arrow's own memory."""
     if len(text) == 0:  # Arrow may leave out the first offset
-        return np.frombuffer(b"", dtype=np.uint8), np.frombuffer(bytes(8), dtype=np.int64)
+        return _read_only(b"", np.uint8), _read_only(bytes(8), np.int64)
     _, offsets, data = text.buffers()
-    in_bytes = np.frombuffer(offsets, dtype=np.int64)[text.offset : text.offset + len(text) + 1]
-    return np.frombuffer(data or b"", dtype=np.uint8), in_bytes
+    in_bytes = _read_only(offsets, np.int64)[text.offset : text.offset + len(text) + 1]
+    return _read_only(data or b"", np.uint8), in_bytes
+
+
+def _read_only(buffer: Any, dtype: Any) -> NDArray[Any]:
+    """A view that cannot be written through, as some of Arrow's buffers and Python's bytes are anyhow.
+
+    To numba these are other types than arrays that can, for which it would compile every kernel once more.
+    """
+    view = np.frombuffer(buffer, dtype)
+    view.flags.writeable = False
+    return view

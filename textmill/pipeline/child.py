@@ -21,6 +21,7 @@ import resource
 import select
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, cast
 
@@ -85,5 +86,17 @@ def run(stage: Guarded, request: dict[str, Any], cell: Cell) -> Result:
     return stage.run_watched(Task(task["workspace"], task["shard"], Path(task["scratch"]), lambda *_: None), watch)
 
 
+def end_at_once() -> None:
+    """Tell of the exception that is being handled, and end. To end as usual may take longer than the parent waits."""
+    try:
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(1)
+
+
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BaseException:
+        end_at_once()

@@ -56,6 +56,7 @@ from textmill.pipeline.watch import (
 POLL_S = 0.05  # an allocator takes some 100 MB in that time
 MAX_TICK_S = 1.0  # more between two looks means that this process was kept from looking
 IDLE_S = 10.0  # after which a child without work ends
+END_S = 10.0  # from its last word to its end, which is a matter of milliseconds unless the machine is too busy
 START_S = 300.0  # to import everything and compile kernels; .6 s when they are cached
 MEMORY_SIGNS = ("MemoryError", "memory allocation of", "bad_alloc", "ut of memory")  # Python, Rust, C++, LLVM
 OUTSIDE_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
@@ -251,7 +252,7 @@ class _Child:
 
     def _wait(self) -> int:
         try:
-            return self._process.wait(MAX_TICK_S)
+            return self._process.wait(END_S)
         except subprocess.TimeoutExpired:  # alive, but not on speaking terms
             self._process.kill()
             return self._process.wait()

@@ -36,22 +36,25 @@ CLASSES = np.zeros(256, np.uint8)
 for _kind, _bytes in _MEMBERS.items():
     CLASSES[list(_bytes)] |= _kind
 
+# What makes no array and Python never calls: without counting references and converting arguments, less to compile.
+finder = numba.njit(cache=True, nogil=True, _nrt=False, no_cpython_wrapper=True)
+
 CASE = np.uint8(0x20)  # the bit that makes an ASCII letter lower-case
 
 
-@numba.njit(cache=True, nogil=True)
+@finder
 def peek(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> np.uint8:
     """Byte i of the gap; NUL outside of it."""
     return data[i] if lo <= i < hi else np.uint8(0)
 
 
-@numba.njit(cache=True, nogil=True)
+@finder
 def isa(data: NDArray[np.uint8], i: int, lo: int, hi: int, kinds: np.uint8) -> bool:
     """Whether byte i of the gap belongs to one of these classes."""
     return lo <= i < hi and CLASSES[data[i]] & kinds != 0
 
 
-@numba.njit(cache=True, nogil=True)
+@finder
 def reads(data: NDArray[np.uint8], i: int, hi: int, word: NDArray[np.uint8]) -> bool:
     """Whether the gap has ``word`` (lower-case letters and punctuation) at i, in any case."""
     if i + len(word) > hi:
@@ -62,7 +65,7 @@ def reads(data: NDArray[np.uint8], i: int, hi: int, word: NDArray[np.uint8]) -> 
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@finder
 def word_hash(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     """FNV-1a of the bytes, ASCII letters lower-cased."""
     value = FNV_BASIS
@@ -74,7 +77,7 @@ def word_hash(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     return value
 
 
-@numba.njit(cache=True, nogil=True)
+@finder
 def is_in(value: np.uint64, words: NDArray[np.uint64]) -> bool:
     """Whether a `word_hash` is one of a `word_set`."""
     first, last = 0, len(words)

@@ -8,11 +8,22 @@ Private keys go from the line BEGIN to the line END (RFC 7468); between them sta
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.filters.pii.alphabet import ALNUM, BASE64, DIGIT, LETTER, LOWER, UPPER, ascii_bytes, isa, peek, reads
+from textmill.filters.pii.alphabet import (
+    ALNUM,
+    BASE64,
+    DIGIT,
+    LETTER,
+    LOWER,
+    UPPER,
+    ascii_bytes,
+    finder,
+    isa,
+    peek,
+    reads,
+)
 
 N_ID_CHARS, N_SECRET_CHARS = 16, 40
 MAX_MARK = 32  # letters from "secret" on, then marks
@@ -27,7 +38,7 @@ _IN_ARMOUR = np.zeros(256, np.bool_)  # beside base64
 _IN_ARMOUR[list(b" \t\r\n:,-.\\")] = True
 
 
-@numba.njit(cache=True, nogil=True)
+@finder
 def access_key(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     """Start and end of the access key id whose A is at i; the end is 0 if there is none."""
     if peek(data, i + 2, lo, hi) != ord("I") or peek(data, i + 3, lo, hi) != ord("A"):
@@ -41,7 +52,7 @@ def access_key(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, 
     return (0, 0) if isa(data, end, lo, hi, ALNUM) else (i, end)
 
 
-@numba.njit(cache=True, nogil=True)
+@finder
 def secret_key(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     """Start and end of the secret key after the mark "secret" at i; the end is 0 if there is none."""
     if not reads(data, i, hi, _SECRET):
@@ -67,7 +78,7 @@ def secret_key(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, 
     return (start, end) if has_lower and has_upper and has_digit and not isa(data, end, lo, hi, BASE64) else (0, 0)
 
 
-@numba.njit(cache=True, nogil=True)
+@finder
 def private_key(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     """Start and end of the private key whose line BEGIN is at i; the end is 0 if there is none."""
     if not reads(data, i, hi, _BEGIN):
@@ -86,7 +97,7 @@ def private_key(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int,
     return (i, end) if end else (0, 0)
 
 
-@numba.njit(cache=True, nogil=True)
+@finder
 def _label_end(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> int:
     """Where the dashes after the label of a private key end; 0 if ``start`` begins another label."""
     is_private = False

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from textmill.filters.pii.accounts import card, iban
 from textmill.filters.pii.addresses import ipv4, ipv6
-from textmill.filters.pii.alphabet import DIGIT, LABEL, UPPER, isa
+from textmill.filters.pii.alphabet import DIGIT, LABEL, UPPER, finder, isa
 from textmill.filters.pii.emails import may_spell_at, plain_email, spelt_email
 from textmill.filters.pii.keys import access_key, private_key, secret_key
 from textmill.filters.pii.phones import phone
@@ -166,7 +166,7 @@ def _find(data: NDArray[np.uint8], offsets: NDArray[np.int64], wanted: int) -> N
     return found[:n]
 
 
-@numba.njit(cache=True, nogil=True)
+@finder
 def _next(data: NDArray[np.uint8], lo: int, first: int, hi: int, phone_end: int, wanted: int) -> tuple[int, int, int]:
     """Start, end and kind of the first span in a gap whose anchor is at ``first`` or after it; the end is 0 if there is
     none."""
@@ -192,7 +192,7 @@ def _next(data: NDArray[np.uint8], lo: int, first: int, hi: int, phone_end: int,
     return 0, 0, 0
 
 
-@numba.njit(cache=True, nogil=True)
+@finder
 def _number(data: NDArray[np.uint8], i: int, lo: int, hi: int, phone_end: int, wanted: int) -> tuple[int, int, int]:
     """What the first digit of a group begins."""
     if wanted >> IP & 1:
@@ -210,7 +210,7 @@ def _number(data: NDArray[np.uint8], i: int, lo: int, hi: int, phone_end: int, w
     return 0, 0, 0
 
 
-@numba.njit(cache=True, nogil=True)
+@finder
 def _joins(data: NDArray[np.uint8], start: int, end: int) -> bool:
     """Whether nothing but marks stands between two phone numbers."""
     for i in range(start, end):  # noqa: SIM110 - numba has no all()
@@ -219,7 +219,7 @@ def _joins(data: NDArray[np.uint8], start: int, end: int) -> bool:
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@finder
 def _lettered(data: NDArray[np.uint8], i: int, lo: int, hi: int, anchor: int, wanted: int) -> tuple[int, int, int]:
     """What a letter begins."""
     start = end = 0
