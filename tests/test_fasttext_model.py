@@ -213,7 +213,10 @@ class TestFiles:
 
     def test_word_vectors_are_no_classifier(self, tmp_path: Path) -> None:
         text, path = corpus(tmp_path / "corpus.txt"), tmp_path / "vectors.bin"
-        fasttext.train_unsupervised(str(text), dim=4, epoch=1, minCount=1, bucket=50, verbose=0).save_model(str(path))
+        with zeroed_memory():
+            fasttext.train_unsupervised(str(text), dim=4, epoch=1, minCount=1, bucket=50, verbose=0).save_model(
+                str(path)
+            )
         with pytest.raises(InputError, match="holds word vectors, not a classifier"):
             load(path)
 
