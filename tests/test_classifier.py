@@ -149,7 +149,7 @@ class TestExamples:
     @pytest.mark.parametrize(
         ("name", "content", "match"),
         [
-            ("a.jsonl", b"{", "cannot read"),
+            ("a.jsonl", b"{", "line 1 is no JSON"),
             ("a.jsonl", b"[1]\n", "without a column 'text'"),
             ("a.jsonl", b'{"text": 3}\n', "without a column 'text'"),
             ("a.txt.gz", b"no gzip", "cannot read"),
