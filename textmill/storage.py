@@ -27,8 +27,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from textmill.errors import EnvironmentFault, InputError, InvariantError, MissingExtraError
 
@@ -332,6 +334,26 @@ def read_id_range(uri: str, columns: list[str], low: int, high: int) -> pa.Table
         ranges = [file.metadata.row_group(i).column(column).statistics for i in range(file.num_row_groups)]
         wanted = [i for i, ids in enumerate(ranges) if ids.min <= high and ids.max >= low]
         return file.read_row_groups(wanted, columns)
+
+
+def read_ids(uri: str, columns: list[str], ids: NDArray[np.uint64]) -> Iterator[pa.Table]:
+    """The rows of the table at ``uri`` whose ``doc_id`` is in the sorted array ``ids``, row group by row group.
+
+    Of row groups that hold none of them, nothing but the ids is read.
+    """
+    with open_parquet(uri) as file:
+        for group in range(file.num_row_groups):
+            chosen = is_among(file.read_row_group(group, ["doc_id"])["doc_id"].to_numpy(), ids)
+            if chosen.any():
+                yield file.read_row_group(group, columns).filter(pa.array(chosen))
+
+
+def is_among(values: NDArray[np.uint64], members: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which values are in the sorted array ``members``."""
+    if not len(members):
+        return np.zeros(len(values), np.bool_)
+    place = np.minimum(np.searchsorted(members, values), len(members) - 1)
+    return np.asarray(members[place] == values)
 
 
 class TableWriter:

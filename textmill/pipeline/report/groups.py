@@ -115,12 +115,12 @@ class Fates:
         for decide in self._decides:
             verdicts = self._read(decide, shard, ["doc_id", *(rule.reason for rule in decide.rules)])
             own, failed = _ids(verdicts), _first_failures(verdicts, decide.rules)
-            fails = _is_among(own, doc_ids) & (failed != KEPT)  # pages without text are not in doc_ids
+            fails = storage.is_among(own, doc_ids) & (failed != KEPT)  # pages without text are not in doc_ids
             place = np.searchsorted(doc_ids, own[fails])
             fates[place] = np.where(fates[place] == KEPT, failed[fails] + first, fates[place])
             first += len(decide.rules)
         for kind, ids in enumerate(self._copies):
-            fates[_is_among(doc_ids, ids) & (fates == KEPT)] = first + kind
+            fates[storage.is_among(doc_ids, ids) & (fates == KEPT)] = first + kind
         return fates
 
     def _language(self, doc_ids: pa.Array, shard: int) -> pa.Array:
@@ -145,14 +145,6 @@ class Fates:
 def _beside(doc_ids: pa.Array, own_ids: pa.ChunkedArray, values: pa.ChunkedArray) -> pa.Array:
     """The values of these documents, null for one that has none."""
     return values.combine_chunks().take(pc.index_in(doc_ids, own_ids.combine_chunks()))
-
-
-def _is_among(values: NDArray[np.uint64], members: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which values are in the sorted array ``members``."""
-    if not len(members):
-        return np.zeros(len(values), bool)
-    place = np.minimum(np.searchsorted(members, values), len(members) - 1)
-    return np.asarray(members[place] == values)
 
 
 def _ids(table: pa.Table) -> NDArray[np.uint64]:

@@ -130,17 +130,13 @@ def texts_of(
     run: FinishedRun, stage: Stage, doc_ids: Sequence[int], n_chars: int = READ_CHARS
 ) -> dict[int, tuple[str, str]]:
     """URL and first ``n_chars`` of the text of some documents. Row groups that hold none of them are not read."""
-    wanted = pa.array(doc_ids, pa.uint64())
+    wanted = np.unique(np.array(doc_ids, np.uint64))
     found: dict[int, tuple[str, str]] = {}
     for uri in run.tables(stage):
-        with storage.open_parquet(uri) as file:
-            for group in range(file.num_row_groups):
-                chosen = pc.is_in(file.read_row_group(group, ["doc_id"])["doc_id"], wanted)
-                if pc.any(chosen).as_py():
-                    rows = file.read_row_group(group, ["doc_id", "url", "text"]).filter(chosen)
-                    texts = pc.utf8_slice_codeunits(rows["text"], 0, n_chars).to_pylist()
-                    ids, urls = rows["doc_id"].to_pylist(), rows["url"].to_pylist()
-                    found |= dict(zip(ids, zip(urls, texts, strict=True), strict=True))
+        for rows in storage.read_ids(uri, ["doc_id", "url", "text"], wanted):
+            texts = pc.utf8_slice_codeunits(rows["text"], 0, n_chars).to_pylist()
+            ids, urls = rows["doc_id"].to_pylist(), rows["url"].to_pylist()
+            found |= dict(zip(ids, zip(urls, texts, strict=True), strict=True))
     return found
 
 

@@ -98,7 +98,7 @@ class Shingles(Stage):
             for shard in groups(self.documents)[task.shard]:
                 uri = task.file(self.documents, shard)
                 wanted = self._members(task, *storage.id_range(uri))
-                for table in _rows_of(uri, wanted):
+                for table in storage.read_ids(uri, ["doc_id", "text"], wanted):
                     writer.write(table["doc_id"].to_numpy(), *minhash.shingle_sets(table["text"].combine_chunks()))
         return Result({path.name: path}, {path.name: writer.rows}, {"n_documents": writer.rows})
 
@@ -230,13 +230,3 @@ def id_range(uris: list[str]) -> tuple[int, int]:
     """The smallest and the largest id in some tables; (1, 0) if they are empty."""
     ranges = [(low, high) for low, high in map(storage.id_range, uris) if low <= high]
     return min((low for low, _ in ranges), default=1), max((high for _, high in ranges), default=0)
-
-
-def _rows_of(uri: str, wanted: NDArray[np.uint64]) -> Iterator[pa.Table]:
-    """The rows of one documents file whose id is in the sorted array ``wanted``, row group by row group."""
-    with storage.open_parquet(uri) as file:
-        for group in range(file.num_row_groups):
-            ids = file.read_row_group(group, ["doc_id"])["doc_id"].to_numpy()
-            chosen = np.isin(ids, wanted)
-            if chosen.any():
-                yield file.read_row_group(group, ["doc_id", "text"]).filter(pa.array(chosen))

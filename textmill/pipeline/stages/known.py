@@ -93,7 +93,7 @@ class Known(Stage):
         with pa.ipc.new_file(os.fspath(sketches), self.schema) as writer:
             for uri in run.signatures:
                 for (table,) in storage.read_aligned({uri: [SKETCH]}):
-                    rows = table.filter(pa.array(_among(table["doc_id"].to_numpy(), kept)))
+                    rows = table.filter(pa.array(storage.is_among(table["doc_id"].to_numpy(), kept)))
                     writer.write_table(rows.combine_chunks())
                     n += len(rows)
         made = {bands.name: bands, sketches.name: sketches}
@@ -228,16 +228,9 @@ def _kept_ids(run: EarlierRun) -> NDArray[np.uint64]:
     return kept
 
 
-def _among(ids: NDArray[np.uint64], sorted_ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    place = np.searchsorted(sorted_ids, ids)
-    found = place < len(sorted_ids)
-    found[found] = sorted_ids[place[found]] == ids[found]
-    return found
-
-
 def _only(blocks: Iterator[records.Block], kept: NDArray[np.uint64]) -> Iterator[records.Block]:
     for hashes, ids in blocks:
-        stays = _among(ids, kept)
+        stays = storage.is_among(ids, kept)
         yield hashes[stays], ids[stays]
 
 
