@@ -217,6 +217,16 @@ def scratch(folder: str) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def passing_scratch(folder: str) -> Iterator[Path]:
+    """`scratch` for a folder that is no workspace: it leaves nothing there, unless somebody else works in it."""
+    with scratch(folder) as path:
+        yield path
+    if is_local(folder):
+        with contextlib.suppress(OSError):  # somebody else's scratch may lie there
+            path.parent.rmdir()
+
+
 @dataclass(frozen=True)
 class Output:
     """One published file: its size, its sha256, and its rows (tokens, for a token file)."""

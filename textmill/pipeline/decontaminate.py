@@ -7,7 +7,6 @@ an item. In memory: the index of the items, every match (some 100 bytes), and on
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -132,15 +131,12 @@ def decontaminate(
             scan.add(batch.doc_ids, batch.text, file.name)
     account = account_of(scan, index, items, judgement)
     account["files"] = {"documents": [file.uri for file in files], "items": [file.path for file in item_files]}
-    with storage.scratch(out) as folder:
+    with storage.passing_scratch(out) as folder:
         if judgement.action != "report":
             account["after"] = _rewrite(files, judgement, judgement.contaminated(scan.matches), out, folder)
         matches = folder / "matches.parquet"
         pq.write_table(scan.matches, matches, compression="zstd")
         storage.publish(matches, storage.join(out, matches.name))
-    if storage.is_local(out):
-        with contextlib.suppress(OSError):  # somebody else's scratch may lie there
-            storage.local_path(storage.join(out, ".scratch")).rmdir()
     storage.write_text(storage.to_json(account), storage.join(out, "report.json"))
     storage.write_text(to_html(account), storage.join(out, "report.html"))
     return account

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +48,7 @@ def deduplicate(
     check_targets(files, str(out))
     out.mkdir(parents=True, exist_ok=True)
     total = np.zeros(4, np.int64)
-    with storage.scratch(str(out)) as scratch:
+    with storage.passing_scratch(str(out)) as scratch:
         repeats = Repeats(scratch, keep)
         for file in files:
             for batch in file.batches():
@@ -63,8 +62,6 @@ def deduplicate(
                     total += _write(writer, batch, _cut(batch, method, min_chars), repeats, method)
                     on_rows(len(batch.text))
             part.replace(out / file.name)
-    with contextlib.suppress(OSError):  # somebody else's scratch may lie there
-        (out / ".scratch").rmdir()
     return Counts(*total.tolist())
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from textmill import storage
 from textmill.errors import UnknownNameError, UserError
 from textmill.pipeline.stage import Result, Stage, Task, one_table
-from textmill.pipeline.stages.duplicates import Clusters, groups
+from textmill.pipeline.stages.duplicates import Clusters
 from textmill.pipeline.stages.known import KnownCopies
 from textmill.pipeline.stages.scores import DOC_ID, Decide, Score
 from textmill.pipeline.stages.signatures import Signatures
@@ -74,40 +74,53 @@ class Keepers(Stage):
         return self.signatures, {"longest": "n_bytes", "newest": "date", "first": "doc_id"}[self.policy]
 
     def run_shard(self, task: Task) -> Result:
-        ids, roots = self._copies(task)
+        known = self._known_ids(task)
+        ids, roots = self._copies(task, known)
         names, cluster = np.unique(roots, return_inverse=True)
-        chosen = self._choose(task, ids, cluster, len(names))
+        chosen = self._choose(task, ids, known, cluster, len(names))
         n_removed = 0
         with storage.TableWriter(task.table(), KEEPERS) as writer:
             for shard in self.signatures.shards():
-                for place, group in self._members(task, shard, ids):
+                for place, group in self._members(task, shard, ids, known):
                     rows = _verdicts(ids[place], names[cluster[place]], group, chosen.of(cluster[place]))
                     n_removed += len(rows) - rows["removed"].null_count
                     writer.write(rows)
         return one_table(writer, {"n_removed": n_removed})
 
-    def _copies(self, task: Task) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    def _known_ids(self, task: Task) -> NDArray[np.uint64]:
+        """The documents that are copies of what an earlier run kept, ascending."""
+        uris = task.all_files(self.known) if self.known else ()
+        ids = [storage.read_table(uri, ["doc_id"])["doc_id"].to_numpy() for uri in uris]
+        return np.concatenate([np.empty(0, np.uint64), *ids])
+
+    def _copies(self, task: Task, known: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """All documents that have a copy, here or in an earlier run, ascending; and their clusters."""
         table = storage.read_table(task.file(self.clusters, "all"), ["doc_id", "cluster"])
         ids, roots = (column.to_numpy() for column in table.columns)
-        if self.known is None:
-            return ids, roots
-        known = [storage.read_table(uri, ["doc_id"])["doc_id"].to_numpy() for uri in task.all_files(self.known)]
-        alone = np.setdiff1d(np.concatenate(known), ids, assume_unique=True)
+        alone = known[~storage.is_among(known, ids)]
         place = np.searchsorted(ids, alone)
         return np.insert(ids, place, alone), np.insert(roots, place, alone)
 
-    def _choose(self, task: Task, ids: NDArray[np.uint64], cluster: NDArray[np.int64], n_clusters: int) -> Chosen:
+    def _choose(
+        self,
+        task: Task,
+        ids: NDArray[np.uint64],
+        known: NDArray[np.uint64],
+        cluster: NDArray[np.int64],
+        n_clusters: int,
+    ) -> Chosen:
         """The preferred member of each cluster that passes the rules."""
         chosen = Chosen.none(n_clusters)
         for shard in self.signatures.shards():
-            for place, group in self._members(task, shard, ids):
+            for place, group in self._members(task, shard, ids, known):
                 may_stay = pc.and_not(group["passes"], group["known"])
                 place, group = place[may_stay.to_numpy()], group.filter(may_stay)
                 chosen.prefer(cluster[place], rank(group["rank"], self.policy), ids[place], group)
         return chosen
 
-    def _members(self, task: Task, shard: str, ids: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], pa.Table]]:
+    def _members(
+        self, task: Task, shard: str, ids: NDArray[np.uint64], known: NDArray[np.uint64]
+    ) -> Iterator[tuple[NDArray[np.int64], pa.Table]]:
         """The documents of ``ids`` in a shard: their places, and hash_hi, hash_lo, passes, known and rank."""
         stage, column = self.ranked_by
         own = [column] if stage is self.signatures else []
@@ -117,24 +130,19 @@ class Keepers(Stage):
         }
         if not own:
             source[task.file(stage, shard)] = [column]
-        known = self._known_ids(task, shard)
         for signatures, decisions, *scores in storage.read_aligned(source):
             found = signatures["doc_id"].to_numpy()
-            place = np.searchsorted(ids, found)
-            member = np.flatnonzero(place < len(ids))
-            member = member[ids[place[member]] == found[member]]
-            is_known = pc.is_in(signatures["doc_id"], known)
+            member = storage.is_among(found, ids)
             ranked = (scores or [signatures])[0][column]
-            columns = {"hash_hi": signatures["hash_hi"], "hash_lo": signatures["hash_lo"]}
-            group = pa.table(columns | {"passes": decisions["keep"], "known": is_known, "rank": ranked})
-            yield place[member], group.take(pa.array(member)).combine_chunks()
-
-    def _known_ids(self, task: Task, shard: str) -> pa.Array:
-        """The documents of a shard, and of its neighbours, that are copies of what an earlier run kept."""
-        if self.known is None:
-            return pa.array([], pa.uint64())
-        (group,) = (name for name, shards in groups(self.signatures).items() if shard in shards)
-        return storage.read_table(task.file(self.known, group), ["doc_id"])["doc_id"].combine_chunks()
+            columns = {
+                "hash_hi": signatures["hash_hi"],
+                "hash_lo": signatures["hash_lo"],
+                "passes": decisions["keep"],
+                "known": pa.array(storage.is_among(found, known)),
+                "rank": ranked,
+            }
+            group = pa.table(columns)
+            yield np.searchsorted(ids, found[member]), group.filter(pa.array(member)).combine_chunks()
 
 
 @dataclass(frozen=True)
