@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from textmill.pipeline.report.values import Section, lines, long_text, number, percent, piece, share, size_or_blank
+from textmill.pipeline.report.values import (
+    Section,
+    lines,
+    long_text,
+    number,
+    percent,
+    piece,
+    share,
+    size_or_blank,
+    templates,
+)
 
 SHOWN_ITEMS, SHOWN_SKIPPED = 200, 50
 
 
 def to_html(account: Section) -> str:
     """The page. Page text is hostile: all of it is escaped, and the page may load nothing and has no script."""
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(
-        loader=PackageLoader("textmill.pipeline.report", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates()
     environment.filters |= {
         "lines": lines,
         "number": number,

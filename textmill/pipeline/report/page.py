@@ -26,6 +26,7 @@ from textmill.pipeline.report.values import (
     share,
     signed_size,
     size_or_blank,
+    templates,
 )
 
 
@@ -39,19 +40,12 @@ def write_html(account: Section, uri: str, whatif: str = "") -> None:
 
 def to_html(account: Section, whatif: str = "") -> str:
     """The page. Sections follow from what the account holds; ``whatif`` is the address of the page with sliders."""
-    from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
     def drawn(chart: Callable[[Any], str]) -> Callable[[Any], Markup]:
         return lambda values: Markup(chart(values))
 
-    environment = Environment(
-        loader=PackageLoader("textmill.pipeline.report", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates()
     environment.filters |= {
         "bounds": bounds,
         "by_family": by_family,

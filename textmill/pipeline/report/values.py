@@ -88,3 +88,16 @@ def bounds(rule: Section) -> str:
     if low is None:
         return f"{at_most} {number(high)}"
     return f"{at_least} {number(low)}" if high is None else f"{number(low)} to {number(high)}"
+
+
+def templates() -> Any:
+    """Where the templates of the pages are: a jinja2 environment that escapes all text."""
+    from jinja2 import Environment, PackageLoader
+
+    return Environment(
+        loader=PackageLoader("textmill.pipeline.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
