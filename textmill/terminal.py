@@ -18,7 +18,7 @@ from rich.text import Text
 
 from textmill.schema import show_doc_id
 
-ID_COLUMNS = ("doc_id", "doc_id_a", "doc_id_b", "cluster", "keeper")
+ID_COLUMNS = ("doc_id", "doc_id_a", "doc_id_b", "cluster", "keeper", "known_doc_id")
 MAX_CELL = 300
 
 

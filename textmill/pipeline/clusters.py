@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from textmill import storage
 from textmill.errors import UserError
 from textmill.filters.pii import mask_text
 from textmill.pipeline.finished import FinishedRun
+from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Clusters, Keepers
+from textmill.pipeline.stages.duplicates import CLUSTERS
 from textmill.schema import show_doc_id
 from textmill.terminal import console, safe, table
 
@@ -52,26 +56,32 @@ def largest(run: FinishedRun, n: int) -> list[Cluster]:
     roots = [group["cluster"].to_numpy() for group in run.groups(clusters, ["cluster"])]
     names, sizes = np.unique(np.concatenate([np.empty(0, np.uint64), *roots]), return_counts=True)
     chosen = pa.array(names[np.lexsort((names, -sizes))[:n]])
-    members = _chosen(run, clusters, ["doc_id", "cluster", "similarity"], "cluster", chosen)
-    verdicts = _chosen(run, keepers, ["doc_id", "keeper", "removed"], "doc_id", members["doc_id"])
-    documents = keepers.signatures.documents
-    pages = _chosen(run, documents, ["doc_id", "url", "host", "text"], "doc_id", members["doc_id"], n_chars=READ_CHARS)
+    if not len(chosen):
+        return []
+    members = _of_clusters(run, clusters, chosen)
+    ids = np.sort(members["doc_id"].to_numpy())
+    verdicts = _of_documents(run, keepers, ["doc_id", "keeper", "removed"], ids)
+    pages = _of_documents(run, keepers.signatures.documents, ["doc_id", "url", "host", "text"], ids)
     rows = members.join(verdicts, "doc_id").join(pages, "doc_id").sort_by("doc_id").to_pylist()
     return [_describe(root, [row for row in rows if row["cluster"] == root]) for root in chosen.to_pylist()]
 
 
-def _chosen(
-    run: FinishedRun, stage: Any, columns: list[str], by: str, values: pa.Array, n_chars: int | None = None
-) -> pa.Table:
-    """The rows of a stage whose column ``by`` has one of the values; of texts, their beginning."""
-    values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+def _of_clusters(run: FinishedRun, clusters: Clusters, roots: pa.Array) -> pa.Table:
+    """The members of some clusters."""
+    groups = run.groups(clusters, ["doc_id", "cluster", "similarity"])
+    none = CLUSTERS.empty_table()  # a table without rows has no row groups
+    return pa.concat_tables([none, *(group.filter(pc.is_in(group["cluster"], roots)) for group in groups)])
+
+
+def _of_documents(run: FinishedRun, stage: Stage, columns: list[str], ids: NDArray[np.uint64]) -> pa.Table:
+    """The rows of some documents; of texts, their beginning."""
     found = []
-    for group in run.groups(stage, columns):
-        rows = group.filter(pc.is_in(group[by], values))
-        if n_chars is not None:
-            text = pc.utf8_slice_codeunits(rows["text"], 0, n_chars).cast(pa.string())
-            rows = rows.set_column(rows.column_names.index("text"), "text", text)
-        found.append(rows)
+    for uri in run.tables(stage):
+        for rows in storage.read_ids(uri, columns, ids):
+            if "text" in columns:
+                text = pc.utf8_slice_codeunits(rows["text"], 0, READ_CHARS).cast(pa.string())
+                rows = rows.set_column(columns.index("text"), "text", text)
+            found.append(rows)
     return pa.concat_tables(found)
 
 
