@@ -6,6 +6,7 @@ import gzip
 import itertools
 import json
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from textmill.pipeline.rows import find_text_files
 from textmill.pipeline.runner import run_pipeline
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Candidates, Clusters, Edges, Keepers, Score, Signatures, SortedBands, duplicates
+from textmill.pipeline.stages import known as known_stages
 from textmill.pipeline.stages import signatures as signature_stages
 from textmill.pipeline.stages.keepers import rank
 from textmill.pipeline.stages.known import EarlierRun, Known, KnownCopies, KnownPairs
@@ -270,6 +272,26 @@ def test_what_an_earlier_run_kept_is_found_with_its_id(tmp_path: Path, monkeypat
     rows = table(workspace, replace(keepers, known=copies))
     by_cluster = {row["keeper"] for row in rows.to_pylist()}
     assert not by_cluster & {row["doc_id"] for row in found}
+
+
+@pytest.mark.parametrize("n_hashes", [2, 20, 200])
+def test_sorted_hashes_are_joined_whatever_the_blocks(n_hashes: int) -> None:
+    rng = np.random.default_rng(n_hashes)
+
+    def blocks(hashes: np.ndarray, ids: np.ndarray) -> Iterator[records.Block]:
+        hashes, ids = records.sort(hashes, ids)
+        while len(ids):
+            n = int(rng.integers(1, 8))
+            yield hashes[:n], ids[:n]
+            hashes, ids = hashes[n:], ids[n:]
+
+    for _ in range(60):
+        here, there = (rng.integers(1, n_hashes + 1, n).astype(np.uint64) for n in rng.integers(0, 60, 2))
+        ids, known_ids = np.arange(len(here), dtype=np.uint64), np.arange(100, 100 + len(there), dtype=np.uint64)
+        joined = known_stages._matches(blocks(here, ids), blocks(there, known_ids))
+        found = [pair for block in joined for pair in zip(*(side.tolist() for side in block), strict=True)]
+        matches = {i: known_ids[there == here[i]][: known_stages.MOST_MATCHES].tolist() for i in range(len(here))}
+        assert sorted(found) == [(i, match) for i, known in matches.items() for match in known]
 
 
 def test_known_copies_are_not_kept_by_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,8 +123,9 @@ class KnownPairs(Stage):
             for run in self.known.shards():
                 there = records.RecordFile(task.file(self.known, run, BANDS))
                 sorter = records.Sorter(task.scratch / run)
-                for hashes, ids in records.merge(file.read(section, low, high) for file in own):
-                    sorter.add(*_matches(hashes, ids, there, section))
+                here = records.merge(file.read(section, low, high) for file in own)
+                for ids, known_ids in _matches(here, there.read(section, low, high)):
+                    sorter.add(ids, known_ids)
                 writer.write(run, sorter.blocks())
         return one_table(writer, {"n_pairs": writer.rows})
 
@@ -234,18 +235,19 @@ def _only(blocks: Iterator[records.Block], kept: NDArray[np.uint64]) -> Iterator
         yield hashes[stays], ids[stays]
 
 
-def _matches(
-    hashes: NDArray[np.uint64], ids: NDArray[np.uint64], there: records.RecordFile, section: str
-) -> records.Block:
-    """Pairs of documents of this block, and those in the file that have the same hash."""
-    nothing = np.empty(0, np.uint64)
-    if len(hashes) == 0:
-        return nothing, nothing
-    parts = [*there.read(section, int(hashes[0]), int(hashes[-1]))]
-    known_hashes, known_ids = (
-        np.concatenate([nothing, *columns]) for columns in zip(*parts, (nothing, nothing), strict=True)
-    )
-    first, last = np.searchsorted(known_hashes, hashes), np.searchsorted(known_hashes, hashes, "right")
-    n = np.minimum(last - first, MOST_MATCHES)
-    within = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
-    return np.repeat(ids, n), known_ids[np.repeat(first, n) + within]
+def _matches(here: Iterator[records.Block], there: Iterator[records.Block]) -> Iterator[records.Block]:
+    """Pairs of documents, of sorted (hash, id) records here and of an earlier run, that have the same hash."""
+    known_hashes = known_ids = np.empty(0, np.uint64)
+    for hashes, ids in here:
+        begin = np.searchsorted(known_hashes, hashes[0])  # what lies before is behind this block, and all that follow
+        parts = [(known_hashes[begin:], known_ids[begin:])]
+        while len(parts[-1][0]) == 0 or parts[-1][0][-1] <= hashes[-1]:
+            block = next(there, None)
+            if block is None:
+                break
+            parts.append(block)
+        known_hashes, known_ids = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        first, last = np.searchsorted(known_hashes, hashes), np.searchsorted(known_hashes, hashes, "right")
+        n = np.minimum(last - first, MOST_MATCHES)
+        within = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
+        yield np.repeat(ids, n), known_ids[np.repeat(first, n) + within]
