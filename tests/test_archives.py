@@ -154,6 +154,16 @@ def test_isal_reads_what_zlib_reads(text: bytes, level: int, after: bytes, flips
     assert found == zlib_member(bytes(archive))
 
 
+def test_a_broken_code_before_zeros_is_no_empty_member() -> None:
+    archive = bytearray(gzip.compress(noise(1, 9) + bytes(140_000), 9, mtime=0))
+    archive[20] ^= 4
+    assert zlib_member(bytes(archive)) is None
+    source = Source.of(bytes(archive))
+    container = next(members.containers(source))
+    with members._unpack(container, source, 0, source.size, None) as member:
+        assert member.fault == "damaged gzip"
+
+
 def raw_zstd(content: bytes, pretended: int | None = None) -> bytes:
     """A frame of one stored block, without a checksum; its length may be said to be another."""
     n_bytes = len(content) if pretended is None else pretended
