@@ -458,3 +458,20 @@ def test_a_stage_with_wrong_parameters_is_refused_before_it_runs() -> None:
         Substrings(Given(()), n_words=0)
     with pytest.raises(UserError, match="did you mean 'first'"):
         Substrings(Given(()), keep="frist")
+
+
+@pytest.mark.parametrize("keep", ["first", "none"])
+def test_more_copies_than_fit_in_memory_are_the_same_spans(tmp_path: Path, keep: str) -> None:
+    same = "one two three four five six seven eight nine ten eleven twelve"
+    texts = pa.array([f"a{i} b{i} {same} c{i}" for i in range(3000)], pa.large_string())
+
+    def shard() -> Iterator[TextBatch]:
+        for first in range(0, len(texts), 500):
+            yield TextBatch(np.arange(first, first + 500, dtype=np.uint64), texts.slice(first, 500))
+
+    found = []
+    for memory_bytes in (1 << 26, 1 << 10):
+        search = SubstringSearch([shard], tmp_path, 8, keep, memory_bytes)
+        found.append(pa.concat_tables([table for _, table in search.spans()]))
+    assert found[1].equals(found[0])
+    assert len(found[0]) == 3000 - (keep == "first")

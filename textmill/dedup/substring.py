@@ -207,9 +207,10 @@ class SubstringSearch:
     def _matches(self, candidates: ExternalSort) -> ExternalSort:
         """The match of every copied window, by the place of the window."""
         found = self._sort(2)
+        is_copy = np.zeros(1, np.bool_)
         for rows in _whole_keys(candidates.blocks()):
-            is_copy = np.append(False, rows[1:, 0] == rows[:-1, 0])
-            copies = np.flatnonzero(is_copy)
+            is_copy = np.append(is_copy[-1], rows[1:, 0] == rows[:-1, 0])  # the first row was in the block before
+            copies = np.flatnonzero(is_copy[1:]) + 1
             found.add(_rows(rows[copies, 1], rows[copies - 1, 1]))
             if self._keep == "none":
                 firsts = np.flatnonzero(~is_copy[:-1] & is_copy[1:])
