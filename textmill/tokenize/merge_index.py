@@ -80,18 +80,22 @@ def fill_slots(pairs: Pairs, n_pairs: int) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def bound_counts(text: Text, length: NDArray[np.int64], bounds: NDArray[np.int64]) -> None:
+def bound_counts(text: Text, length: NDArray[np.int64], bounds: NDArray[np.int64]) -> int:
     """Adds the weight of each place to the bound that its pair shares with others; no pair can occur more often.
 
-    The number of bounds is a power of two.
+    The number of bounds is a power of two. Returns their sum.
     """
+    total = np.int64(0)
     left, cell = np.int64(BOUNDARY), np.int64(0)
     while cell < len(text.cells):
         symbol = np.int64(text.cells[cell])
         if left >= FIRST_SYMBOL and symbol >= FIRST_SYMBOL:
-            bounds[_hash_of(left, symbol) & np.uint64(len(bounds) - 1)] += weight_of(text, cell)
+            weight = weight_of(text, cell)
+            bounds[_hash_of(left, symbol) & np.uint64(len(bounds) - 1)] += weight
+            total += weight
         left = symbol
         cell += length[symbol]
+    return total
 
 
 @numba.njit(cache=True, nogil=True)

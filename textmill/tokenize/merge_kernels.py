@@ -34,7 +34,7 @@ BYTES, IDS, FIRST = 0, 1, 2  # the rules for ties
 DONE, PAUSED, FULL = 0, 1, 2  # why merging stopped
 LEFT_WEIGHT, LEFT_N, RIGHT_WEIGHT, RIGHT_N = 0, 1, 2, 3  # columns of `Neighbours.sums`
 LEFT_AT, RIGHT_AT = LEFT_N, RIGHT_N  # the same columns, once they say where the next position goes
-BLOCK = 128  # places that are looked at before the first of them is rewritten
+BLOCK = 512  # places that are looked at before the first of them is rewritten
 MERGE_WORK = 16  # what a merge costs besides its places, in places
 
 
@@ -174,8 +174,7 @@ def _hold(text: Text, pairs: Pairs, left: int, right: int, left_length: int, ent
     free = np.int64(0)  # where the last one ends: of three equal symbols the first two are joined
     for i in range(entry, end):
         cell = np.int64(pairs.positions[i])
-        behind = min(cell + left_length, np.int64(len(text.cells) - 1))
-        holds = np.int64((text.cells[cell] == left) & (text.cells[behind] == right) & (cell >= free))
+        holds = np.int64((text.cells[cell] == left) & (text.cells[cell + left_length] == right) & (cell >= free))
         pairs.positions[to + n] = cell
         free = cell + 2 * left_length if holds and left == right else free
         n += holds
