@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,7 +27,7 @@ def number(table: Inventory, pieces: list[bytes], before: bytes = b"") -> list[i
 
 def content(table: Inventory) -> list[bytes]:
     whole, starts = table.arena.tobytes(), table.starts.tolist()
-    return [whole[start:end] for start, end in zip(starts, starts[1:], strict=False)]
+    return [whole[start:end] for start, end in pairwise(starts)]
 
 
 @settings(deadline=None)  # the first call compiles
