@@ -29,9 +29,7 @@ _HIGH_BITS = np.uint64(0x8080808080808080)
 _BLANK, _APOSTROPHE, _SLASH = 0x20, 0x27, 0x2F
 
 
-def cut_pretokens(
-    pattern: str, data: NDArray[np.uint8], bounds: NDArray[np.int64], ends: NDArray[np.int64]
-) -> int:
+def cut_pretokens(pattern: str, data: NDArray[np.uint8], bounds: NDArray[np.int64], ends: NDArray[np.int64]) -> int:
     """Cut the texts ``data[bounds[i]:bounds[i + 1]]``, each by itself, into pretokens, and give the number of these.
 
     ``bounds`` is int64 [texts + 1], rising. Writes where each pretoken ends in ``data`` to ``ends``, which has room for
