@@ -11,8 +11,6 @@ version only says more of code points that had no character before.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import regex
