@@ -41,9 +41,7 @@ class Inventory:
 
     def __init__(self) -> None:
         self._salt = np.uint64(secrets.randbits(64))
-        self._slots = np.zeros(
-            3 * 2 * _N_FIRST, np.uint64
-        )  # by threes: head, tail with the size, number
+        self._slots = np.zeros(3 * 2 * _N_FIRST, np.uint64)  # by threes: head, tail with the size, number
         self._arena = np.empty(8 * _N_FIRST, np.uint8)
         self._starts = np.zeros(_N_FIRST + 1, np.int64)
         self._n = 0
@@ -181,7 +179,7 @@ def _place(first: np.uint64, last: np.uint64, salt: np.uint64, n_slots: int) -> 
     """Where to begin looking among 3 · 2^k numbers."""
     value = (first ^ salt) * _FACTOR
     value = (value ^ (value >> np.uint64(32)) ^ last) * _FACTOR
-    return 3 * np.int64((value ^ (value >> np.uint64(29))) & np.uint64(n_slots // 3 - 1))
+    return 3 * int((value ^ (value >> np.uint64(29))) & np.uint64(n_slots // 3 - 1))
 
 
 @leaf
