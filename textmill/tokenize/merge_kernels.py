@@ -53,7 +53,7 @@ def queue_pairs(
     """Queues the pairs that occur ``floor`` times, in an empty queue."""
     state[N_QUEUED] = 0
     for pair in range(state[N_PAIRS]):
-        if pairs.count[pair] >= floor:
+        if pairs.counts[pair] >= floor:
             _queue_pair(spelling, pairs, queue, state, rule, pair)
 
 
@@ -81,7 +81,7 @@ def merge_some(
         n = pairs.start[pair + 1] - pairs.start[pair]
         if seen >= n_places:
             return PAUSED
-        if state[N_PAIRS] + 2 * min(n, state[N_TOKENS]) + 1 >= len(pairs.count):
+        if state[N_PAIRS] + 2 * min(n, state[N_TOKENS]) + 1 >= len(pairs.counts):
             return FULL
         seen += n + MERGE_WORK
         drop_first(queue, state[N_QUEUED], spelling)
@@ -101,20 +101,20 @@ def merge_some(
 @leaf
 def _next_pair(
     text: Text, spelling: Spelling, pairs: Pairs, queue: Queue, state: NDArray[np.int64], rule: int, floor: int
-) -> int:
+) -> np.int64:
     """The pair at the head of the queue, once its entry is right; NO_PAIR when none occurs ``floor`` times."""
-    while state[N_QUEUED] > 0 and queue.count[0] >= floor:
+    while state[N_QUEUED] > 0 and queue.counts[0] >= floor:
         pair = np.int64(queue.pair[0])
-        right = pairs.count[pair] == queue.count[0]
+        right = pairs.counts[pair] == queue.counts[0]
         if rule == FIRST and not _pass_outdated(text, spelling, pairs, pair):
             right = False
         if right:
             return pair
         drop_first(queue, state[N_QUEUED], spelling)
         state[N_QUEUED] -= 1
-        if pairs.count[pair] >= floor:
+        if pairs.counts[pair] >= floor:
             _queue_pair(spelling, pairs, queue, state, rule, pair)
-    return NO_PAIR
+    return np.int64(NO_PAIR)
 
 
 @leaf
@@ -139,7 +139,7 @@ def _queue_pair(spelling: Spelling, pairs: Pairs, queue: Queue, state: NDArray[n
         tie = tie_by_ids(left, right)
     else:
         tie = np.uint64(pairs.positions[pairs.start[pair]])
-    push(queue, state[N_QUEUED], spelling, pairs.count[pair], tie, pair, left, right)
+    push(queue, state[N_QUEUED], spelling, pairs.counts[pair], tie, pair, left, right)
     state[N_QUEUED] += 1
 
 
@@ -165,7 +165,7 @@ def _rewrite(
 
 
 @leaf
-def _hold(text: Text, pairs: Pairs, left: int, right: int, left_length: int, entry: int, end: int, to: int) -> int:
+def _hold(text: Text, pairs: Pairs, left: int, right: int, left_length: int, entry: int, end: int, to: int) -> np.int64:
     """Moves those of some positions that still hold to ``positions[to:]``; gives their number.
 
     Without a branch, so that the processor waits for many cells at a time.
@@ -232,7 +232,7 @@ def _update_pairs(
     n_before = state[N_PAIRS]
     _change_left(pairs, near, state, floor, pair)
     _change_right(pairs, near, state, floor, pair)
-    pairs.count[pair] = 0
+    pairs.counts[pair] = 0
     if state[N_PAIRS] > n_before:
         _write_positions(spelling, pairs, near, state, pairs.start[pair])
     for new_pair in range(n_before, state[N_PAIRS]):
@@ -252,8 +252,7 @@ def _change_left(pairs: Pairs, near: Neighbours, state: NDArray[np.int64], floor
         near.sums[before, LEFT_AT] = NO_PAIR
         if before < FIRST_SYMBOL:
             continue
-        if before != symbol:  # else it was the end of a place, and "right left" is lowered on that one's right
-            _lower(pairs, before, left, weight)
+        _lower(pairs, before, left, weight)  # of the symbol itself, which has no pairs yet: nothing
         near.sums[before, LEFT_AT] = _add_counted(pairs, state, floor, before, symbol, weight, n)
 
 
@@ -277,18 +276,20 @@ def _change_right(pairs: Pairs, near: Neighbours, state: NDArray[np.int64], floo
 def _lower(pairs: Pairs, left: int, right: int, weight: int) -> None:
     pair = find(pairs, left, right)
     if pair != NO_PAIR:
-        pairs.count[pair] -= weight
+        pairs.counts[pair] -= weight
 
 
 @leaf
-def _add_counted(pairs: Pairs, state: NDArray[np.int64], floor: int, left: int, right: int, count: int, n: int) -> int:
+def _add_counted(
+    pairs: Pairs, state: NDArray[np.int64], floor: int, left: int, right: int, count: int, n: int
+) -> np.int64:
     """A new pair with room for ``n`` positions; gives where they go, or NO_PAIR when it occurs too seldom."""
     if count < floor:
         return np.int64(NO_PAIR)
     pair = state[N_PAIRS]
     state[N_PAIRS] += 1
     add(pairs, pair, left, right)
-    pairs.count[pair] = count
+    pairs.counts[pair] = count
     pairs.start[pair + 1] = pairs.start[pair] + n
     return pairs.start[pair]
 

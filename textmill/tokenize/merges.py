@@ -2,8 +2,8 @@
 
 The algorithm is that of Sennrich et al. (2016, arXiv 1508.07909) on bytes: the most frequent pair of neighbouring
 symbols is joined everywhere, from left to right, and again. Counts are kept up to date, never counted anew, in 64 bits.
-Two neighbours that overlap ("aaa" holds "aa" twice) both count. No two merges make the same bytes: how a piece of text is
-joined depends on its own bytes alone, as long as no merge crosses its ends.
+Pairs that overlap ("aaa" holds "aa" twice) all count. No two merges make the same bytes: how a piece of text is joined
+depends on its own bytes alone, as long as no merge crosses its ends.
 
 Ties between pairs of equal count:
 
@@ -13,11 +13,12 @@ Ties between pairs of equal count:
 - ``first``: the pair whose first occurrence begins first in the pretokens, in the order given, as they are joined so
   far. With pretokens in order of first appearance these are the merges of tiktoken's educational trainer.
 
-What makes it fast: text, places and counts lie in flat arrays (`merge_text`, `merge_index`); a merge visits its places in
-rising order and touches the table of pairs once for each different neighbour, not for each place (`merge_kernels`);
-the queue is lazy (`merge_queue`); and **pairs too rare to matter are left out**. A pair's count never rises once both its
-symbols exist, so what falls below a floor stays there. The floor is a guess at what the last merge needs; when nothing
-above it is left, the rest of the text is indexed anew with a lower one. The result does not depend on the guess.
+What makes it fast: text, places and counts lie in flat arrays (`merge_text`, `merge_index`); a merge goes through its
+places in rising order and touches the table of pairs once for each different neighbour, not for each place
+(`merge_kernels`); the queue is lazy (`merge_queue`); and **pairs too rare to matter are left out**. The count of a pair
+never rises once both its symbols exist, so what falls below a floor stays there. The floor is a guess at what the last
+merge needs; when nothing above it is left, the rest of the text is indexed anew with a lower one. The result does not
+depend on the guess.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from textmill.tokenize import merge_kernels as kernels
 from textmill.tokenize.merge_index import N_PAIRS, N_SYMBOLS, N_TOKENS, NO_PAIR, STATE_SIZE, Pairs
 from textmill.tokenize.merge_kernels import DONE, FULL, Neighbours
 from textmill.tokenize.merge_queue import Queue
-from textmill.tokenize.merge_text import FIRST_SYMBOL, N_BYTES, lay_out
+from textmill.tokenize.merge_text import N_BYTES, lay_out
 
 TIE_BREAKS = {"bytes": kernels.BYTES, "ids": kernels.IDS, "first": kernels.FIRST}
 
@@ -59,7 +60,7 @@ def train_merges(
     tie_break: str = "bytes",
     on_merge: Callable[[int], None] | None = None,
 ) -> Merged:
-    """At most ``n_merges`` merges of the pretokens ``arena[starts[i] : starts[i + 1]]``, each ``counts[i]`` times there.
+    """At most ``n_merges`` merges of the pretokens ``arena[starts[i]:starts[i + 1]]``, which occur ``counts[i]`` times.
 
     Returns the ids left and right of each merge (int32 [merges]), and how many tokens the whole text has after it
     (int64 [merges]). Ids 0 to 255 are the bytes, merge k makes id 256 + k; there are fewer merges when no pair is left.
@@ -80,7 +81,9 @@ def _check(arena: NDArray[np.uint8], starts: NDArray[np.int64], counts: NDArray[
     if float(counts.astype(np.float64) @ sizes) >= 2**62:
         raise UserError("counts of pretokens: the text has 2**62 bytes or more, too many for 64-bit counts")
     if len(starts) + int(sizes.sum()) > MOST_BYTES:
-        raise UserError(f"{len(counts):,} different pretokens of {int(sizes.sum()):,} bytes: at most 4 GB; give less text")
+        raise UserError(
+            f"{len(counts):,} different pretokens of {int(sizes.sum()):,} bytes: at most 4 GB; give less text"
+        )
 
 
 class _Training:
@@ -138,7 +141,9 @@ class _Training:
         positions = np.empty(3 * len(text.cells), np.uint32)
         self._pairs = _no_pairs(N_PAIRS_AT_FIRST, positions)
         self._state[N_PAIRS] = cell = 0
-        while (cell := index.count_pairs(text, length, bounds, floor, self._pairs, self._state, cell)) < len(text.cells):
+        while (cell := index.count_pairs(text, length, bounds, floor, self._pairs, self._state, cell)) < len(
+            text.cells
+        ):
             self._pairs = _more_pairs(self._pairs, int(self._state[N_PAIRS]), 1)
         n_pairs = int(self._state[N_PAIRS])
         most_places = index.allot(self._pairs, n_pairs, floor)
@@ -147,7 +152,7 @@ class _Training:
         self._near = Neighbours(
             np.zeros((n_symbols, 4), np.int64), np.empty((2, n_symbols), np.int32), np.empty((most_places, 2), np.int32)
         )
-        self._queue = _no_queue(len(self._pairs.count))
+        self._queue = _no_queue(len(self._pairs.counts))
         kernels.queue_pairs(self._spelling, self._pairs, self._queue, self._state, self._rule, floor)
 
     def _merge(self, floor: int, on_merge: Callable[[int], None]) -> None:
@@ -170,30 +175,38 @@ class _Training:
             on_merge(self.n_made)
             if status == FULL:
                 self._pairs = _more_pairs(self._pairs, int(self._state[N_PAIRS]), 2 * int(self._state[N_TOKENS]))
-                self._queue = Queue(*(_longer(array, len(self._pairs.count)) for array in self._queue))
+                self._queue = _more_queue(self._queue, len(self._pairs.counts))
 
 
 def _no_pairs(size: int, positions: NDArray[np.uint32]) -> Pairs:
-    symbols = np.empty((2, size), np.int32)
-    numbers = np.empty((2, size), np.int64)
-    return Pairs(*symbols, *numbers, np.full(SLOTS_PER_PAIR * size, NO_PAIR, np.int32), positions)
+    (left, right), (counts, start) = np.empty((2, size), np.int32), np.empty((2, size), np.int64)
+    return Pairs(left, right, counts, start, _no_slots(size), positions)
 
 
 def _more_pairs(pairs: Pairs, n_pairs: int, n_more: int) -> Pairs:
     """Room for ``n_more`` pairs at least, and for twice as many as before."""
-    size = 2 * len(pairs.count)
+    size = 2 * len(pairs.counts)
     while size < n_pairs + n_more + 2:
         size *= 2
-    arrays = (_longer(array, size) for array in (pairs.left, pairs.right, pairs.count, pairs.start))
-    larger = Pairs(*arrays, np.full(SLOTS_PER_PAIR * size, NO_PAIR, np.int32), pairs.positions)
+    left, right = _longer(pairs.left, size), _longer(pairs.right, size)
+    counts, start = _longer(pairs.counts, size), _longer(pairs.start, size)
+    larger = Pairs(left, right, counts, start, _no_slots(size), pairs.positions)
     index.fill_slots(larger, n_pairs)
     return larger
 
 
+def _no_slots(n_pairs: int) -> NDArray[np.int32]:
+    return np.full(SLOTS_PER_PAIR * n_pairs, NO_PAIR, np.int32)
+
+
 def _no_queue(size: int) -> Queue:
-    return Queue(
-        np.empty(size, np.int64), np.empty(size, np.uint64), np.empty(size, np.int32), np.empty((size, 2), np.int32)
-    )
+    symbols = np.empty((size, 2), np.int32)
+    return Queue(np.empty(size, np.int64), np.empty(size, np.uint64), np.empty(size, np.int32), symbols)
+
+
+def _more_queue(queue: Queue, size: int) -> Queue:
+    counts, ties = _longer(queue.counts, size), _longer(queue.tie, size)
+    return Queue(counts, ties, _longer(queue.pair, size), _longer(queue.symbols, size))
 
 
 def _longer(array: NDArray[_Item], size: int) -> NDArray[_Item]:
