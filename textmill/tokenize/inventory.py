@@ -41,9 +41,7 @@ class Inventory:
 
     def __init__(self) -> None:
         self._salt = np.uint64(secrets.randbits(64))
-        self._slots = np.zeros(
-            3 * 2 * _N_FIRST, np.uint64
-        )  # by threes: head, tail with the size, number
+        self._slots = np.zeros(3 * 2 * _N_FIRST, np.uint64)  # by threes: head, tail with the size, number
         self._arena = np.empty(8 * _N_FIRST, np.uint8)
         self._starts = np.zeros(_N_FIRST + 1, np.int64)
         self._n = 0
