@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.errors import InputError
-from textmill.tokenize.encode_kernels import MergeTables, encode_pretokens, gather, settled_end
+from textmill.tokenize.encode_kernels import MAX_INLINE, MergeTables, encode_pretokens, gather, settled_end
 from textmill.tokenize.inventory import Inventory
 from textmill.tokenize.pretokens import cut_pretokens
 
 BLOCK_BYTES = 1 << 18
 MAX_KEPT = 1 << 20  # pretokens, and
 MAX_KEPT_BYTES = 1 << 24  # of these; what is more begins anew
-MAX_BLOCK_BYTES = (1 << 31) - 1
+MAX_BLOCK_BYTES = 1 << 30  # so that all ids that are kept have a place below 2**31
 
 TokenArray = NDArray[np.uint16] | NDArray[np.uint32]
 
@@ -69,7 +69,7 @@ class BlockEncoder:
         ends = ends[: cut_pretokens(self._pattern, data, bounds, ends)]
         numbers = self._inventory.number(data, int(bounds[0]), ends)
         self._encode_new()
-        tokens, token_ends = np.empty(n_bytes, self._dtype), np.empty(len(bounds) - 1, np.int64)
+        tokens, token_ends = np.empty(n_bytes + MAX_INLINE, self._dtype), np.empty(len(bounds) - 1, np.int64)
         n = gather(numbers, ends, self._entries, self._ids, bounds[1:], tokens, token_ends)
         if len(self._inventory) > MAX_KEPT or len(self._inventory.arena) > MAX_KEPT_BYTES:
             self._forget()

@@ -25,7 +25,9 @@ NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)  # the value of a pair without a merge
 NO_RANK = np.uint32(0xFFFFFFFF)
 N_BYTES = 256
 _HALF = np.uint64(32)
-_LOW = np.uint64(0xFFFFFFFF)
+_LOW, _LOW31 = np.uint64(0xFFFFFFFF), np.uint64(0x7FFFFFFF)
+MAX_INLINE, INLINE_BITS = 3, 20  # ids in an entry, and bits of each
+_INLINE = np.uint64((1 << INLINE_BITS) - 1)
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # the fraction of the golden ratio
 
 
@@ -115,8 +117,7 @@ def encode_pretokens(
 ) -> int:
     """Encode the pretokens from number ``first`` on; returns the new length of ``ids``, to which theirs are appended.
 
-    ``entries`` gets one number a pretoken: how many ids it has in the upper half; in the lower where they begin in
-    ``ids``, or the id itself when it has one only. ``ids`` must have room for one id a byte.
+    ``ids`` must have room for one id a byte. ``entries`` gets one number a pretoken, as `_entry_of` makes it.
     """
     values = np.empty(SHORT, np.uint64)
     for number in range(first, len(starts) - 1):
@@ -129,10 +130,25 @@ def encode_pretokens(
             n = _merge_short(ids, n_ids, end - start, values, tags, pairs)
         else:
             n = _merge_long(ids[n_ids : n_ids + end - start], tags, pairs)
-        content = np.uint64(ids[n_ids]) if n == 1 else np.uint64(n_ids)
-        entries[number] = np.uint64(n) << _HALF | content
+        entries[number] = _entry_of(ids, n_ids, n)
         n_ids += n
     return n_ids
+
+
+@leaf
+def _entry_of(ids: NDArray[np.uint32], start: int, n: int) -> np.uint64:
+    """The ``n`` ids from ``start`` on as one number.
+
+    Up to three ids below 2**20, which nearly all pretokens have, are in it: their number in 2 bits, then 20 bits each.
+    Otherwise the 2 bits are 0, then follow 31 bits with the number of ids and 31 with their start.
+    """
+    entry = np.uint64(n)
+    for i in range(min(n, MAX_INLINE)):
+        entry |= np.uint64(ids[start + i]) << np.uint64(2 + INLINE_BITS * i)
+    for i in range(n):
+        if n > MAX_INLINE or ids[start + i] >> INLINE_BITS:
+            return np.uint64(n) << np.uint64(2) | np.uint64(start) << np.uint64(33)
+    return entry
 
 
 @leaf
@@ -270,16 +286,20 @@ def gather(
 ) -> int:
     """Write the ids of all pretokens to ``tokens``, and where those of each text end; returns their number.
 
-    Pretoken i has the entry of ``numbers[i]`` (see `encode_pretokens`) and ends at byte ``pretoken_ends[i]``.
+    Pretoken i has the entry of ``numbers[i]`` (see `_entry_of`) and ends at byte ``pretoken_ends[i]``. ``tokens`` must
+    have room for `MAX_INLINE` more.
     """
-    i = n = 0
+    i, n = 0, np.int64(0)
     for text in range(len(text_ends)):
         while i < len(numbers) and pretoken_ends[i] <= text_ends[text]:
             entry = entries[numbers[i]]
-            size, start = np.int64(entry >> _HALF), np.int64(entry & _LOW)
-            if size == 1:
-                tokens[n] = start
+            size = np.int64(entry & np.uint64(3))
+            if size:  # all three places are written, whatever the size: that needs no decision
+                tokens[n] = entry >> np.uint64(2) & _INLINE
+                tokens[n + 1] = entry >> np.uint64(2 + INLINE_BITS) & _INLINE
+                tokens[n + 2] = entry >> np.uint64(2 + 2 * INLINE_BITS)
             else:
+                size, start = np.int64(entry >> np.uint64(2) & _LOW31), np.int64(entry >> np.uint64(33))
                 for k in range(size):
                     tokens[n + k] = ids[start + k]
             n += size
