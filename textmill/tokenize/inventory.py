@@ -179,7 +179,7 @@ def _place(first: np.uint64, last: np.uint64, salt: np.uint64, n_slots: int) -> 
     """Where to begin looking among 3 · 2^k numbers."""
     value = (first ^ salt) * _FACTOR
     value = (value ^ (value >> np.uint64(32)) ^ last) * _FACTOR
-    return 3 * np.int64((value ^ (value >> np.uint64(29))) & np.uint64(n_slots // 3 - 1))
+    return 3 * int((value ^ (value >> np.uint64(29))) & np.uint64(n_slots // 3 - 1))
 
 
 @leaf
