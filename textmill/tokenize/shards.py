@@ -130,7 +130,7 @@ class _SplitWriter:
     def write(self, batch: pa.Table) -> None:
         """Append the documents of ``batch``, all of them of this split."""
         text = batch["text"].combine_chunks()
-        ordinary, ends = self._tokenizer.encode_documents(text)
+        ordinary, ends = self._tokenizer.encode_batch(text)
         self._refuse_wide(ordinary)
         tokens = np.insert(ordinary, ends[1:], self._eot_id)
         offsets = self.n_tokens + ends + np.arange(len(ends))
