@@ -48,7 +48,6 @@ def verify(folder: str, on_file: Callable[[int], object] = lambda n: None) -> di
     form = common_format(folder, manifests)
     if storage.exists(uri := storage.join(folder, TOKENIZER_FILE)):
         form.check_tokenizer(Tokenizer.load(uri), uri)
-    totals: Counter[str] = Counter()
     for split in SPLITS:
         shards = TokenShards.open(folder, split)
         for i, manifest in enumerate(manifests.values()):
@@ -57,9 +56,15 @@ def verify(folder: str, on_file: Callable[[int], object] = lambda n: None) -> di
             for name in names(split, manifest.shard):
                 _check_digest(folder, manifest, name)
                 on_file(1)
-    for manifest in manifests.values():
-        totals.update(manifest.counts)
-    return dict(totals)
+    return totals(folder)
+
+
+def totals(folder: str) -> dict[str, int]:
+    """The counts that manifests have, added up."""
+    added: Counter[str] = Counter()
+    for manifest in manifests_of(folder).values():
+        added.update(manifest.counts)
+    return dict(added)
 
 
 def _check_tokens(shards: TokenShards, i: int) -> None:
