@@ -217,6 +217,24 @@ def test_a_document_beyond_the_format_is_refused(tmp_path: Path, monkeypatch: py
         export(write(tmp_path / "shards", [[1, 2, 3]]), "llm.c", str(tmp_path / "out"))
 
 
+def test_datatroves_own_reader_finds_the_same_documents(tmp_path: Path) -> None:
+    dataset = pytest.importorskip("datatrove.utils.dataset", reason="datatrove is not installed")
+    texts = [[1, 2, 3], [], [4, 5], [6]]
+    export(write(tmp_path / "shards", texts), "datatrove", str(tmp_path / "out"))
+    file = dataset.DatatroveFileDataset(
+        str(tmp_path / "out/train/00000_tokens.ds"), 4, token_size=2, return_positions=True
+    )
+    assert [file[i]["input_ids"].tolist() for i in range(len(file))] == [[1, 2, 3, E, E], [4, 5, E, 6, E]]
+    assert [file[i]["positions"].tolist() for i in range(len(file))] == [[0, 1, 2, 3, 0], [0, 1, 2, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("n", "shown"), [(0, "0.00 T"), (7, "7.00 T"), (123, "123 T"), (1500, "1.50 kT"), (999_999, "1.00 MT")]
+)
+def test_numbers_for_people(n: int, shown: str) -> None:
+    assert shard_exports._for_people(n) == shown
+
+
 # -- imports
 
 

@@ -7,7 +7,6 @@ the folder appears when all of it is written.
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -200,8 +199,9 @@ def _write_datatrove(form: TokenFileFormat, piece: Piece, path: Path) -> None:
 
 def _for_people(n_tokens: int) -> str:
     """Three digits and the prefix of a unit: 1.23 MT."""
-    power = int(math.log10(n_tokens)) if n_tokens else 0
-    value = n_tokens / 1000 ** (power // 3)
+    rounded = round(n_tokens, 3 - len(str(n_tokens)))
+    power = len(str(rounded)) - 1
+    value = rounded / 1000 ** (power // 3)
     return f"{value:.{2 - power % 3}f} {' kMGTP'[power // 3].strip()}T"
 
 
