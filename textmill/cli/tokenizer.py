@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from textmill.cli.options import positive
+from textmill.errors import UserError
 
 if TYPE_CHECKING:
     from textmill.tokenize.bpe import Training
@@ -64,6 +65,8 @@ def _train(options: argparse.Namespace) -> None:
     sources = Sources(options.sources, options.text)
     with share_progress("counting", sources.n_bytes) as on_bytes:
         counts = sources.count(special_tokens, options.pattern, on_bytes)
+    if not len(counts):
+        raise UserError(f"{', '.join(options.sources)}: no text to train on")
     with share_progress("merging", options.vocab_size) as advance:
         training = train(
             counts,
