@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +27,7 @@ from textmill.pipeline import dag as dags
 from textmill.pipeline.executors import Dask, Serial
 from textmill.pipeline.runner import Executor, run_pipeline
 from textmill.pipeline.stage import Stage
+from textmill.pipeline.stages import TrainTokenizer
 from textmill.pipeline.workspace import Workspace, new_run
 from textmill.simulate.crawl import write_crawl
 from textmill.tokenize import Tokenizer, train_from_counts
@@ -101,7 +103,9 @@ def test_the_tokenizer_is_trained_on_the_whole_corpus(
     crawl: Path, finished: Path, tmp_path: Path, tie_break: str
 ) -> None:
     shutil.copytree(finished, tmp_path / "w")
-    target = pipeline(crawl, f"tie_break={tie_break}", to="tokenizer")
+    trainer = pipeline(crawl, to="tokenizer")
+    assert isinstance(trainer, TrainTokenizer)
+    target = replace(trainer, tie_break=tie_break)
     run(tmp_path / "w", target, Serial())
     corpus, pretokens = (sorted((tmp_path / "w").glob(f"{name}-*/*.parquet")) for name in ("corpus", "pretokens"))
     assert len(pretokens) == len(corpus) > 1
