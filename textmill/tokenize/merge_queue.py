@@ -30,7 +30,9 @@ class Queue(NamedTuple):
 
 
 @leaf
-def push(queue: Queue, n: int, spelling: Spelling, count: int, tie: np.uint64, pair: int, left: int, right: int) -> None:
+def push(
+    queue: Queue, n: int, spelling: Spelling, count: int, tie: np.uint64, pair: int, left: int, right: int
+) -> None:
     """Adds an entry to the ``n`` there are."""
     hole = n
     while hole > 0:
