@@ -24,6 +24,7 @@ from textmill.tokenize.encode_kernels import (
     gather,
     merge_tables,
 )
+from textmill.tokenize.patterns import PATTERNS
 
 EOT = "<|endoftext|>"
 BYTES = {byte: bytes([byte]) for byte in range(256)}
