@@ -148,6 +148,22 @@ def copy_bytes(typing_context: Any, out: Any, n: Any, data: Any, start: Any, siz
 
 
 @intrinsic
+def prefetch(typing_context: Any, array: Any, i: Any) -> Any:
+    """Fetches what lies at ``array[i]`` (of a flat array) into the cache while other things are done."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        anything, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), anything)
+        signature_of = ir.FunctionType(ir.VoidType(), [anything, number, number, number])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [anything], signature_of)
+        builder.call(fetch, [address, *(ir.Constant(number, n) for n in (0, 3, 1))])  # to read, to be kept, data
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp), generate
+
+
+@intrinsic
 def count_ones(typing_context: Any, value: Any) -> Any:
     """The number of bits that are set."""
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from textmill import __version__
+from textmill.cli import shards
+from textmill.cli.options import add_executor, add_run_options, positive
 from textmill.errors import EnvironmentFault, InvariantError, UserError
 
 if TYPE_CHECKING:
@@ -177,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="make a synthetic crawl and run everything on it")
     demo.add_argument("--out", default="textmill-demo", help="folder for everything (default: %(default)s)")
     demo.add_argument("--pages", type=int, default=3000, help="pages of the crawl (default: %(default)s)")
-    _add_run_options(demo)
+    add_run_options(demo)
     demo.set_defaults(command=_demo)
 
     run = commands.add_parser("run", help="run a DAG", epilog=RUN_EXAMPLES, formatter_class=raw)
@@ -199,10 +201,10 @@ def _parser() -> argparse.ArgumentParser:
             metavar="RUN",
             help="finished runs: what they kept is not kept again",
         )
-        _add_run_options(command)
+        add_run_options(command)
     plan.add_argument(
         "--sample",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="run N shards here up to the decisions, and check the rules on them",
     )
@@ -269,7 +271,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=raw,
     )
     clusters.add_argument("run", metavar="RUN", help="workspace, or WORKSPACE:NAME")
-    clusters.add_argument("-n", type=_positive, default=10, help="how many (default: %(default)s)")
+    clusters.add_argument("-n", type=positive, default=10, help="how many (default: %(default)s)")
     clusters.add_argument("--json", action="store_true", help="print everything as JSON")
     clusters.set_defaults(command=_clusters)
     _add_decontaminate(commands)
@@ -281,6 +283,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--steps", type=int, default=300, help="optimizer steps (default: %(default)s)")
     train.set_defaults(command=_train)
 
+    shards.add_commands(commands)
+
     perplexity = commands.add_parser("perplexity", help="models of reference text, to measure perplexity with")
     actions = perplexity.add_subparsers(title="actions", metavar="ACTION", required=True)
     learn = actions.add_parser(
@@ -289,9 +293,9 @@ def _parser() -> argparse.ArgumentParser:
     learn.add_argument("--text", nargs="+", required=True, metavar="FILE", help="text that is held to be good")
     learn.add_argument("--calibrate", nargs="+", default=[], metavar="FILE", help="documents to part into three by it")
     learn.add_argument("--out", required=True, metavar="MODEL", help="the file to write")
-    learn.add_argument("--order", type=_positive, default=5, help="words of the longest n-gram (default: %(default)s)")
+    learn.add_argument("--order", type=positive, default=5, help="words of the longest n-gram (default: %(default)s)")
     learn.add_argument(
-        "--max-words", type=_positive, default=10_000_000, help="of more text, a sample (default: %(default)s)"
+        "--max-words", type=positive, default=10_000_000, help="of more text, a sample (default: %(default)s)"
     )
     learn.set_defaults(command=_perplexity_train)
 
@@ -314,7 +318,7 @@ def _add_dedup(commands: Any) -> None:
     parser.add_argument("--method", default="minhash", help=f"{', '.join(DEDUP_METHODS)} (default: %(default)s)")
     parser.add_argument("--keep", metavar="WHICH", help="minhash: longest, newest, first; else: first, none")
     parser.add_argument("--text", default="text", metavar="COLUMN", help="where the text is (default: %(default)s)")
-    parser.add_argument("--min-chars", type=_positive, default=1, metavar="N", help="shorter pieces stay (default: 1)")
+    parser.add_argument("--min-chars", type=positive, default=1, metavar="N", help="shorter pieces stay (default: 1)")
     parser.add_argument(
         "--set",
         dest="settings",
@@ -323,7 +327,7 @@ def _add_dedup(commands: Any) -> None:
         metavar="NAME=VALUE",
         help="minhash, substring: see below",
     )
-    _add_executor(parser)
+    add_executor(parser)
     parser.set_defaults(command=_dedup, to="", strict=False)
 
 
@@ -345,7 +349,7 @@ def _add_classifier(commands: argparse._SubParsersAction[argparse.ArgumentParser
         action.add_argument("--svg", metavar="FILE", help="write the precision/recall curve to FILE")
     train.add_argument("--out", required=True, metavar="MODEL", help="where to write the model, and its card beside it")
     train.add_argument(
-        "--quantize", type=_positive, default=0, metavar="ROWS", help="make it small: keep so many words and n-grams"
+        "--quantize", type=positive, default=0, metavar="ROWS", help="make it small: keep so many words and n-grams"
     )
     train.set_defaults(command=_classifier_train)
     judge.add_argument("--label", default="high", help="the positive label of the model (default: %(default)s)")
@@ -365,9 +369,9 @@ def _add_decontaminate(commands: Any) -> None:
     parser.add_argument("--answer", action="append", default=[], metavar="FIELD", help="a field of the answer")
     parser.add_argument("--text", default="text", metavar="COLUMN", help="where the text is (default: %(default)s)")
     parser.add_argument("--out", default="decontaminated", metavar="DIR", help="folder (default: %(default)s)")
-    parser.add_argument("-n", type=_positive, default=13, help="words an n-gram (default: %(default)s)")
+    parser.add_argument("-n", type=positive, default=13, help="words an n-gram (default: %(default)s)")
     parser.add_argument(
-        "--max-items", type=_positive, default=10, metavar="N", help="n-grams of more items do not count (default: 10)"
+        "--max-items", type=positive, default=10, metavar="N", help="n-grams of more items do not count (default: 10)"
     )
     parser.add_argument(
         "--threshold", type=float, default=0.1, metavar="SHARE", help="of an item that counts (default: %(default)s)"
@@ -375,28 +379,6 @@ def _add_decontaminate(commands: Any) -> None:
     parser.add_argument("--action", default="report", help="report, drop documents, or cut items (default: report)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.set_defaults(command=_decontaminate)
-
-
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a parameter, or REASON.low"
-    )
-    parser.add_argument("--to", metavar="TABLE", help="stop after this table (pages, documents, ..., tokens, model)")
-    parser.add_argument("--strict", action="store_true", help="fail if any byte of an archive cannot be read")
-    _add_executor(parser)
-
-
-def _add_executor(parser: argparse.ArgumentParser) -> None:
-    who = parser.add_mutually_exclusive_group()
-    who.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one a core)")
-    who.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster that exists: tcp://HOST:PORT")
-    who.add_argument("--serial", action="store_true", help="everything in this process")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be a number, at least 1")
-    return int(text)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -793,7 +775,7 @@ def _show_figures(options: argparse.Namespace, everything: dict[str, Any], figur
     if options.json:
         sys.stdout.write(to_json(everything))
         return
-    n = f"{figures['n_positive']:,} positive, {figures['n_negative']:,} negative, AUC {figures['auc']}"
+    n = f"{figures['npositive']:,} positive, {figures['n_negative']:,} negative, AUC {figures['auc']}"
     rows = [[f"{p['negatives_kept']:.0%}", p["threshold"], p["recall"], p["precision"]] for p in figures["keep"]]
     rows += [["", p["threshold"], p["recall"], p["precision"]] for p in figures["curve"][4::5]]
     console().print(table(n, ["negatives kept", "score at least", "positives kept", "precision"], rows))

@@ -1,25 +1,23 @@
 """Text to token ids and back, with a trained byte-pair encoding.
 
 Each pretoken is encoded by itself: its bytes are joined in the order in which the merges were made, leftmost first,
-until none applies. The ids of pretokens seen before are kept, up to a bound.
+until none applies.
 
-`Tokenizer.encode` honours special tokens; `Tokenizer.encode_ordinary` and `Tokenizer.encode_documents`, for text that
+`Tokenizer.encode` honours special tokens; `Tokenizer.encode_ordinary` and `Tokenizer.encode_batch`, for text that
 others wrote, do not: a page that says ``<|endoftext|>`` becomes ordinary tokens.
 
-Costs 0.15 to 0.25 s per MB of English text on one core, as pretokens repeat, and 0.6 s in the small memory of
-`Tokenizer.encode_iterable`. A pretoken of n bytes takes O(n log n), so a page that is one endless word is no danger.
+Long text and batches go through kernels (`textmill.tokenize.encode_blocks`). Short texts, and `encode_iterable` with
+its small memory, are cut by a regular expression, and a dictionary remembers the ids of pretokens.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import heapq
 import json
 import os
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +27,19 @@ import pyarrow as pa
 
 from textmill import storage
 from textmill.errors import InputError, InvariantError, UserError
+from textmill.tokenize.decode import Decoder
+from textmill.tokenize.encode_blocks import Block, TextEncoder, TokenArray, join_blocks
+from textmill.tokenize.encode_kernels import MergeTables, encode_pretokens, merge_tables
 from textmill.tokenize.pretokenize import Pretokenizer, utf8
 
 FORMAT = "textmill-tokenizer-1"
 END_OF_TEXT = "<|endoftext|>"
 N_BYTES = 256
 MAX_IDS = 1 << 32
+SHORT_CHARS = 1 << 10  # a text as long as this is quicker by kernel
 MAX_CACHED_CHARS = 32  # longer pretokens hardly come twice
-N_CACHED = 1 << 17  # about 30 MB
+N_CACHED = 1 << 14
 N_CACHED_STREAMING = 1 << 11  # about 0.5 MB
-
-TokenArray = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
@@ -72,10 +72,10 @@ class Tokenizer:
             )
         self.special_ids = self._add_special_tokens(special_tokens or ())
         self.merges = list(merges)
-        ids = {token: number for number, token in reversed(self.vocab.items())}  # the smallest, where two are equal
-        self._byte_ids = _byte_ids(ids)
-        self._ranks, self._merged_ids = _rank_merges(self.merges, ids)
+        self._tables = _merge_tables(self.vocab, self.merges)
+        self._texts = TextEncoder(self._tables, pattern, token_dtype(self.vocab_size))
         self._cache = _Cache(self._encode_pretoken, N_CACHED)
+        self._encode_pretoken(" ")  # loads the kernel, which does not fit in the memory of `encode_iterable`
 
     def _add_special_tokens(self, special_tokens: Sequence[str]) -> dict[str, int]:
         """The id of each special token: the largest with its bytes, since merges come before special tokens."""
@@ -101,39 +101,53 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of ``text``; each special token in it is one id."""
-        return list(self._ids(self._pretokenizer.split(text), self._cache))
+        if len(text) < SHORT_CHARS:
+            return list(self._ids(self._pretokenizer.split(text), self._cache))
+        ordinary, special = self._pretokenizer.pieces(text)
+        tokens, ends = self._encode_long(ordinary)
+        ids = np.array([self.special_ids[token] for token in special], tokens.dtype)
+        return np.insert(tokens, ends[:-1], ids).tolist()
 
     def encode_ordinary(self, text: str) -> list[int]:
         """The ids of ``text``, in which special tokens are ordinary text."""
-        return list(chain.from_iterable(map(self._cache.__getitem__, self._pretokenizer.ordinary(text))))
+        if len(text) < SHORT_CHARS:
+            return list(chain.from_iterable(map(self._cache.__getitem__, self._pretokenizer.ordinary(text))))
+        return self._encode_long([text]).tokens.tolist()
 
     def encode_iterable(self, texts: Iterable[str]) -> Iterator[int]:
         """The ids that `encode` would give for all ``texts`` joined (the lines of a file), in well under 1 MB."""
         return self._ids(self._pretokenizer.stream(texts), _Cache(self._encode_pretoken, N_CACHED_STREAMING))
 
-    def encode_documents(self, documents: pa.LargeStringArray) -> tuple[TokenArray, npt.NDArray[np.int64]]:
-        """Encode each of n documents as `encode_ordinary` does.
+    def encode_batch(
+        self, documents: pa.Array | pa.ChunkedArray, *, threads: int = 1
+    ) -> tuple[TokenArray, npt.NDArray[np.int64]]:
+        """Encode each of n documents as `encode_ordinary` does, in so many threads.
 
         Returns all ids one after the other, of `token_dtype`, and n + 1 offsets into them. Nothing marks the end of a
-        document. Errors: `InvariantError` for a null.
+        document. Errors: `InvariantError` for a null or a column that is no text.
         """
-        if documents.null_count:
-            raise InvariantError(f"{documents.null_count} documents without text reached the tokenizer")
-        dtype = token_dtype(self.vocab_size)
-        tokens = array("H" if dtype.itemsize == 2 else "I")
-        offsets = np.zeros(len(documents) + 1, np.int64)
-        for number, document in enumerate(documents):
-            pretokens = self._pretokenizer.ordinary(document.as_py())
-            tokens.extend(chain.from_iterable(map(self._cache.__getitem__, pretokens)))
-            offsets[number + 1] = len(tokens)
-        return np.array(tokens, dtype), offsets
+        chunks = documents.chunks if isinstance(documents, pa.ChunkedArray) else [documents]
+        blocks = [self._texts.encode(*_text_buffers(chunk), threads) for chunk in chunks]
+        tokens, ends = join_blocks(blocks, token_dtype(self.vocab_size))
+        return tokens, np.insert(ends, 0, 0)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ``ids``, with U+FFFD where their bytes are not UTF-8. Errors: `InputError` for an unknown id."""
+        return self.decode_bytes(ids).decode(errors="replace")
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """The bytes of ``ids``. Errors: `InputError` for an unknown id."""
         try:
-            return b"".join([self.vocab[number] for number in ids]).decode(errors="replace")
+            return b"".join([self.vocab[number] for number in ids])
         except KeyError as error:
             raise InputError(f"token id {error.args[0]}: not in this vocabulary of {self.vocab_size} ids") from None
+
+    def decode_batch(self, tokens: npt.NDArray[Any], offsets: npt.NDArray[Any]) -> pa.LargeStringArray:
+        """The texts of n documents, each as `decode` gives it; ``offsets`` are n + 1 places in ``tokens``.
+
+        Errors: `InputError` for an unknown id, or offsets that are no places in ``tokens`` in ascending order.
+        """
+        return self._decoder.decode(tokens, offsets)
 
     def _ids(self, pretokens: Iterable[str], cache: _Cache) -> Iterator[int]:
         for pretoken in pretokens:
@@ -142,8 +156,20 @@ class Tokenizer:
             else:
                 yield from cache[pretoken]
 
+    @functools.cached_property
+    def _decoder(self) -> Decoder:
+        return Decoder(self.vocab)
+
+    def _encode_long(self, texts: Sequence[str]) -> Block:
+        encoded = [utf8(text) for text in texts]
+        bounds = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+        return self._texts.encode(np.frombuffer(b"".join(encoded), np.uint8), bounds)
+
     def _encode_pretoken(self, pretoken: str) -> list[int]:
-        return _merge([self._byte_ids[byte] for byte in utf8(pretoken)], self._ranks, self._merged_ids)
+        arena = np.frombuffer(utf8(pretoken), np.uint8)
+        ids = np.empty(len(arena), np.uint32)
+        n = encode_pretokens(arena, np.array([0, len(arena)]), 0, *self._tables, np.empty(1, np.uint64), ids, 0)
+        return ids[:n].tolist()
 
     @functools.cached_property
     def digest(self) -> str:
@@ -226,53 +252,35 @@ class _Cache(dict[str, list[int]]):
         return ids
 
 
-def _merge(ids: list[int], ranks: Mapping[tuple[int, int], int], merged_ids: Sequence[int]) -> list[int]:
-    """Apply the merges to one pretoken, lowest rank first, then leftmost. Uses up ``ids``.
-
-    The tokens form a linked list whose two ends meet in a sentinel (id -1, at the end and so also at index -1). A heap
-    holds the merges that may apply; an entry is void when its place no longer holds the pair of that rank.
-    """
-    following = list(range(1, len(ids) + 2))
-    previous = list(range(-1, len(ids)))
-    heap = [(rank, i) for i, pair in enumerate(pairwise(ids)) if (rank := ranks.get(pair)) is not None]
-    heapq.heapify(heap)
-    ids.append(-1)
-    following[-1] = 0
-    while heap:
-        rank, i = heapq.heappop(heap)
-        j = following[i]
-        if ranks.get((ids[i], ids[j])) != rank:
-            continue
-        ids[i], ids[j] = merged_ids[rank], -1
-        following[i] = following[j]
-        previous[following[i]] = i
-        for left in (previous[i], i):
-            new_rank = ranks.get((ids[left], ids[following[left]]))
-            if new_rank is not None:
-                heapq.heappush(heap, (new_rank, left))
-    return [number for number in ids if number >= 0]
+def _text_buffers(documents: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """The bytes of all documents, and the n + 1 places at which they begin."""
+    if documents.null_count:
+        raise InvariantError(f"{documents.null_count} documents without text reached the tokenizer")
+    widths = {pa.string(): np.int32, pa.large_string(): np.int64}
+    if documents.type not in widths:
+        raise InvariantError(f"documents are {documents.type}, expected string or large_string")
+    _, offsets, data = documents.buffers()
+    if len(documents) == 0 or data is None:
+        return np.empty(0, np.uint8), np.zeros(len(documents) + 1, np.int64)
+    bounds = np.frombuffer(offsets, widths[documents.type])[documents.offset :][: len(documents) + 1]
+    return np.frombuffer(data, np.uint8), bounds.astype(np.int64)
 
 
-def _byte_ids(ids: Mapping[bytes, int]) -> list[int]:
+def _merge_tables(vocab: Mapping[int, bytes], merges: Sequence[tuple[bytes, bytes]]) -> MergeTables:
+    ids = {token: number for number, token in reversed(list(vocab.items()))}  # the smallest, where two are equal
     missing = [byte for byte in range(N_BYTES) if bytes([byte]) not in ids]
     if missing:
         raise InputError(f"the vocabulary lacks {len(missing)} of the 256 bytes, the first is 0x{missing[0]:02x}")
-    return [ids[bytes([byte])] for byte in range(N_BYTES)]
-
-
-def _rank_merges(
-    merges: Sequence[tuple[bytes, bytes]], ids: Mapping[bytes, int]
-) -> tuple[dict[tuple[int, int], int], list[int]]:
-    """The rank of each pair of ids, the earliest where a merge comes twice, and the id that each rank makes."""
-    ranks: dict[tuple[int, int], int] = {}
-    merged_ids = []
-    for rank, (left, right) in enumerate(merges):
-        for token in (left, right, left + right):
-            if token not in ids:
-                raise InputError(f"merge {rank} ({left!r}, {right!r}): the vocabulary lacks {token!r}")
-        ranks.setdefault((ids[left], ids[right]), rank)
-        merged_ids.append(ids[left + right])
-    return ranks, merged_ids
+    try:
+        left = [ids[left] for left, _ in merges]
+        right = [ids[right] for _, right in merges]
+        merged = [ids[left + right] for left, right in merges]
+    except KeyError as error:
+        (token,) = error.args
+        rank, pair = next((i, pair) for i, pair in enumerate(merges) if token in (*pair, b"".join(pair)))
+        raise InputError(f"merge {rank} {pair}: the vocabulary lacks {token!r}") from None
+    byte_ids = [ids[bytes([byte])] for byte in range(N_BYTES)]
+    return merge_tables(*(np.array(column, np.uint32) for column in (byte_ids, left, right, merged)))
 
 
 @functools.cache

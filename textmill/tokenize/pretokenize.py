@@ -58,6 +58,15 @@ class Pretokenizer:
         pretokens, end = self._up_to_special(text, len(text))
         return pretokens + self.ordinary(text[end:])
 
+    def pieces(self, text: str) -> tuple[list[str], list[str]]:
+        """The special tokens (second), and the texts around them, one more, some of them empty (first)."""
+        ordinary, special, end = [], [], 0
+        for match in self._special.finditer(text) if self._special else ():
+            ordinary.append(text[end : match.start()])
+            special.append(match.group())
+            end = match.end()
+        return [*ordinary, text[end:]], special
+
     def stream(self, texts: Iterable[str]) -> Iterator[str]:
         """The pretokens of all ``texts`` joined, as `split` would give them.
 
