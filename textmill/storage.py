@@ -32,7 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from textmill.errors import EnvironmentFault, InputError, InvariantError, MissingExtraError
+from textmill.errors import EnvironmentFault, InputError, InvariantError, MissingExtraError, WorkspaceError
 
 FORMAT = 1
 MANIFEST_ENDING = ".manifest.json"
@@ -227,6 +227,27 @@ def passing_scratch(folder: str) -> Iterator[Path]:
             path.parent.rmdir()
 
 
+@contextlib.contextmanager
+def whole_folder(out: str) -> Iterator[Path]:
+    """A folder that appears at the local path ``out`` when everything in it is written, or not at all.
+
+    Yields where to write: beside ``out``. Errors: `WorkspaceError` when ``out`` is no local path, or holds something.
+    """
+    if not is_local(out):
+        raise WorkspaceError(f"{out}: not a local folder")
+    target = local_path(out).absolute()
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise WorkspaceError(f"{out}: is there already; choose another --out")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    beside.mkdir()
+    try:
+        yield beside
+        beside.replace(target)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
 @dataclass(frozen=True)
 class Output:
     """One published file: its size, its sha256, and its rows (tokens, for a token file)."""
@@ -261,7 +282,16 @@ def publish_task(folder: str, manifest: Manifest, files: Mapping[str, Path]) -> 
         return
     for name, path in files.items():
         publish(path, join(folder, name))
-    write_json(asdict(manifest), manifest_uri(folder, manifest.shard))
+    write_manifest(folder, manifest)
+
+
+def write_manifest(folder: str, manifest: Manifest) -> None:
+    """Publish a manifest, with a sha256 of what it says, so that a change by hand does not go unseen."""
+    write_json(asdict(manifest) | {"sha256": _digest(manifest)}, manifest_uri(folder, manifest.shard))
+
+
+def _digest(manifest: Manifest) -> str:
+    return hashlib.sha256(to_json(asdict(manifest)).encode()).hexdigest()
 
 
 def describe(files: Mapping[str, Path], rows: Mapping[str, int]) -> dict[str, Output]:
@@ -287,9 +317,13 @@ def load_manifest(uri: str) -> Manifest:
     value = read_json(uri)
     try:
         outputs = {name: Output(**output) for name, output in value.pop("outputs").items()}
-        return Manifest(outputs=outputs, **value)
+        digest = value.pop("sha256", None)  # earlier versions wrote none
+        manifest = Manifest(outputs=outputs, **value)
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{uri}: not a manifest of textmill; delete it, and its task runs again") from error
+    if digest not in (None, _digest(manifest)):
+        raise InputError(f"{uri}: changed since it was written, by hand perhaps; make its shard again")
+    return manifest
 
 
 def read_manifest(folder: str, shard: str, fingerprint: str) -> Manifest | None:

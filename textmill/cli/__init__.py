@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from textmill import __version__
+from textmill.cli import shards
 from textmill.cli.options import add_executor, add_run_options, positive
 from textmill.errors import EnvironmentFault, InvariantError, UserError
 
@@ -281,6 +282,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--model", default="tiny", help="shape: tiny, nano-25m, gpt2-124m (default: %(default)s)")
     train.add_argument("--steps", type=int, default=300, help="optimizer steps (default: %(default)s)")
     train.set_defaults(command=_train)
+
+    shards.add_commands(commands)
 
     perplexity = commands.add_parser("perplexity", help="models of reference text, to measure perplexity with")
     actions = perplexity.add_subparsers(title="actions", metavar="ACTION", required=True)

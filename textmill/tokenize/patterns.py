@@ -17,6 +17,7 @@ import regex
 from numpy.typing import NDArray
 
 from textmill.characters import N_CODE_POINTS
+from textmill.errors import UnknownNameError
 
 PATTERNS = {
     "gpt2": r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+""",
@@ -34,12 +35,15 @@ PATTERNS = {
         r"""|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"""
     ),
 }
+# Numbers of the patterns, for kernels. They and the bits below are no literals, for each of which kernels would be
+# compiled anew.
+GPT2, CL100K, NANOCHAT, O200K = np.arange(len(PATTERNS))
 
 # What a character is, in bits. Each one is exactly one of the first four; marks are OTHER.
-LETTER, NUMBER, SPACE, OTHER = 1, 2, 4, 8
-NEWLINE = 16  # CR and LF, which are SPACE too
-UPPER = 32  # may stand before the small letters of a word of o200k: capitals, letters without case, marks
-LOWER = 64  # may stand behind its capitals: small letters, letters without case, marks
+LETTER, NUMBER, SPACE, OTHER = np.int64(1), np.int64(2), np.int64(4), np.int64(8)
+NEWLINE = np.int64(16)  # CR and LF, which are SPACE too
+UPPER = np.int64(32)  # may stand before the small letters of a word of o200k: capitals, letters without case, marks
+LOWER = np.int64(64)  # may stand behind its capitals: small letters, letters without case, marks
 
 _PROPERTIES = {
     r"[\p{Lu}\p{Lt}]": LETTER | UPPER,
@@ -51,6 +55,13 @@ _PROPERTIES = {
     r"[\r\n]": SPACE | NEWLINE,
 }
 _ASSIGNED = (range(0x40000), range(0xE0000, 0xE1000))  # the rest is not assigned, or private
+
+
+def pattern_number(name: str) -> int:
+    """The number of a pattern. Errors: `UnknownNameError`."""
+    if name not in PATTERNS:
+        raise UnknownNameError("pretokenizer pattern", name, PATTERNS)
+    return list(PATTERNS).index(name)
 
 
 @functools.cache

@@ -4,170 +4,124 @@ For each split of a shard there are three files in the shards' folder:
 
     {split}/tokens-NNNNN.bin      token ids without a header, little-endian uint16, or uint32 above 65,536 ids
     {split}/docs-NNNNN.u64        n_docs + 1 little-endian uint64: where documents begin in the first file, in tokens
-    {split}/docs-NNNNN.parquet    a row a document: its id, URL and archive record, its tokens and its UTF-8 bytes
+    {split}/docs-NNNNN.parquet    a row a document: its id, source, URL and archive record, its tokens and UTF-8 bytes
 
 With uint16 the first file is what nanoGPT reads. The end-of-text token is appended to every document, also to an empty
 one, and counts as its last token. Bytes per document make bits per byte computable without decoding. What a file of
-bare ids cannot say (its type, tokenizer, end-of-text policy) is in ``meta`` of the task's manifest, whose shard is
-named NNNNN. `TokenShards` opens only what manifests name, and refuses shards that disagree.
+bare ids cannot say (`TokenFormat`: its type, tokenizer, end-of-text policy, and how documents were mixed) is in
+``meta`` of the manifest of shard NNNNN, with the size and sha256 of each file. `TokenShards` opens only what manifests
+name, and refuses shards that disagree. ``tokenizer.json`` may lie beside them.
 
-Writing holds one batch in memory. Reading maps the files and costs nothing until tokens are touched.
+Reading maps the files and costs nothing until tokens are touched. `shard_writer` writes them, `shard_check` reads every
+byte of them, `shard_exports` and `shard_imports` speak the formats of other trainers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from textmill import storage
-from textmill.errors import InputError, InvariantError, UnknownNameError, UserError
+from textmill.errors import InputError, UnknownNameError, UserError
 from textmill.tokenize.encode import Tokenizer, token_dtype
 
-FORMAT = "textmill-tokens-1"
+FORMAT = "textmill-tokens-2"
 SPLITS = ("train", "val")
-META = ("format", "dtype", "vocab_size", "tokenizer_sha256", "eot_id", "eot_policy")
+TOKENIZER_FILE = "tokenizer.json"  # in a folder that no run stands behind
+SHOWN_DIGITS = 12  # of a digest, in messages
 
-_RECORD = [
+RECORD = [
     pa.field("doc_id", pa.uint64(), nullable=False),
+    pa.field("source", pa.string(), nullable=False),  # of a mix; ids are unique within it
     pa.field("url", pa.string(), nullable=False),
     pa.field("warc_file", pa.string(), nullable=False),
     pa.field("warc_offset", pa.int64(), nullable=False),
     pa.field("warc_length", pa.int64(), nullable=False),
 ]
+N_BYTES = pa.field("n_bytes", pa.int64())  # of the text, in UTF-8; null where the tokenizer is not known
 DOCUMENTS = pa.schema(
     [
-        *_RECORD,
+        *RECORD,
+        pa.field("url_hash", pa.uint64(), nullable=False),  # of `textmill.bits`
         pa.field("shard", pa.int32(), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),  # of the first token, in the shard's file
         pa.field("n_tokens", pa.int64(), nullable=False),  # with the end-of-text token
-        pa.field("n_bytes", pa.int64(), nullable=False),  # of the text, in UTF-8
+        N_BYTES,
     ]
 )
 
 
-class WrittenShard(NamedTuple):
-    """Local files by final name, their rows (tokens, offsets, documents), counts that add up, and the format."""
+@dataclass(frozen=True)
+class TokenFormat:
+    """What bare ids cannot say. All shards of a folder agree on it."""
 
-    files: dict[str, Path]
-    rows: dict[str, int]
-    counts: dict[str, int]
-    meta: dict[str, Any]
+    dtype: str  # uint16 or uint32, little-endian
+    vocab_size: int
+    tokenizer_sha256: str  # "" where nobody knows
+    eot_id: int
+    eot_policy: str = "append"
+    seed: int | None = None  # of the order of documents; None: as they came
+    mix: Mapping[str, Any] | None = None  # what was taken from which source
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> TokenFormat:
+        """Errors: `UserError` for a tokenizer without an end-of-text token."""
+        vocab_size = tokenizer.vocab_size
+        return cls(token_dtype(vocab_size).name, vocab_size, tokenizer.digest, tokenizer.eot_id)
+
+    def as_meta(self) -> dict[str, Any]:
+        """As a manifest holds it."""
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_meta(cls, meta: Mapping[str, Any], uri: str) -> TokenFormat:
+        """What the manifest at ``uri`` says. Errors: `InputError`."""
+        if meta.get("format") != FORMAT:
+            raise InputError(f"{uri}: not token shards of format {FORMAT!r}; tokenize again")
+        try:
+            found = cls(**{name: value for name, value in meta.items() if name != "format"})
+            sound = (
+                found.dtype == token_dtype(found.vocab_size).name
+                and 0 <= found.eot_id < found.vocab_size
+                and found.eot_policy == "append"
+                and isinstance(found.tokenizer_sha256, str)
+            )
+        except TypeError:
+            sound = False
+        if not sound:
+            raise InputError(f"{uri}: its meta is none of format {FORMAT!r}; tokenize again")
+        return found
+
+    def check_tokenizer(self, tokenizer: Tokenizer, where: str) -> None:
+        """Errors: `InputError` when the shards at ``where`` were made with another tokenizer."""
+        if self.tokenizer_sha256 not in ("", tokenizer.digest):
+            raise InputError(
+                f"{where}: written with tokenizer {self.tokenizer_sha256[:SHOWN_DIGITS]}, not with "
+                f"{tokenizer.digest[:SHOWN_DIGITS]}; give the one that it was written with"
+            )
+        if tokenizer.vocab_size > self.vocab_size:
+            raise InputError(
+                f"{where}: has {self.vocab_size:,} ids, the tokenizer {tokenizer.vocab_size:,}; "
+                "give the one that it was written with"
+            )
 
 
-def write_shard(scratch: Path, number: int, batches: Iterable[pa.Table], tokenizer: Tokenizer) -> WrittenShard:
-    """Write the documents of ``batches`` to the files of shard ``number`` under ``scratch``.
-
-    A batch has the columns doc_id, url, warc_file, warc_offset, warc_length, text (large_string) and split ("train" or
-    "val"). Within a split, documents keep their order. A split without documents gets its files too. Errors:
-    `InvariantError` for another split, a null, or an id that the file cannot hold; `UserError` for a tokenizer without
-    an end-of-text token.
-    """
-    with ExitStack() as stack:
-        writers = {split: stack.enter_context(_SplitWriter(scratch, split, number, tokenizer)) for split in SPLITS}
-        for batch in batches:
-            unknown = set(pc.unique(batch["split"]).to_pylist()) - set(SPLITS)
-            if unknown:
-                raise InvariantError(f"shard {number}: split {unknown.pop()!r}, expected one of {', '.join(SPLITS)}")
-            for split, writer in writers.items():
-                writer.write(batch.filter(pc.equal(batch["split"], split)))
-    files: dict[str, Path] = {}
-    rows: dict[str, int] = {}
-    counts: dict[str, int] = {}
-    for writer in writers.values():
-        files |= writer.files
-        rows |= writer.rows
-        counts |= writer.counts
-    return WrittenShard(files, rows, counts, _meta(tokenizer))
-
-
-def _meta(tokenizer: Tokenizer) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "dtype": token_dtype(tokenizer.vocab_size).name,
-        "vocab_size": tokenizer.vocab_size,
-        "tokenizer_sha256": tokenizer.digest,
-        "eot_id": tokenizer.eot_id,
-        "eot_policy": "append",
-    }
-
-
-def _names(split: str, shard: str) -> tuple[str, str, str]:
+def names(split: str, shard: str) -> tuple[str, str, str]:
+    """The files of a split of a shard: tokens, offsets, documents."""
     return f"{split}/tokens-{shard}.bin", f"{split}/docs-{shard}.u64", f"{split}/docs-{shard}.parquet"
 
 
-class _SplitWriter:
-    """The three files of one split of one shard."""
-
-    def __init__(self, scratch: Path, split: str, number: int, tokenizer: Tokenizer) -> None:
-        self._split, self._number, self._tokenizer = split, number, tokenizer
-        self._eot_id, self._dtype = tokenizer.eot_id, token_dtype(tokenizer.vocab_size)
-        self._names = _names(split, f"{number:05d}")
-        self.files = {name: scratch / name for name in self._names}
-        self.n_tokens = self.n_docs = self.n_bytes = 0
-
-    def __enter__(self) -> _SplitWriter:
-        tokens, offsets, documents = self.files.values()
-        tokens.parent.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            self._tokens = stack.enter_context(tokens.open("wb"))
-            self._offsets = stack.enter_context(offsets.open("wb"))
-            self._documents = stack.enter_context(storage.TableWriter(documents, DOCUMENTS))
-            self._stack = stack.pop_all()
-        self._offsets.write(np.zeros(1, "<u8").tobytes())
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stack.close()
-
-    def write(self, batch: pa.Table) -> None:
-        """Append the documents of ``batch``, all of them of this split."""
-        text = batch["text"].combine_chunks()
-        ordinary, ends = self._tokenizer.encode_batch(text)
-        self._refuse_wide(ordinary)
-        tokens = np.insert(ordinary, ends[1:], self._eot_id)
-        offsets = self.n_tokens + ends + np.arange(len(ends))
-        self._tokens.write(tokens.astype(self._dtype, copy=False).tobytes())
-        self._offsets.write(offsets[1:].astype("<u8").tobytes())
-        n_bytes = pc.binary_length(text)
-        self._documents.write(self._rows(batch, offsets, n_bytes))
-        self.n_tokens += len(tokens)
-        self.n_docs += len(text)
-        self.n_bytes += pc.sum(n_bytes, min_count=0).as_py()
-
-    def _rows(self, batch: pa.Table, offsets: npt.NDArray[np.int64], n_bytes: pa.Int64Array) -> pa.Table:
-        shard = np.full(batch.num_rows, self._number, np.int32)
-        columns = [batch[field.name] for field in _RECORD]
-        columns += [pa.array(shard), pa.array(offsets[:-1]), pa.array(np.diff(offsets)), n_bytes.cast(pa.int64())]
-        return pa.Table.from_arrays(columns, schema=DOCUMENTS)
-
-    def _refuse_wide(self, tokens: npt.NDArray[Any]) -> None:
-        largest = max(int(tokens.max(initial=0)), self._eot_id)
-        if largest >= self._tokenizer.vocab_size or largest > np.iinfo(self._dtype).max:
-            raise InvariantError(
-                f"{self._names[0]}: token id {largest} does not fit a vocabulary of {self._tokenizer.vocab_size} ids "
-                f"in {self._dtype.name}"
-            )
-
-    @property
-    def rows(self) -> dict[str, int]:
-        return dict(zip(self._names, (self.n_tokens, self.n_docs + 1, self.n_docs), strict=True))
-
-    @property
-    def counts(self) -> dict[str, int]:
-        split = self._split
-        return {
-            f"{split}_n_tokens": self.n_tokens,
-            f"{split}_n_docs": self.n_docs,
-            f"{split}_n_bytes": self.n_bytes,
-        }
+def place_of(path: str) -> tuple[str, str, str] | None:
+    """The folder, split and shard of a path as `names` gives them, or None for another one."""
+    folder, name = (parent := Path(path).parent).parent, Path(path).name
+    shard = name.removeprefix("tokens-").removesuffix(".bin")
+    return (str(folder), parent.name, shard) if names(parent.name, shard)[0] == f"{parent.name}/{name}" else None
 
 
 @dataclass(frozen=True)
@@ -175,11 +129,13 @@ class Location:
     """Where a token comes from: the document, its archive record, and the token's place in the document."""
 
     doc_id: int
+    source: str
     url: str
     warc_file: str
     warc_offset: int
     warc_length: int
     shard: int
+    offset: int  # of the document's first token in the shard's file
     n_tokens: int  # of the document, with the end-of-text token
     token: int  # from 0
 
@@ -191,17 +147,16 @@ class TokenShards:
     ``tokens`` and ``offsets`` hold one array a shard: its ids, and the n_docs + 1 places at which its documents begin.
     """
 
+    folder: str
     split: str
+    names: list[str]  # of the shards: 00000, ...
     tokens: list[npt.NDArray[Any]]
     offsets: list[npt.NDArray[np.uint64]]
     documents: list[str]  # URIs of the tables of documents
     n_tokens: int
     n_docs: int
-    n_bytes: int  # of text, in UTF-8
-    dtype: np.dtype[Any]
-    vocab_size: int
-    tokenizer_sha256: str
-    eot_id: int
+    n_bytes: int  # of text, in UTF-8, where it is known
+    format: TokenFormat
 
     @classmethod
     def open(cls, folder: str, split: str) -> TokenShards:
@@ -212,27 +167,42 @@ class TokenShards:
         """
         if split not in SPLITS:
             raise UnknownNameError("split", split, SPLITS)
-        manifests = _manifests(folder)
-        meta = _common_meta(folder, manifests)
-        dtype = np.dtype(meta["dtype"]).newbyteorder("<")
-        names = [_names(split, shard) for shard in manifests]
-        for manifest, (tokens, offsets, documents) in zip(manifests.values(), names, strict=True):
-            _check_file(folder, manifest, tokens, dtype.itemsize)
-            _check_file(folder, manifest, offsets, 8)
-            _check_file(folder, manifest, documents, 1)
+        manifests = manifests_of(folder)
+        form = common_format(folder, manifests)
+        dtype = np.dtype(form.dtype).newbyteorder("<")
+        files = [names(split, shard) for shard in manifests]
+        for manifest, (tokens, offsets, documents) in zip(manifests.values(), files, strict=True):
+            check_file(folder, manifest, tokens, dtype.itemsize)
+            check_file(folder, manifest, offsets, 8)
+            check_file(folder, manifest, documents, 1)
         return cls(
+            folder=folder,
             split=split,
-            tokens=[_map(storage.join(folder, tokens), dtype) for tokens, _, _ in names],
-            offsets=[_map(storage.join(folder, offsets), np.dtype("<u8")) for _, offsets, _ in names],
-            documents=[storage.join(folder, documents) for _, _, documents in names],
-            n_tokens=sum(manifest.counts[f"{split}_n_tokens"] for manifest in manifests.values()),
-            n_docs=sum(manifest.counts[f"{split}_n_docs"] for manifest in manifests.values()),
-            n_bytes=sum(manifest.counts[f"{split}_n_bytes"] for manifest in manifests.values()),
-            dtype=dtype,
-            vocab_size=meta["vocab_size"],
-            tokenizer_sha256=meta["tokenizer_sha256"],
-            eot_id=meta["eot_id"],
+            names=list(manifests),
+            tokens=[_map(storage.join(folder, tokens), dtype) for tokens, _, _ in files],
+            offsets=[_map(storage.join(folder, offsets), np.dtype("<u8")) for _, offsets, _ in files],
+            documents=[storage.join(folder, documents) for _, _, documents in files],
+            n_tokens=_total(folder, manifests, f"{split}_n_tokens"),
+            n_docs=_total(folder, manifests, f"{split}_n_docs"),
+            n_bytes=_total(folder, manifests, f"{split}_n_bytes"),
+            format=form,
         )
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.format.dtype).newbyteorder("<")
+
+    @property
+    def vocab_size(self) -> int:
+        return self.format.vocab_size
+
+    @property
+    def tokenizer_sha256(self) -> str:
+        return self.format.tokenizer_sha256
+
+    @property
+    def eot_id(self) -> int:
+        return self.format.eot_id
 
     def locate(self, position: int) -> Location:
         """Where the token at ``position``, counted over all shards, comes from. Errors: `UserError`: no such token."""
@@ -242,41 +212,46 @@ class TokenShards:
         while position >= len(self.tokens[shard]):
             position -= len(self.tokens[shard])
             shard += 1
+        return self.locate_in(shard, position)
+
+    def locate_in(self, shard: int, position: int) -> Location:
+        """Where the token at ``position`` of the shard at index ``shard`` comes from. Errors: `UserError`."""
+        if not 0 <= position < len(self.tokens[shard]):
+            name = names(self.split, self.names[shard])[0]
+            raise UserError(f"token {position}: {name} has tokens 0 to {len(self.tokens[shard]) - 1}")
         document = int(np.searchsorted(self.offsets[shard], np.uint64(position), side="right")) - 1
         row = _read_row(self.documents[shard], document)
-        token = position - row.pop("offset")
-        del row["n_bytes"]
-        return Location(**row, token=token)
+        row = {name: row[name] for name in Location.__dataclass_fields__ if name in row}
+        return Location(**row, token=position - row["offset"])
 
 
-def _manifests(folder: str) -> dict[str, storage.Manifest]:
+def manifests_of(folder: str) -> dict[str, storage.Manifest]:
+    """The manifests of a folder of token shards. Errors: `InputError`: there are none."""
     if not storage.is_local(folder):
         raise InputError(f"{folder}: token shards are mapped into memory; copy them to a local folder")
     manifests = storage.manifests(folder)
     if not manifests:
         raise InputError(f"{folder}: no token shards (no manifests); give the folder of a finished tokens stage")
+    if other := next((shard for shard in manifests if not shard.isdecimal()), None):
+        raise InputError(f"{storage.manifest_uri(folder, other)}: not the manifest of a token shard")
     return manifests
 
 
-def _common_meta(folder: str, manifests: Mapping[str, storage.Manifest]) -> Mapping[str, Any]:
-    """The ``meta`` on which all manifests agree."""
+def common_format(folder: str, manifests: Mapping[str, storage.Manifest]) -> TokenFormat:
+    """The format on which all manifests agree. Errors: `InputError`."""
     (first, manifest), *others = manifests.items()
-    meta = manifest.meta
-    if meta.get("format") != FORMAT or not set(META) <= set(meta):
-        raise InputError(
-            f"{storage.manifest_uri(folder, first)}: not token shards of format {FORMAT!r}; tokenize again"
-        )
+    form = TokenFormat.from_meta(manifest.meta, storage.manifest_uri(folder, first))
     for shard, other in others:
-        for key in META:
-            if other.meta.get(key) != meta[key]:
+        for key, value in form.as_meta().items():
+            if other.meta.get(key) != value:
                 raise InputError(
-                    f"{folder}: shards {first} and {shard} differ in {key} ({meta[key]!r}, {other.meta.get(key)!r}); "
+                    f"{folder}: shards {first} and {shard} differ in {key} ({value!r}, {other.meta.get(key)!r}); "
                     "do not mix them"
                 )
-    return meta
+    return form
 
 
-def _check_file(folder: str, manifest: storage.Manifest, name: str, row_bytes: int) -> None:
+def check_file(folder: str, manifest: storage.Manifest, name: str, row_bytes: int) -> None:
     """Refuse a file that is not what was published; ``row_bytes`` are the fewest that a row of it takes."""
     uri = storage.join(folder, name)
     if name not in manifest.outputs:
@@ -291,6 +266,13 @@ def _check_file(folder: str, manifest: storage.Manifest, name: str, row_bytes: i
         raise InputError(f"{uri}: {state}: {n_bytes} bytes, its manifest says {expected.n_bytes}; tokenize again")
     if row_bytes > 1 and n_bytes != expected.rows * row_bytes:
         raise InputError(f"{uri}: {n_bytes} bytes are not {expected.rows} rows of {row_bytes} bytes; tokenize again")
+
+
+def _total(folder: str, manifests: Mapping[str, storage.Manifest], name: str) -> int:
+    for shard, manifest in manifests.items():
+        if not isinstance(manifest.counts.get(name), int):
+            raise InputError(f"{storage.manifest_uri(folder, shard)}: no count {name!r}; tokenize again")
+    return sum(manifest.counts[name] for manifest in manifests.values())
 
 
 def _map(uri: str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

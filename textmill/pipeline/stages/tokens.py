@@ -13,7 +13,8 @@ from textmill import storage
 from textmill.errors import UserError
 from textmill.pipeline.stage import Result, Stage, Task
 from textmill.tokenize import Tokenizer, count_pretokens, train_from_counts
-from textmill.tokenize.shards import SPLITS, write_shard
+from textmill.tokenize.shard_writer import write_shard
+from textmill.tokenize.shards import SPLITS
 
 END_OF_TEXT = "<|endoftext|>"
 MIN_VOCAB_SIZE = 257
@@ -59,12 +60,14 @@ class Tokens(Stage):
     A document's split follows from a hash of its host, so no site is on both sides.
     """
 
+    version = 2  # 2: source and hash of the URL in the table of documents
     table = "tokens"
     packages = ("regex",)
 
     corpus: Stage
     tokenizer: TrainTokenizer
     val_frac: float = 0.05
+    source: str = "web"  # what the table of documents says
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,7 +79,8 @@ class Tokens(Stage):
 
     def run_shard(self, task: Task) -> Result:
         tokenizer = Tokenizer.load(task.file(self.tokenizer, "all"))
-        files, rows, counts, meta = write_shard(task.scratch, int(task.shard), self._batches(task), tokenizer)
+        number, batches = int(task.shard), self._batches(task)
+        files, rows, counts, meta = write_shard(task.scratch, number, batches, tokenizer, self.source)
         total = {"rows_in": sum(counts[f"{split}_n_docs"] for split in SPLITS)}
         return Result(files, rows, counts | total | {"rows_out": total["rows_in"]}, meta)
 
