@@ -17,13 +17,8 @@ from hypothesis import strategies as st
 
 from textmill.errors import InputError, InvariantError
 from textmill.tokenize import Tokenizer, blocks, count_pretokens, encode_blocks, train_from_counts
-from textmill.tokenize.encode_kernels import (
-    MAX_INLINE,
-    SHORT,
-    encode_pretokens,
-    gather,
-    merge_tables,
-)
+from textmill.tokenize.encode_blocks import encode_strings
+from textmill.tokenize.encode_kernels import SHORT, merge_tables
 from textmill.tokenize.patterns import PATTERNS
 
 EOT = "<|endoftext|>"
@@ -77,12 +72,7 @@ def by_kernel(pretokens: Sequence[bytes], merges: Sequence[tuple[int, int, int]]
     tables = merge_tables(np.arange(256, dtype=np.uint32), *map(np.ascontiguousarray, columns))
     arena = np.frombuffer(b"".join(pretokens), np.uint8)
     starts = np.cumsum([0, *map(len, pretokens)])
-    entries, ids = np.empty(len(pretokens), np.uint64), np.empty(len(arena), np.uint32)
-    n_ids = encode_pretokens(arena, starts, 0, *tables, entries, ids, 0)
-    tokens, ends = np.empty(len(arena) + MAX_INLINE, np.uint32), np.empty(len(pretokens), np.int64)
-    numbers = np.arange(len(pretokens), dtype=np.int32)
-    n_tokens = gather(numbers, starts[1:], entries, ids, starts[1:], tokens, ends)
-    assert n_ids == n_tokens
+    tokens, ends = encode_strings(tables, arena, starts)
     return [tokens[start:end].tolist() for start, end in pairwise([0, *ends.tolist()])]
 
 

@@ -47,6 +47,15 @@ def join_blocks(blocks: Sequence[Block], dtype: np.dtype) -> Block:
     return Block(np.concatenate(tokens), np.concatenate(ends))
 
 
+def encode_strings(tables: MergeTables, data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> Block:
+    """The tokens of the strings ``data[bounds[i] : bounds[i + 1]]``, each one pretoken; none may be empty."""
+    entries, ids = np.empty(len(bounds) - 1, np.uint64), np.empty(len(data), np.uint32)
+    encode_pretokens(data, bounds, 0, *tables, entries, ids, 0)
+    tokens, ends = np.empty(len(data) + MAX_INLINE, np.uint32), np.empty(len(bounds) - 1, np.int64)
+    n = gather(np.arange(len(entries), dtype=np.int32), bounds[1:], entries, ids, bounds[1:], tokens, ends)
+    return Block(tokens[:n], ends)
+
+
 class BlockEncoder:
     """Encodes blocks with one memory of pretokens, one block at a time. Memory is bounded by the largest block."""
 
