@@ -58,7 +58,7 @@ def _train(options: argparse.Namespace) -> None:
     from textmill.progress import share_progress
     from textmill.tokenize import Tokenizer
     from textmill.tokenize.bpe import check, train
-    from textmill.tokenize.encode import END_OF_TEXT
+    from textmill.tokenize.definition import END_OF_TEXT
 
     special_tokens = options.special or [END_OF_TEXT]
     check(options.vocab_size, special_tokens, options.pattern, options.tie_break)
