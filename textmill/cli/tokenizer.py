@@ -41,7 +41,7 @@ def _add_train(actions: Any) -> None:
     )
     train.add_argument("sources", nargs="+", metavar="FILE_OR_RUN", help="text, Parquet, JSON lines, folders, or a run")
     train.add_argument("--vocab-size", type=positive, required=True, metavar="N", help="ids, special tokens among them")
-    train.add_argument("--pattern", default="gpt2", help="how text is cut before it is merged (default: %(default)s)")
+    train.add_argument("--pattern", default="gpt2", help="gpt2, cl100k, o200k, nanochat (default: %(default)s)")
     train.add_argument(
         "--tie-break", default="bytes", metavar="RULE", help="between equal pairs: bytes, ids, first (default: bytes)"
     )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.bits import leaf
+from textmill.tokenize.definition import N_BYTES
 from textmill.tokenize.merge_index import (
     N_LEFT,
     N_PAIRS,
@@ -28,7 +29,7 @@ from textmill.tokenize.merge_index import (
     find,
 )
 from textmill.tokenize.merge_queue import Queue, drop_first, push, tie_by_bytes, tie_by_ids
-from textmill.tokenize.merge_text import FIRST_SYMBOL, INSIDE, N_BYTES, Spelling, Text, weight_of
+from textmill.tokenize.merge_text import FIRST_SYMBOL, INSIDE, Spelling, Text, weight_of
 
 BYTES, IDS, FIRST = 0, 1, 2  # the rules for ties
 DONE, PAUSED, FULL = 0, 1, 2  # why merging stopped
