@@ -168,7 +168,7 @@ def _speed(tokenizers: Sequence[Section]) -> Section:
     axis = _Logarithmic(min(values) / 3, max(values) * 1.5)
     return {
         "at": [axis.share(value) for value in values],
-        "ticks": [(axis.share(tick), terminal.size(tick).replace(".0", "")) for tick in axis.ticks()],
+        "ticks": [(axis.share(tick), terminal.size(tick).replace(".0", "")) for tick in axis.ticks((1,))],
     }
 
 
@@ -182,11 +182,10 @@ class _Logarithmic:
         """Where a value stands, from 0 to 1."""
         return (math.log10(value) - self._low) / (self._high - self._low)
 
-    def ticks(self) -> list[float]:
-        """Round values, some three to ten."""
+    def ticks(self, leading: Sequence[int] = _ROUND) -> list[float]:
+        """Powers of ten times each of the leading digits, but for those at its very ends."""
         powers = range(math.floor(self._low), math.ceil(self._high) + 1)
-        leading = _ROUND if self._high - self._low < 3 else _ROUND[:1]
-        return [n * 10.0**power for power in powers for n in leading if 0 < self.share(n * 10.0**power) < 1]
+        return [n * 10.0**power for power in powers for n in leading if 0.02 < self.share(n * 10.0**power) < 0.98]
 
 
 def _linear_ticks(top: float) -> list[float]:
