@@ -24,7 +24,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from textmill import storage
-from textmill.errors import InputError, InvariantError, UserError
+from textmill.errors import InputError, UserError
+from textmill.tokenize.blocks import text_buffers
 from textmill.tokenize.decode import Decoder
 from textmill.tokenize.definition import END_OF_TEXT, N_BYTES, Definition, special_ids
 from textmill.tokenize.encode_blocks import Block, BlockEncoder, TextEncoder, TokenArray, encode_strings, join_blocks
@@ -125,7 +126,7 @@ class Tokenizer:
         document. Errors: `InvariantError` for a null or a column that is no text.
         """
         chunks = documents.chunks if isinstance(documents, pa.ChunkedArray) else [documents]
-        blocks = [self._texts.encode(*_text_buffers(chunk), threads) for chunk in chunks]
+        blocks = [self._texts.encode(*text_buffers(chunk), threads) for chunk in chunks]
         tokens, ends = join_blocks(blocks, token_dtype(self.vocab_size))
         return tokens, np.insert(ends, 0, 0)
 
@@ -244,20 +245,6 @@ def _utf8_buffers(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint8], npt.NDAr
     """The bytes of all texts, and the n + 1 places at which they begin."""
     encoded = [utf8(text) for text in texts]
     return np.frombuffer(b"".join(encoded), np.uint8), np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-
-
-def _text_buffers(documents: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """The same of Arrow's texts."""
-    if documents.null_count:
-        raise InvariantError(f"{documents.null_count} documents without text reached the tokenizer")
-    widths = {pa.string(): np.int32, pa.large_string(): np.int64}
-    if documents.type not in widths:
-        raise InvariantError(f"documents are {documents.type}, expected string or large_string")
-    _, offsets, data = documents.buffers()
-    if len(documents) == 0 or data is None:
-        return np.empty(0, np.uint8), np.zeros(len(documents) + 1, np.int64)
-    bounds = np.frombuffer(offsets, widths[documents.type])[documents.offset :][: len(documents) + 1]
-    return np.frombuffer(data, np.uint8), bounds.astype(np.int64)
 
 
 def _merge_tables(vocab: Mapping[int, bytes], merges: Sequence[tuple[bytes, bytes]]) -> MergeTables:

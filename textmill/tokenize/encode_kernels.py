@@ -319,16 +319,3 @@ def gather(
             i += 1
         token_ends[text] = n
     return n
-
-
-@numba.njit(cache=True, nogil=True)
-def settled_end(data: NDArray[np.uint8], start: int, stop: int) -> int:
-    """The last place in (start, stop) at which a text may be cut in two without any change to its pretokens, or -1.
-
-    It is before a space between two ASCII characters that are no whitespace: under no pattern does a pretoken reach
-    over one, nor does what stands on one side decide about the other. ``start`` and ``stop`` lie in one text.
-    """
-    for i in range(stop - 1, start, -1):
-        if data[i] == 0x20 and 0x21 <= data[i - 1] <= 0x7E and 0x21 <= data[i + 1] <= 0x7E:
-            return i
-    return -1
