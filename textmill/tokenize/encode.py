@@ -232,6 +232,9 @@ class _Cache(dict[str, list[int]]):
     def __init__(self, encode: Callable[[str], list[int]], n_cached: int) -> None:
         self._encode, self._n_cached = encode, n_cached
 
+    def __reduce__(self) -> tuple[type[_Cache], tuple[Callable[[str], list[int]], int]]:
+        return type(self), (self._encode, self._n_cached)
+
     def __missing__(self, pretoken: str) -> list[int]:
         ids = self._encode(pretoken)
         if len(pretoken) <= MAX_CACHED_CHARS:
