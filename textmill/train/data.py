@@ -139,23 +139,35 @@ class Chunks:
         """Where documents are in these chunks. Errors: `UserError` when the source does not know."""
         if self._offsets is None:
             raise UserError("these tokens do not say where documents begin; only 'across' can be done")
-        begins = [np.zeros(0, np.int64)]
-        for row, start in enumerate((numbers * self._context_length).tolist()):
-            found = _ends_within(self._offsets, self._stream.ends, start + 1, start + self._context_length)
-            begins += [np.array([row * self._context_length]), found - start + row * self._context_length]
-        return _documents(np.concatenate(begins), len(numbers), self._context_length)
+        starts, rows = numbers * self._context_length, np.arange(len(numbers)) * self._context_length
+        begins = [rows]
+        for i in _touched(self._stream.ends, starts, starts + self._context_length - 1):
+            shard_start = int(self._stream.ends[i - 1]) if i else 0
+            row, place = _ends_within(self._offsets[i], starts - shard_start, self._context_length)
+            begins.append(rows[row] + place)
+        return _documents(np.sort(np.concatenate(begins)), len(numbers), self._context_length)
 
 
-def _ends_within(offsets: Sequence[np.ndarray], shard_ends: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """The last tokens of documents, of those from ``start`` to ``stop`` over all shards."""
-    found = [np.zeros(0, np.int64)]
-    for i in range(int(np.searchsorted(shard_ends, start, side="right")), len(offsets)):
-        shard_start = int(shard_ends[i - 1]) if i else 0
-        if shard_start >= stop:
-            break
-        low, high = (np.searchsorted(offsets[i], np.uint64(max(0, at - shard_start)), "right") for at in (start, stop))
-        found.append(offsets[i][low:high].astype(np.int64) + (shard_start - 1))
-    return np.concatenate(found)
+def _touched(ends: np.ndarray, first: np.ndarray, last: np.ndarray) -> list[int]:
+    """The shards, which end at ``ends``, that hold a token of any of these stretches."""
+    change = np.zeros(len(ends) + 1, np.int64)
+    np.add.at(change, np.searchsorted(ends, first, side="right"), 1)
+    np.add.at(change, np.searchsorted(ends, last, side="right") + 1, -1)
+    return np.flatnonzero(np.cumsum(change)).tolist()
+
+
+def _ends_within(offsets: np.ndarray, starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The last tokens of a shard's documents in stretches of the stream, each without its first token.
+
+    ``starts`` count from the beginning of the shard, and may be negative. Returns the stretch of each, and its place
+    there.
+    """
+    bounds = (np.maximum(at, 0).astype(np.uint64) for at in (starts + 1, starts + length))
+    low, high = (np.searchsorted(offsets, at, side="right") for at in bounds)
+    n = high - low
+    stretch = np.repeat(np.arange(len(starts)), n)
+    found = offsets[np.arange(n.sum()) + np.repeat(low - (np.cumsum(n) - n), n)].astype(np.int64)
+    return stretch, found - 1 - starts[stretch]
 
 
 class PackedRows:
