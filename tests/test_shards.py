@@ -153,7 +153,7 @@ def test_wide_ids(tmp_path: Path) -> None:
 class Broken(Tokenizer):
     """Gives an id that its vocabulary does not have."""
 
-    def encode_documents(self, documents: pa.LargeStringArray) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    def encode_batch(self, documents: pa.Array, *, threads: int = 1) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
         return np.array([97, 1 << 16], np.uint32), np.array([0, 2])
 
 

@@ -32,6 +32,14 @@ _FACTOR, _LAST_FACTOR = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85E
 ALL_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
+def read_only(array: NDArray) -> NDArray:
+    """A view that cannot be written through. To a kernel that is another type, so give it one kind always, and it is
+    compiled once."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def hash_bytes(data: bytes) -> int:
     """The hash that `Spans.hash` holds for a piece of these bytes."""
     value = int(_SEED) ^ len(data)
@@ -145,6 +153,22 @@ def copy_bytes(typing_context: Any, out: Any, n: Any, data: Any, start: Any, siz
         return context.get_dummy_value()
 
     return types.none(out, types.intp, data, types.intp, types.intp), generate
+
+
+@intrinsic
+def prefetch(typing_context: Any, array: Any, i: Any) -> Any:
+    """Fetches what lies at ``array[i]`` (of a flat array) into the cache while other things are done."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        anything, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), anything)
+        signature_of = ir.FunctionType(ir.VoidType(), [anything, number, number, number])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [anything], signature_of)
+        builder.call(fetch, [address, *(ir.Constant(number, n) for n in (0, 3, 1))])  # to read, to be kept, data
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp), generate
 
 
 @intrinsic

@@ -1,7 +1,7 @@
 """Cutting text into pretokens, the units that no BPE merge crosses.
 
-Special tokens are split off first, then the pattern of GPT-2 (Radford et al. 2019, ``encoder.py``) cuts the rest. A
-lone surrogate, which UTF-8 cannot hold, counts as U+FFFD.
+Special tokens are split off first, then one of the `PATTERNS` cuts the rest. A lone surrogate, which UTF-8 cannot hold,
+counts as U+FFFD. This is for strings; `cut_pretokens` does the same for UTF-8, with kernels.
 
 Text that does not fit in memory goes through `Pretokenizer.stream`, which gives exactly the pretokens of the whole. It
 holds back what later text may still change: the last two pretokens (``'`` and ``l`` become one ``'ll``; a run of white
@@ -17,12 +17,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import regex
 
-from textmill.errors import UnknownNameError, UserError
+from textmill.errors import UserError
+from textmill.tokenize.patterns import PATTERNS, pattern_number
 
-PATTERNS = {
-    "gpt2": r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+""",
-}
-N_UNSETTLED = 2  # pretokens at the end of a text that more text can change; holds for the patterns above
+N_UNSETTLED = 2  # pretokens at the end of a text that more text can change; holds for every pattern
 BUFFER_CHARS = 1 << 13  # small enough that streaming needs well under 1 MB
 
 _SURROGATE = regex.compile(r"\p{Cs}")
@@ -43,8 +41,7 @@ class Pretokenizer:
     """
 
     def __init__(self, special_tokens: Sequence[str] = (), pattern: str = "gpt2") -> None:
-        if pattern not in PATTERNS:
-            raise UnknownNameError("pretokenizer pattern", pattern, PATTERNS)
+        pattern_number(pattern)  # refuses a name that is unknown
         _check_special_tokens(special_tokens)
         self.special_tokens = tuple(special_tokens)
         self._find = regex.compile(PATTERNS[pattern]).findall
@@ -60,6 +57,15 @@ class Pretokenizer:
         """The pretokens of ``text``, each special token one of them. Together they are ``text``."""
         pretokens, end = self._up_to_special(text, len(text))
         return pretokens + self.ordinary(text[end:])
+
+    def pieces(self, text: str) -> tuple[list[str], list[str]]:
+        """The special tokens (second), and the texts around them, one more, some of them empty (first)."""
+        ordinary, special, end = [], [], 0
+        for match in self._special.finditer(text) if self._special else ():
+            ordinary.append(text[end : match.start()])
+            special.append(match.group())
+            end = match.end()
+        return [*ordinary, text[end:]], special
 
     def stream(self, texts: Iterable[str]) -> Iterator[str]:
         """The pretokens of all ``texts`` joined, as `split` would give them.

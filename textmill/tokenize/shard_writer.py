@@ -68,7 +68,7 @@ def write_shard(
 def encode_batch(batch: pa.Table, tokenizer: Tokenizer, source: str) -> TokenBatch:
     """The documents of ``batch`` (columns as for `write_shard`) as tokens."""
     text = batch["text"].combine_chunks()
-    ordinary, ends = tokenizer.encode_documents(text)
+    ordinary, ends = tokenizer.encode_batch(text)
     tokens = np.insert(ordinary, ends[1:], tokenizer.eot_id)
     sources = pa.array([source]).take(pa.array(np.zeros(len(text), np.int32)))
     columns = [sources if field.name == "source" else batch[field.name] for field in RECORD]
