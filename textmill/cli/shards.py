@@ -83,7 +83,7 @@ def add_commands(commands: Any) -> None:
     imports.add_argument("--val", nargs="+", default=[], metavar="FILE", help="for the validation split")
     imports.add_argument("--from", required=True, metavar="FORMAT", dest="form", help=FORMATS_HELP)
     imports.add_argument("--out", required=True, metavar="DIR", help="a new folder of shards")
-    imports.add_argument("--tokenizer", metavar="FILE", help="that made the ids")
+    imports.add_argument("--tokenizer", metavar="FILE", help="that made the ids, of any kind that textmill reads")
     imports.add_argument("--vocab-size", type=positive, metavar="N", help="ids, where the tokenizer is not at hand")
     imports.add_argument("--eot-id", type=int, metavar="ID", help="of end of text (default: that of <|endoftext|>)")
     imports.add_argument("--eot", choices=("append", "prepend"), help="where it is (default: as the first token says)")
@@ -139,11 +139,13 @@ def _print_info(found: dict[str, Any]) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
+    from textmill.pipeline.trace import tokenizer_behind
     from textmill.pipeline.workspace import tokens_folder
     from textmill.terminal import counter
     from textmill.tokenize.shard_check import n_files, sum_counts, verify
 
     folder = tokens_folder(options.shards)
+    tokenizer_behind(folder)  # refuses another one
     with counter("files", n_files(folder)) as on_file:
         counts = verify(folder, on_file)
     n_docs, n_tokens = sum_counts(counts, "n_docs"), sum_counts(counts, "n_tokens")
