@@ -191,6 +191,8 @@ def test_the_seed_decides_and_is_written_down(tmp_path: Path) -> None:
     }
     with pytest.raises(WorkspaceError, match="is there already"):
         mix(shares, str(tmp_path / "z"), 2)
+    with pytest.raises(UserError, match="seed -1: must not be negative"):
+        mix(shares, str(tmp_path / "w"), -1)
 
 
 def test_another_source_does_not_change_the_order_of_the_others(tmp_path: Path) -> None:
