@@ -22,6 +22,7 @@ from textmill.pipeline.stages import (
     Candidates,
     Clusters,
     Corpus,
+    CountPretokens,
     Decide,
     Edges,
     Edit,
@@ -60,6 +61,8 @@ def common_crawl(
     keep: str = "longest",
     mask: str = "all",
     vocab_size: int = 32_768,
+    pattern: str = "gpt2",
+    tie_break: str = "bytes",
     val_frac: float = 0.05,
     model: str = "tiny",
     steps: int = 300,
@@ -88,6 +91,8 @@ def common_crawl(
     keep            which copy stays: longest, newest, first, or best:COLUMN by a column of the scores
     mask            personal data to replace: all (emails, phones, ips, cards, ibans, keys), dolma, fineweb, none
     vocab_size      entries of the tokenizer
+    pattern         how the tokenizer cuts text before it merges: gpt2
+    tie_break       which of two pairs of equal count is merged first: bytes, ids, first
     val_frac        share of hosts held out for validation, 0 to 1
     model           shape of the model: tiny, nano-25m, gpt2-124m
     steps           optimizer steps
@@ -131,7 +136,7 @@ def common_crawl(
     keepers = Keepers(signatures, decisions, clusters, policy, judged, best_by, known)
     corpus = Corpus(edited, decisions, keepers, masks=masks_named(mask))
 
-    tokenizer = TrainTokenizer(corpus, vocab_size)
+    tokenizer = TrainTokenizer(CountPretokens(corpus, pattern), vocab_size, tie_break)
     tokens = Tokens(corpus, tokenizer, val_frac)
     recipe = preset(model).sized(vocab_size=vocab_size, steps=steps)
     return Train(tokens, tokenizer, recipe.model, recipe.train)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textmill.errors import InputError, InvariantError, UserError
-from textmill.tokenize import count
+from textmill.tokenize import blocks, count
 from textmill.tokenize.count import PretokenCounts, add_counts, count_files, count_texts
 from textmill.tokenize.patterns import PATTERNS
 from textmill.tokenize.special import SpecialTokens
@@ -71,7 +71,7 @@ def test_a_part_of_a_column_is_counted_alone() -> None:
 def test_a_file_in_blocks_is_the_file(
     special: tuple[str, ...], threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(count, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 64)
     text = "".join(f"It's  {i % 97} a b\n\n\tcafé {i % 89}.\u00a0 日本語{END} 'll " for i in range(400))
     (tmp_path / "a.txt").write_text(text, newline="")
     (tmp_path / "b.txt").write_text("a  b")

@@ -16,16 +16,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from textmill.errors import InputError, InvariantError
-from textmill.tokenize import Tokenizer, count_pretokens, encode_blocks, train_from_counts
-from textmill.tokenize.encode_kernels import (
-    MAX_INLINE,
-    SHORT,
-    encode_pretokens,
-    gather,
-    merge_tables,
-    settled_end,
-)
-from textmill.tokenize.pretokenize import PATTERNS, Pretokenizer, utf8
+from textmill.tokenize import Tokenizer, blocks, count_pretokens, encode_blocks, train_from_counts
+from textmill.tokenize.encode_blocks import encode_strings
+from textmill.tokenize.encode_kernels import SHORT, merge_tables
+from textmill.tokenize.patterns import PATTERNS
 
 EOT = "<|endoftext|>"
 BYTES = {byte: bytes([byte]) for byte in range(256)}
@@ -78,12 +72,7 @@ def by_kernel(pretokens: Sequence[bytes], merges: Sequence[tuple[int, int, int]]
     tables = merge_tables(np.arange(256, dtype=np.uint32), *map(np.ascontiguousarray, columns))
     arena = np.frombuffer(b"".join(pretokens), np.uint8)
     starts = np.cumsum([0, *map(len, pretokens)])
-    entries, ids = np.empty(len(pretokens), np.uint64), np.empty(len(arena), np.uint32)
-    n_ids = encode_pretokens(arena, starts, 0, *tables, entries, ids, 0)
-    tokens, ends = np.empty(len(arena) + MAX_INLINE, np.uint32), np.empty(len(pretokens), np.int64)
-    numbers = np.arange(len(pretokens), dtype=np.int32)
-    n_tokens = gather(numbers, starts[1:], entries, ids, starts[1:], tokens, ends)
-    assert n_ids == n_tokens
+    tokens, ends = encode_strings(tables, arena, starts)
     return [tokens[start:end].tolist() for start, end in pairwise([0, *ends.tolist()])]
 
 
@@ -169,21 +158,9 @@ def test_no_cut_into_blocks_changes_a_token(
     tokenizer: Tokenizer, texts: list[str], block_bytes: int, threads: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encode_blocks, "BLOCK_BYTES", block_bytes)
+        patch.setattr(blocks, "BLOCK_BYTES", block_bytes)
         batch = tokenizer.encode_batch(pa.array(texts, pa.large_string()), threads=threads)
     assert as_lists(*batch) == one_by_one(tokenizer, texts)
-
-
-@pytest.mark.parametrize("pattern", PATTERNS)
-@settings(deadline=None)
-@given(text=TEXTS | st.text("a1!' \n\r\té", max_size=40), stop=st.integers(1, 60))
-def test_a_settled_end_changes_no_pretoken(pattern: str, text: str, stop: int) -> None:
-    data = np.frombuffer(utf8(text) + b" ", np.uint8)
-    end = settled_end(data, 0, min(stop, len(data) - 2))
-    if end >= 0:
-        cut = Pretokenizer(pattern=pattern).ordinary
-        before, after = (data[:end].tobytes().decode(), data[end:-1].tobytes().decode())
-        assert cut(before) + cut(after) == cut(before + after)
 
 
 @given(st.lists(TEXTS, max_size=5))
@@ -201,7 +178,7 @@ def test_a_batch_is_encoded_one_by_one_from_any_arrow_text(tokenizer: Tokenizer,
 def test_a_full_memory_of_pretokens_changes_nothing(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = one_by_one(tokenizer, [CORPUS] * 2)
     monkeypatch.setattr(encode_blocks, "MAX_KEPT", 2)
-    monkeypatch.setattr(encode_blocks, "BLOCK_BYTES", 20)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 20)
     assert as_lists(*tokenizer.encode_batch(pa.array([CORPUS] * 2))) == expected
 
 

@@ -45,8 +45,9 @@ def test_numbers_are_those_of_first_appearance(first: list[bytes], second: list[
 def test_a_table_grows() -> None:
     pieces = [b"%d" % i * (1 + i % 4) for i in range(30_000)]
     distinct = list(dict.fromkeys(pieces))
+    numbers = {piece: i for i, piece in enumerate(distinct)}
     table = Inventory()
-    assert number(table, pieces) == [{p: i for i, p in enumerate(distinct)}[p] for p in pieces]
+    assert number(table, pieces) == [numbers[piece] for piece in pieces]
     assert content(table) == distinct
     assert number(table, distinct) == list(range(len(distinct)))
 

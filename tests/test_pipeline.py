@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +28,9 @@ from textmill.pipeline.runner import Executor, run_pipeline
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.workspace import Workspace, new_run
 from textmill.simulate.crawl import write_crawl
+from textmill.tokenize import Tokenizer, train_from_counts
+from textmill.tokenize.encode import END_OF_TEXT
+from textmill.tokenize.pretokenize import Pretokenizer
 
 SETTINGS = ("language_model=builtin", "vocab_size=500", "steps=4", "shard_mb=0.1")
 TEXTMILL = [sys.executable, "-m", "textmill"]
@@ -88,7 +92,34 @@ def test_nothing_vanishes_from_records_to_tokens(crawl: Path, finished: Path) ->
 def test_a_threshold_reruns_only_the_decision_and_what_follows(crawl: Path, finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "w")
     ran = run(tmp_path / "w", pipeline(crawl, "gopher_words.low=120"), Serial())
-    assert {name for name, n in ran.items() if n} == {"decisions", "keepers", "corpus", "tokenizer", "tokens"}
+    rerun = {"decisions", "keepers", "corpus", "pretokens", "tokenizer", "tokens"}
+    assert {name for name, n in ran.items() if n} == rerun
+
+
+@pytest.mark.parametrize("tie_break", ["bytes", "first"])
+def test_the_tokenizer_is_trained_on_the_whole_corpus(
+    crawl: Path, finished: Path, tmp_path: Path, tie_break: str
+) -> None:
+    shutil.copytree(finished, tmp_path / "w")
+    target = pipeline(crawl, f"tie_break={tie_break}", to="tokenizer")
+    run(tmp_path / "w", target, Serial())
+    corpus, pretokens = (sorted((tmp_path / "w").glob(f"{name}-*/*.parquet")) for name in ("corpus", "pretokens"))
+    assert len(pretokens) == len(corpus) > 1
+    counts: Counter[bytes] = Counter()
+    for texts, found in zip(corpus, pretokens, strict=True):
+        one = count_in_order(pq.read_table(texts)["text"].to_pylist())
+        table = pq.read_table(found)
+        assert table["pretoken"].to_pylist() == sorted(one)
+        assert dict(zip(table["pretoken"].to_pylist(), table["count"].to_pylist(), strict=True)) == one
+        counts.update(one)
+    vocab, merges = train_from_counts(counts, 500, [END_OF_TEXT], tie_break=tie_break)
+    trained = Tokenizer.load(tmp_path / "w" / target.folder / "tokenizer.json")
+    assert (trained.vocab, trained.merges) == (vocab, merges)
+
+
+def count_in_order(texts: list[str]) -> Counter[bytes]:
+    pretokenizer = Pretokenizer([END_OF_TEXT])
+    return Counter(pretoken.encode() for text in texts for pretoken in pretokenizer.ordinary(text))
 
 
 def test_the_same_pipeline_from_a_new_process_is_the_same_pipeline(crawl: Path) -> None:

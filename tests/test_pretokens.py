@@ -29,7 +29,7 @@ from textmill.tokenize.patterns import (
     character_kinds,
 )
 from textmill.tokenize.pretokenize import Pretokenizer
-from textmill.tokenize.pretokens import cut_places, cut_pretokens
+from textmill.tokenize.pretokens import cut_pretokens, next_cut
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 needs_corpora = pytest.mark.skipif(not (SHARED / "text").is_dir(), reason="../shared/data/text is not there")
@@ -102,6 +102,7 @@ def test_every_character_is_what_the_expressions_take_it_for(pattern: str) -> No
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200) | st.lists(st.sampled_from([0xC3, 0xA9, 0xE3, 0x80, 0x41, 0x20, 0xF0, 0x9F, 0xED])))
 @example(b"\xc0\x80\xe0\x80\xaf\xed\xa0\x80\xf0\x80\x80\x80\xf4\x90\x80\x80\xf5\xff\x80" + b"x" * 64)
+@example(b" \xed\xa0\x80a \xe0\x80\xafa \xc1\x81a \xf0\x80\x81\x81a")  # none of which is one character before a letter
 @example(b"a" * 62 + b"\xe3\x81")
 def test_bytes_that_are_no_utf8_are_no_letters(pattern: str, data: bytes | list[int]) -> None:
     text = bytes(data).decode(errors="surrogateescape")
@@ -156,6 +157,15 @@ def test_wrong_arguments_are_named() -> None:
 # --- cutting for parallel work ---
 
 
+def cut_places(data: bytes, n: int) -> list[int]:
+    """Where to cut a text into at most ``n`` parts of about one size."""
+    array, places = np.frombuffer(data, np.uint8), [0]
+    for part in range(1, n):
+        place = next_cut(array, max(part * len(data) // n, places[-1] + 1), len(data))
+        places += [place] if place < len(data) else []
+    return [*places, len(data)]
+
+
 @every_pattern
 def test_parts_have_the_pretokens_of_the_whole(pattern: str) -> None:
     rng = random.Random(7)
@@ -163,7 +173,7 @@ def test_parts_have_the_pretokens_of_the_whole(pattern: str) -> None:
     for _ in range(1500):
         text = "".join([*odd_texts(rng), " ", *odd_texts(rng)])
         data = encode(text)
-        places = cut_places(np.frombuffer(data, np.uint8), rng.randint(1, 9)).tolist()
+        places = cut_places(data, rng.randint(1, 9))
         parts = [data[start:end].decode() for start, end in pairwise(places)]
         assert places[0] == 0
         assert places[-1] == len(data)
@@ -174,7 +184,7 @@ def test_parts_have_the_pretokens_of_the_whole(pattern: str) -> None:
 
 def test_parts_are_of_about_one_size_and_as_many_as_there_are_places() -> None:
     def places(text: str, n: int) -> list[int]:
-        return cut_places(np.frombuffer(text.encode(), np.uint8), n).tolist()
+        return cut_places(text.encode(), n)
 
     assert places("aaa " * 100, 4) == [0, 103, 203, 303, 400]
     assert places("aaa aaa", 5) == [0, 3, 7]
@@ -228,7 +238,7 @@ def test_the_kernels_cut_all_corpora_as_the_expressions_do(pattern: str) -> None
 def test_counts_of_parts_are_the_counts_of_the_whole() -> None:
     with gzip.open(SHARED / "text" / "webtext.txt.gz") as file:
         data = file.read()
-    places = cut_places(np.frombuffer(data, np.uint8), 7).tolist()
+    places = cut_places(data, 7)
     parts = [Counter(cut("cl100k", [data[start:end].decode()])) for start, end in pairwise(places)]
     assert sum(parts, Counter()) == Counter(cut("cl100k", [data.decode()]))
 

@@ -32,6 +32,14 @@ _FACTOR, _LAST_FACTOR = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85E
 ALL_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
+def read_only(array: NDArray) -> NDArray:
+    """A view that cannot be written through. To a kernel that is another type, so give it one kind always, and it is
+    compiled once."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def hash_bytes(data: bytes) -> int:
     """The hash that `Spans.hash` holds for a piece of these bytes."""
     value = int(_SEED) ^ len(data)

@@ -68,6 +68,14 @@ def training_progress(n_steps: int) -> Iterator[Callable[[Any], None]]:
         yield lambda log: bar.update(task, completed=log.step, note=f"loss {log.loss:.3f}")
 
 
+@contextlib.contextmanager
+def share_progress(what: str, total: int) -> Iterator[Callable[[float], None]]:
+    """A bar for a single piece of work; yields what to call, from any thread, with how much more of it is done."""
+    with _progress_bar(Console(stderr=True, highlight=False)) as bar:
+        task = bar.add_task(what, total=total, note="")
+        yield lambda more: bar.advance(task, more)
+
+
 def _progress_bar(on: Console) -> Progress:
     return Progress(
         TextColumn("{task.description:<14}"),

@@ -220,11 +220,13 @@ def scratch(folder: str) -> Iterator[Path]:
 @contextlib.contextmanager
 def passing_scratch(folder: str) -> Iterator[Path]:
     """`scratch` for a folder that is no workspace: it leaves nothing there, unless somebody else works in it."""
-    with scratch(folder) as path:
-        yield path
-    if is_local(folder):
-        with contextlib.suppress(OSError):  # somebody else's scratch may lie there
-            path.parent.rmdir()
+    try:
+        with scratch(folder) as path:
+            yield path
+    finally:
+        if is_local(folder):
+            with contextlib.suppress(OSError):  # somebody else's scratch may lie there
+                (local_path(folder) / ".scratch").rmdir()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from textmill import __version__
-from textmill.cli import shards
+from textmill.cli import shards, tokenizer
 from textmill.cli.options import add_executor, add_run_options, positive
 from textmill.errors import EnvironmentFault, InvariantError, UserError
 
@@ -283,6 +283,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--steps", type=int, default=300, help="optimizer steps (default: %(default)s)")
     train.set_defaults(command=_train)
 
+    tokenizer.add_commands(commands)
     shards.add_commands(commands)
 
     perplexity = commands.add_parser("perplexity", help="models of reference text, to measure perplexity with")

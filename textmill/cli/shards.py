@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textmill.cli.options import positive
+from textmill.errors import UserError
+
+if TYPE_CHECKING:
+    from textmill.tokenize.mix import Share, Source
+
+UNITS = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 EXAMPLES = """\
 examples:
@@ -14,8 +20,13 @@ examples:
   textmill shards verify work                                  every byte of them
   textmill shards trace work 123456                            the page of a token, counted over the training shards
   textmill shards trace work/tokens-1a2b/val/tokens-00003.bin 77
+  textmill shards mix --source web=work:0.7 --source books=books:0.3 --tokens 1B --out mixed
+  textmill shards mix --source web=work:1 --source notes=notes:2x --source code=code:300M --out mixed
   textmill shards export work --to llm.c --out for-llmc
   textmill shards import fineweb_train_*.bin --val fineweb_val_*.bin --from llm.c --tokenizer gpt2.json --out shards
+
+Amounts of a mix: a weight (0.7), epochs (2x) or tokens (300M, with K, M, B or T for the powers of a thousand).
+Weights share what is left of --tokens; without it, as much as makes none of their sources repeat.
 """
 FORMATS_HELP = "nanogpt, llm.c (modded-nanogpt), llama3 (of llm.c), megatron, datatrove (nanotron) or olmo"
 
@@ -45,6 +56,15 @@ def add_commands(commands: Any) -> None:
     )
     trace.add_argument("--tokenizer", metavar="FILE", help="for shards that have none beside them and no run behind")
     trace.set_defaults(command=_trace)
+
+    mix = actions.add_parser("mix", help="several sources in one shuffled order", epilog=EXAMPLES, formatter_class=raw)
+    mix.add_argument(
+        "--source", action="append", required=True, metavar="NAME=RUN_OR_SHARDS:AMOUNT", help="what to take how much of"
+    )
+    mix.add_argument("--tokens", type=n_tokens, metavar="N", help="in all")
+    mix.add_argument("--seed", type=int, default=0, help="of the order (default: %(default)s)")
+    mix.add_argument("--out", metavar="DIR", help="a new folder of shards; without it, only the plan is shown")
+    mix.set_defaults(command=_mix)
 
     export = actions.add_parser("export", help="write them as other trainers want them")
     _add_shards(export)
@@ -135,6 +155,69 @@ def _trace(options: argparse.Namespace) -> None:
 
     for line in trace(*locate(options.shards, options.split, options.offset), options.tokenizer):
         print(line)
+
+
+def n_tokens(text: str) -> int:
+    """A number of tokens such as 300M, as argparse wants its types."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "")
+    try:
+        return int(float(number) * UNITS.get(unit, 1))
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text}: not a number of tokens, such as 300M") from None
+
+
+def _source(text: str) -> Source:
+    """What ``NAME=RUN_OR_SHARDS:AMOUNT`` says. Errors: `UserError`."""
+    from textmill.pipeline.workspace import tokens_folder
+    from textmill.tokenize.mix import Source
+
+    name, equals, rest = text.partition("=")
+    address, _, amount = rest.rpartition(":")
+    if not (name and equals and address):
+        raise UserError(f"--source {text}: must be NAME=RUN_OR_SHARDS:AMOUNT")
+    try:
+        if amount.endswith("x"):
+            return Source(name, tokens_folder(address), epochs=float(amount[:-1]))
+        if amount[-1:] in UNITS:
+            return Source(name, tokens_folder(address), n_tokens=n_tokens(amount))
+        return Source(name, tokens_folder(address), weight=float(amount))
+    except (ValueError, argparse.ArgumentTypeError):
+        raise UserError(f"--source {text}: {amount!r} is no amount; give 0.7, 2x or 300M") from None
+
+
+def _mix(options: argparse.Namespace) -> None:
+    from textmill.pipeline.trace import tokenizer_behind
+    from textmill.terminal import counter
+    from textmill.tokenize.mix import mix, plan
+    from textmill.tokenize.shard_check import sum_counts
+    from textmill.tokenize.shards import TokenShards
+
+    shares = plan([_source(text) for text in options.source], options.tokens)
+    _print_plan(shares)
+    if not options.out:
+        return
+    n_val = sum(TokenShards.open(share.source.folder, "val").n_tokens for share in shares)
+    with counter("tokens", n_val + sum(share.n_tokens for share in shares)) as on_tokens:
+        tokenizer = tokenizer_behind(shares[0].source.folder)
+        counts = mix(shares, options.out, options.seed, tokenizer=tokenizer, on_tokens=on_tokens)
+    print(f"{options.out}: {sum_counts(counts, 'n_docs'):,} documents, {sum_counts(counts, 'n_tokens'):,} tokens")
+
+
+def _print_plan(shares: list[Share]) -> None:
+    from textmill.terminal import console, table
+    from textmill.tokenize.mix import USEFUL_EPOCHS
+
+    total = sum(share.n_tokens for share in shares)
+    header = ["source", "has tokens", "takes", "share", "epochs"]
+    rows = [[s.source.name, s.n_available, s.n_tokens, f"{s.n_tokens / total:.1%}", f"{s.epochs:.2f}"] for s in shares]
+    console().print(table(f"a mix of {total:,} tokens", header, rows))
+    for share in shares:
+        if share.epochs > USEFUL_EPOCHS:
+            print(
+                f"textmill: {share.source.name} repeats {share.epochs:.1f} times; beyond {USEFUL_EPOCHS}, "
+                "repeated tokens teach less and less",
+                file=sys.stderr,
+            )
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from textmill.pipeline.workspace import MARKER, Run, Workspace, tokens_folder
 from textmill.terminal import safe
 from textmill.tokenize import Tokenizer
 from textmill.tokenize.shard_check import tokenizer_of
-from textmill.tokenize.shards import Location, TokenShards, names, place_of
+from textmill.tokenize.shards import Location, TokenShards, common_format, manifests_of, names, place_of
 
 AROUND_TOKENS = 24
 SHOWN_CHARS = 400  # of the text on either side
@@ -41,11 +41,10 @@ def trace(shards: TokenShards, location: Location, tokenizer_path: str | None = 
     ``tokenizer_path`` names the tokenizer of shards that have none beside them and no run behind them. Errors:
     `InputError` when it is another one than the shards were written with.
     """
-    behind = run_behind(shards.folder)
-    tokenizer = find_tokenizer(shards, behind, tokenizer_path)
+    tokenizer = tokenizer_behind(shards.folder, tokenizer_path)
     yield from _token_lines(shards, location, tokenizer)
     yield f"  document token {location.token + 1:,} of {location.n_tokens:,}, source {safe(location.source)}"
-    behind = _run_of_source(shards, location.source) or behind
+    behind = _run_of_source(shards, location.source) or run_behind(shards.folder)
     yield f"  run      {behind[1].name} in {behind[0].root}" if behind else "  run      none behind these shards"
     yield ""
     yield from explain(*behind, schema.show_doc_id(location.doc_id)) if behind else _document_lines(location)
@@ -61,15 +60,15 @@ def run_behind(folder: str) -> tuple[Workspace, Run] | None:
     return next(((workspace, run) for run in runs if path.name in run.stages.values()), None)
 
 
-def find_tokenizer(
-    shards: TokenShards, behind: tuple[Workspace, Run] | None, path: str | None = None
-) -> Tokenizer | None:
-    """The tokenizer at ``path``, else that of the run behind the shards, else the one beside them, or None."""
+def tokenizer_behind(folder: str, path: str | None = None) -> Tokenizer | None:
+    """The tokenizer of the shards in ``folder``: that at ``path``, else that of the run behind them, else the one that
+    lies beside them, or None. Errors: `InputError` when it is another one."""
+    behind = run_behind(folder)
     if path is None and behind is not None:
         run = FinishedRun(*behind)
         stage = run.one(TrainTokenizer)
         path = storage.join(run.folder(stage), "tokenizer.json") if stage else None
-    return tokenizer_of(shards.folder, shards.format, path)
+    return tokenizer_of(folder, common_format(folder, manifests_of(folder)), path)
 
 
 def _run_of_source(shards: TokenShards, source: str) -> tuple[Workspace, Run] | None:

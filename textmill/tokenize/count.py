@@ -1,8 +1,7 @@
 """Counting pretokens: of texts in memory and of files, on several threads, in bounded memory, exactly.
 
-Text is read in blocks that fit the cache. Each block is cut (`textmill.tokenize.pretokens`), its pretokens are numbered
-(`textmill.tokenize.inventory`) and tallied. A file is cut into blocks where that cannot change a pretoken: before a
-space between two characters that are no white space.
+Text is read in blocks (`textmill.tokenize.blocks`). Each is cut (`textmill.tokenize.pretokens`), its pretokens are
+numbered (`textmill.tokenize.inventory`) and tallied.
 
 Nothing rare is dropped. When a tally outgrows its share of memory, it is written to files by the hash of the pretoken
 and begun anew; at the end each of these parts is added up by itself. What must fit in memory is the distinct pretokens
@@ -27,14 +26,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import hash_of
+from textmill.bits import hash_of, read_only
 from textmill.errors import InputError, InvariantError
+from textmill.tokenize.blocks import BLOCK_BYTES, blocks, text_buffers
 from textmill.tokenize.inventory import Inventory
 from textmill.tokenize.pretokenize import Pretokenizer
 from textmill.tokenize.pretokens import cut_pretokens
 from textmill.tokenize.special import SpecialTokens, copy_pieces
 
-BLOCK_BYTES = 1 << 18  # a block and where its pretokens end fit a second-level cache of 1 MB
 TALLY_BYTES = 1 << 30  # of memory for the tallies of all threads, before they are written to files
 N_PARTS = 16
 
@@ -65,7 +64,7 @@ class PretokenCounts:
         sizes = np.diff(self.starts)[numbers]
         starts = np.concatenate([[0], np.cumsum(sizes)])
         arena = np.empty(int(starts[-1]), np.uint8)
-        copy_pieces(self.arena, self.starts[numbers], sizes, arena)
+        copy_pieces(read_only(self.arena), self.starts[numbers], sizes, arena)
         return PretokenCounts(arena, starts, self.counts[numbers], self.places[numbers])
 
 
@@ -85,8 +84,8 @@ def count_texts(
         counter = _Counter(pattern, special_tokens, TALLY_BYTES, _Parts.within(stack, folder))
         origin = 0
         for array in documents:
-            data, bounds = _buffers(array)
-            for block in _blocks(data, bounds, counter.special.may_be_cut):
+            data, bounds = text_buffers(array)
+            for block in blocks(data, bounds, may_cut=counter.special.have_no_blank):
                 counter.add(data, block, origin - int(bounds[0]))
             origin += int(bounds[-1] - bounds[0])
         return _total([counter])
@@ -111,10 +110,10 @@ def count_files(
     with ExitStack() as stack:
         parts = _Parts.within(stack, None)
         counters = [_Counter(pattern, special_tokens, TALLY_BYTES // n_threads, parts) for _ in range(n_threads)]
-        blocks = _Shared(_file_blocks(paths, counters[0].special.may_be_cut))
+        shared = _Shared(_file_blocks(paths, counters[0].special.have_no_blank))
         pool = stack.enter_context(ThreadPoolExecutor(n_threads))
-        stack.callback(blocks.stop)  # before the threads are waited for, also after Ctrl-C
-        jobs = [pool.submit(_count_blocks, counter, blocks, on_bytes) for counter in counters]
+        stack.callback(shared.stop)  # before the threads are waited for, also after Ctrl-C
+        jobs = [pool.submit(_count_blocks, counter, shared, on_bytes) for counter in counters]
         for job in jobs:
             job.result()
         return _total(counters)
@@ -140,7 +139,7 @@ class Tally:
         n_known = len(self._inventory)
         numbers = self._inventory.number(data, start, ends)
         self._make_room()
-        _tally(numbers, start, ends, place - start, n_known, self._counts, self._places)
+        _tally(numbers, start, read_only(ends), place - start, n_known, self._counts, self._places)
 
     def add_counts(self, other: PretokenCounts) -> None:
         """Add what was counted elsewhere; the smaller place stays."""
@@ -277,23 +276,23 @@ class _Shared:
         self._stopped = True
 
 
-def _count_blocks(counter: _Counter, blocks: _Shared, on_bytes: Callable[[int], None] | None) -> None:
+def _count_blocks(counter: _Counter, shared: _Shared, on_bytes: Callable[[int], None] | None) -> None:
     try:
-        for block in blocks:
+        for block in shared:
             _check_utf8(block)
             counter.add(block.data, block.bounds, block.origin)
             if on_bytes:
                 on_bytes(int(block.bounds[-1] - block.bounds[0]))
     except BaseException:
-        blocks.stop()
+        shared.stop()
         raise
 
 
-def _file_blocks(paths: Sequence[str | os.PathLike[str]], whole: bool) -> Iterator[_Block]:
+def _file_blocks(paths: Sequence[str | os.PathLike[str]], may_cut: bool) -> Iterator[_Block]:
     origin = 0
     for path in paths:
         data = _mapped(path)
-        for bounds in _blocks(data, np.array([0, len(data)]), whole):
+        for bounds in blocks(data, np.array([0, len(data)]), may_cut=may_cut):
             yield _Block(data, bounds, origin, os.fspath(path))
         origin += len(data)
 
@@ -327,42 +326,7 @@ def _first_wrong(piece: bytes) -> int:
     raise InvariantError("Arrow and Python differ on what is UTF-8")
 
 
-def _buffers(documents: pa.LargeStringArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The bytes of n documents and where each begins and ends in them, [n + 1]."""
-    if documents.null_count:
-        raise InvariantError(f"{documents.null_count} documents without text reached the tokenizer")
-    _, offsets, data = documents.buffers()
-    bounds = np.frombuffer(offsets, np.int64)[documents.offset : documents.offset + len(documents) + 1]
-    return np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8), bounds
-
-
-def _blocks(data: NDArray[np.uint8], bounds: NDArray[np.int64], whole: bool) -> Iterator[NDArray[np.int64]]:
-    """Bounds by the block. A text of more than a block is cut, unless it must stay ``whole``."""
-    first = 0
-    while first + 1 < len(bounds):
-        last = max(first + 1, int(np.searchsorted(bounds, bounds[first] + BLOCK_BYTES, side="right")) - 1)
-        start, stop = int(bounds[first]), int(bounds[last])
-        while not whole and stop - start > 2 * BLOCK_BYTES:
-            cut = _next_cut(data, start + BLOCK_BYTES, stop)
-            yield np.array([start, cut])
-            start = cut
-        if last == first + 1:
-            yield np.array([start, stop])
-        else:
-            yield bounds[first : last + 1]
-        first = last
-
-
 # --- Kernels ---
-
-
-@numba.njit(cache=True, nogil=True)
-def _next_cut(data: NDArray[np.uint8], i: int, stop: int) -> int:
-    """The first place from byte i on where cutting changes no pretoken: before a space between two that are none."""
-    for k in range(i, stop - 1):
-        if data[k] == 0x20 and 0x20 < data[k - 1] < 0x80 and 0x20 < data[k + 1] < 0x80:
-            return k
-    return stop
 
 
 @numba.njit(cache=True, nogil=True)

@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,17 +24,24 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from textmill import storage
-from textmill.errors import InputError, InvariantError, UserError
+from textmill.errors import InputError, UserError
+from textmill.tokenize.blocks import text_buffers
 from textmill.tokenize.decode import Decoder
-from textmill.tokenize.encode_blocks import Block, TextEncoder, TokenArray, join_blocks
-from textmill.tokenize.encode_kernels import MergeTables, encode_pretokens, merge_tables
+from textmill.tokenize.definition import END_OF_TEXT, N_BYTES, Definition, special_ids
+from textmill.tokenize.encode_blocks import Block, TextEncoder, TokenArray, encode_strings, join_blocks
+from textmill.tokenize.encode_kernels import MergeTables, merge_tables
+from textmill.tokenize.inventory import Inventory
 from textmill.tokenize.pretokenize import Pretokenizer, utf8
+from textmill.tokenize.tokenizer_files import (
+    no_collection,
+    read_gpt2,
+    read_tokenizer,
+    textmill_content,
+    write_tokenizer,
+)
 
-FORMAT = "textmill-tokenizer-1"
-END_OF_TEXT = "<|endoftext|>"
-N_BYTES = 256
 MAX_IDS = 1 << 32
-SHORT_CHARS = 1 << 10  # a text as long as this is quicker by kernel
+SHORT_CHARS = 400  # a text as long as this is quicker by kernel
 MAX_CACHED_CHARS = 32  # longer pretokens hardly come twice
 N_CACHED = 1 << 14
 N_CACHED_STREAMING = 1 << 11  # about 0.5 MB
@@ -70,22 +75,13 @@ class Tokenizer:
             raise InputError(
                 f"the vocabulary has ids from {min(vocab)} to {max(vocab)}; they must be 0 to {MAX_IDS - 1}"
             )
-        self.special_ids = self._add_special_tokens(special_tokens or ())
+        self.special_ids = special_ids(self.vocab, special_tokens or ())
+        self.vocab |= {number: token.encode() for token, number in self.special_ids.items()}
         self.merges = list(merges)
         self._tables = _merge_tables(self.vocab, self.merges)
         self._texts = TextEncoder(self._tables, pattern, token_dtype(self.vocab_size))
         self._cache = _Cache(self._encode_pretoken, N_CACHED)
         self._encode_pretoken(" ")  # loads the kernel, which does not fit in the memory of `encode_iterable`
-
-    def _add_special_tokens(self, special_tokens: Sequence[str]) -> dict[str, int]:
-        """The id of each special token: the largest with its bytes, since merges come before special tokens."""
-        known = {token: number for number, token in self.vocab.items()}
-        ids = {}
-        for special in special_tokens:
-            token = special.encode()
-            ids[special] = known[token] if token in known else max(self.vocab, default=-1) + 1
-            self.vocab[ids[special]] = token
-        return ids
 
     @property
     def vocab_size(self) -> int:
@@ -127,7 +123,7 @@ class Tokenizer:
         document. Errors: `InvariantError` for a null or a column that is no text.
         """
         chunks = documents.chunks if isinstance(documents, pa.ChunkedArray) else [documents]
-        blocks = [self._texts.encode(*_text_buffers(chunk), threads) for chunk in chunks]
+        blocks = [self._texts.encode(*text_buffers(chunk), threads) for chunk in chunks]
         tokens, ends = join_blocks(blocks, token_dtype(self.vocab_size))
         return tokens, np.insert(ends, 0, 0)
 
@@ -166,48 +162,56 @@ class Tokenizer:
         return self._texts.encode(np.frombuffer(b"".join(encoded), np.uint8), bounds)
 
     def _encode_pretoken(self, pretoken: str) -> list[int]:
-        arena = np.frombuffer(utf8(pretoken), np.uint8)
-        ids = np.empty(len(arena), np.uint32)
-        n = encode_pretokens(arena, np.array([0, len(arena)]), 0, *self._tables, np.empty(1, np.uint64), ids, 0)
-        return ids[:n].tolist()
+        data = np.frombuffer(utf8(pretoken), np.uint8)
+        return encode_strings(self._tables, data, np.array([0, len(data)]))[0].tolist()
+
+    @property
+    def definition(self) -> Definition:
+        """What files hold."""
+        return Definition(self.vocab, self.merges, self.special_ids, self.pattern)
 
     @functools.cached_property
     def digest(self) -> str:
         """Sha256, in hexadecimal, of the file that `save` writes: equal for tokenizers that encode alike."""
-        return hashlib.sha256(storage.to_json(self._content()).encode()).hexdigest()
+        return hashlib.sha256(storage.to_json(textmill_content(self.definition)).encode()).hexdigest()
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything to one JSON file.
+    def save(self, path: str | os.PathLike[str], kind: str = "textmill") -> list[str]:
+        """Write everything to one JSON file, or another kind of file; see `textmill.tokenize.tokenizer_files`.
 
-        It holds ``format``, the name of the ``pattern``, ``vocab`` (id to token), ``merges`` (pairs of tokens) and
-        ``special_tokens`` (the texts). Each character of a token stands for the byte of the same number (Latin-1).
+        Returns what was written. Errors: `UnknownNameError`; `InputError` for a tokenizer that the kind cannot express.
         """
-        storage.write_json(self._content(), os.fspath(path))
-
-    def _content(self) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "pattern": self.pattern,
-            "vocab": {str(number): token.decode("latin-1") for number, token in self.vocab.items()},
-            "merges": [[left.decode("latin-1"), right.decode("latin-1")] for left, right in self.merges],
-            "special_tokens": list(self.special_ids),
-        }
+        return write_tokenizer(self.definition, os.fspath(path), kind)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Tokenizer:
-        """What `save` wrote, from a path or URI. Errors: `InputError` when it is missing or something else."""
-        uri = os.fspath(path)
+    def load(cls, path: str | os.PathLike[str], *, pattern: str | None = None) -> Tokenizer:
+        """The tokenizer of a file or folder: textmill's, Hugging Face's, tiktoken's or GPT-2's, at a path or URI.
+
+        Ranks of tiktoken do not say their ``pattern``; those of OpenAI are known. Errors: `InputError` when it is
+        missing or nothing that textmill can do, `UserError` for the pattern.
+        """
+        name = os.fspath(path)
+        vocab, merges, special_tokens, pattern, whole_tokens = read_tokenizer(name, pattern)
         try:
-            content = storage.read_json(uri)
-            if content["format"] != FORMAT:
-                raise InputError(f"{uri}: format {content['format']!r}, expected {FORMAT!r}")
-            vocab = {int(number): token.encode("latin-1") for number, token in content["vocab"].items()}
-            merges = [(left.encode("latin-1"), right.encode("latin-1")) for left, right in content["merges"]]
-            return cls(vocab, merges, content["special_tokens"], pattern=content["pattern"])
-        except FileNotFoundError as error:
-            raise InputError(f"{uri}: no such file; give a tokenizer that textmill saved") from error
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{uri}: not a tokenizer of textmill; save it again") from error
+            with no_collection():
+                tokenizer = cls(vocab, merges, list(special_tokens), pattern=pattern)
+            if whole_tokens:
+                tokenizer._check_whole_tokens()
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
+        if tokenizer.special_ids != special_tokens:
+            raise InputError(f"{name}: a special token has the bytes of an ordinary token with a larger id")
+        return tokenizer
+
+    def _check_whole_tokens(self) -> None:
+        """Errors: `InputError` when a pretoken that equals a token is not made by merges, but has to be that token."""
+        special = set(self.special_ids.values())
+        ids = {token: number for number, token in reversed(list(self.vocab.items())) if token and number not in special}
+        data = np.frombuffer(b"".join(ids), np.uint8)
+        tokens, ends = encode_strings(self._tables, data, np.cumsum([0, *map(len, ids)]))
+        made = (np.diff(ends, prepend=0) == 1) & (tokens[ends - 1] == np.fromiter(ids.values(), np.uint32))
+        if not made.all():
+            first = list(ids)[int(np.argmin(made))]
+            raise InputError(f"no merges make {np.sum(~made)} of its tokens, the first is {first!r}")
 
     @classmethod
     def from_files(
@@ -216,25 +220,9 @@ class Tokenizer:
         merges_filepath: str | os.PathLike[str],
         special_tokens: Sequence[str] | None = None,
     ) -> Tokenizer:
-        """A tokenizer in the two files of GPT-2.
-
-        The first is JSON, token to id; the second text, one merge a line, its parts separated by a space. In both, a
-        byte that does not print stands as a character from U+0100 on. Errors: `InputError`.
-        """
-        try:
-            ids = json.loads(Path(vocab_filepath).read_text("utf-8"))
-            lines = Path(merges_filepath).read_text("utf-8").split("\n")
-            special = set(special_tokens or ())
-            vocab = {
-                int(number): token.encode() if token in special else _from_printable(token)
-                for token, number in ids.items()
-            }
-            merges = [_read_merge(line) for line in lines if line and not line.startswith("#version")]
-        except OSError as error:
-            raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
-        except (AttributeError, TypeError, ValueError) as error:
-            raise InputError(f"{vocab_filepath}, {merges_filepath}: not a vocabulary of GPT-2 ({error})") from error
-        return cls(vocab, merges, special_tokens)
+        """A tokenizer in the two files of GPT-2: its vocabulary in JSON, its merges in text. Errors: `InputError`."""
+        definition = read_gpt2(os.fspath(vocab_filepath), os.fspath(merges_filepath), special_tokens or ())
+        return cls(definition.vocab, definition.merges, special_tokens, pattern=definition.pattern)
 
 
 class _Cache(dict[str, list[int]]):
@@ -252,51 +240,34 @@ class _Cache(dict[str, list[int]]):
         return ids
 
 
-def _text_buffers(documents: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """The bytes of all documents, and the n + 1 places at which they begin."""
-    if documents.null_count:
-        raise InvariantError(f"{documents.null_count} documents without text reached the tokenizer")
-    widths = {pa.string(): np.int32, pa.large_string(): np.int64}
-    if documents.type not in widths:
-        raise InvariantError(f"documents are {documents.type}, expected string or large_string")
-    _, offsets, data = documents.buffers()
-    if len(documents) == 0 or data is None:
-        return np.empty(0, np.uint8), np.zeros(len(documents) + 1, np.int64)
-    bounds = np.frombuffer(offsets, widths[documents.type])[documents.offset :][: len(documents) + 1]
-    return np.frombuffer(data, np.uint8), bounds.astype(np.int64)
-
-
 def _merge_tables(vocab: Mapping[int, bytes], merges: Sequence[tuple[bytes, bytes]]) -> MergeTables:
-    ids = {token: number for number, token in reversed(list(vocab.items()))}  # the smallest, where two are equal
-    missing = [byte for byte in range(N_BYTES) if bytes([byte]) not in ids]
-    if missing:
+    """Tables of ids; of two equal tokens the smaller id counts. Tokens are looked up in an inventory, all at once."""
+    inventory = Inventory()
+    numbers = _number(inventory, [token for token in vocab.values() if token])
+    ids = np.empty(len(inventory), np.uint32)
+    ids[numbers[::-1]] = [number for number, token in reversed(list(vocab.items())) if token]
+    of_bytes = _number(inventory, [bytes([byte]) for byte in range(N_BYTES)])
+    if len(inventory) > len(ids):
+        missing = np.flatnonzero(of_bytes >= len(ids))
         raise InputError(f"the vocabulary lacks {len(missing)} of the 256 bytes, the first is 0x{missing[0]:02x}")
-    try:
-        left = [ids[left] for left, _ in merges]
-        right = [ids[right] for _, right in merges]
-        merged = [ids[left + right] for left, right in merges]
-    except KeyError as error:
-        (token,) = error.args
-        rank, pair = next((i, pair) for i, pair in enumerate(merges) if token in (*pair, b"".join(pair)))
-        raise InputError(f"merge {rank} {pair}: the vocabulary lacks {token!r}") from None
-    byte_ids = [ids[bytes([byte])] for byte in range(N_BYTES)]
-    return merge_tables(*(np.array(column, np.uint32) for column in (byte_ids, left, right, merged)))
+    tokens = [*chain.from_iterable(merges)]
+    _check_merges(merges, tokens)
+    parts, merged = _number(inventory, tokens), _number(inventory, tokens, together=2)
+    if len(inventory) > len(ids):
+        rank = int(np.argmax((parts[::2] >= len(ids)) | (parts[1::2] >= len(ids)) | (merged >= len(ids))))
+        left, right = merges[rank]
+        lacking = next(token for token in (left, right, left + right) if token not in vocab.values())
+        raise InputError(f"merge {rank} {left, right}: the vocabulary lacks {lacking!r}")
+    return merge_tables(ids[of_bytes], ids[parts[::2]], ids[parts[1::2]], ids[merged])
 
 
-@functools.cache
-def _printable_bytes() -> dict[str, int]:
-    """GPT-2's alphabet: Latin-1 characters that print stand for themselves, the other bytes from U+0100 on."""
-    printing = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(N_BYTES) if byte not in printing]
-    return {chr(byte): byte for byte in printing} | {chr(N_BYTES + i): byte for i, byte in enumerate(others)}
+def _check_merges(merges: Sequence[tuple[bytes, bytes]], tokens: Sequence[bytes]) -> None:
+    if len(tokens) != 2 * len(merges) or not all(tokens):
+        rank = next(i for i, merge in enumerate(merges) if len(merge) != 2 or not all(merge))
+        raise InputError(f"merge {rank} {merges[rank]}: it must be of two tokens, none of them empty")
 
 
-def _from_printable(token: str) -> bytes:
-    """The bytes of a token written in GPT-2's alphabet; a special token that goes beyond it is plain text."""
-    alphabet = _printable_bytes()
-    return bytes(alphabet[char] for char in token) if all(char in alphabet for char in token) else token.encode()
-
-
-def _read_merge(line: str) -> tuple[bytes, bytes]:
-    left, right = line.split(" ")
-    return _from_printable(left), _from_printable(right)
+def _number(inventory: Inventory, strings: Sequence[bytes], together: int = 1) -> npt.NDArray[np.int32]:
+    """The numbers of strings, or of so many ``together``."""
+    ends = np.cumsum([*map(len, strings)], dtype=np.int64)[together - 1 :: together]
+    return inventory.number(np.frombuffer(b"".join(strings), np.uint8), 0, np.ascontiguousarray(ends))

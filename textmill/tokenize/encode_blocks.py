@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.errors import InputError
-from textmill.tokenize.encode_kernels import MAX_INLINE, MergeTables, encode_pretokens, gather, settled_end
+from textmill.tokenize.blocks import blocks
+from textmill.tokenize.encode_kernels import MAX_INLINE, MergeTables, encode_pretokens, gather
 from textmill.tokenize.inventory import Inventory
 from textmill.tokenize.pretokens import cut_pretokens
 
-BLOCK_BYTES = 1 << 18
 MAX_KEPT = 1 << 20  # pretokens, and
 MAX_KEPT_BYTES = 1 << 24  # of these; what is more begins anew
 MAX_BLOCK_BYTES = 1 << 30  # so that all ids that are kept have a place below 2**31
@@ -45,6 +45,15 @@ def join_blocks(blocks: Sequence[Block], dtype: np.dtype) -> Block:
     tokens = [np.empty(0, dtype), *(block.tokens for block in blocks)]
     ends = [np.empty(0, np.int64), *(block.ends + n for block, n in zip(blocks, before, strict=False))]
     return Block(np.concatenate(tokens), np.concatenate(ends))
+
+
+def encode_strings(tables: MergeTables, data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> Block:
+    """The tokens of the strings ``data[bounds[i] : bounds[i + 1]]``, each one pretoken; none may be empty."""
+    entries, ids = np.empty(len(bounds) - 1, np.uint64), np.empty(len(data), np.uint32)
+    encode_pretokens(data, bounds, 0, *tables, entries, ids, 0)
+    tokens, ends = np.empty(len(data) + MAX_INLINE, np.uint32), np.empty(len(bounds) - 1, np.int64)
+    n = gather(np.arange(len(entries), dtype=np.int32), bounds[1:], entries, ids, bounds[1:], tokens, ends)
+    return Block(tokens[:n], ends)
 
 
 class BlockEncoder:
@@ -99,17 +108,17 @@ class TextEncoder:
 
     def encode(self, data: NDArray[np.uint8], bounds: NDArray[np.int64], threads: int = 1) -> Block:
         """The tokens of the texts ``data[bounds[i] : bounds[i + 1]]``."""
-        data = data.view()
-        data.flags.writeable = False  # numba takes it for a type of its own, and would compile once more
-        pieces = _cut_long(data, bounds)
-        blocks = _group(pieces)
-        if threads > 1 and len(blocks) > 1:
+        pieces = list(blocks(data, bounds))
+        if threads > 1 and len(pieces) > 1:
             with ThreadPoolExecutor(threads) as pool:
-                encoded = list(pool.map(self._encode_block, [data] * len(blocks), blocks))
+                encoded = list(pool.map(self._encode_block, [data] * len(pieces), pieces))
         else:
-            encoded = [self._encode_block(data, block) for block in blocks]
+            encoded = [self._encode_block(data, piece) for piece in pieces]
         whole = join_blocks(encoded, self._arguments[-1])
-        return whole if pieces is bounds else Block(whole.tokens, whole.ends[np.searchsorted(pieces[1:], bounds[1:])])
+        if len(whole.ends) == len(bounds) - 1:
+            return whole
+        ends = np.concatenate([piece[1:] for piece in pieces])  # more than texts: some were cut
+        return Block(whole.tokens, whole.ends[np.searchsorted(ends, bounds[1:])])
 
     def _encode_block(self, data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> Block:
         try:
@@ -120,34 +129,6 @@ class TextEncoder:
             return encoder.encode(data, bounds)
         finally:
             self._idle.append(encoder)
-
-
-def _cut_long(data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """``bounds`` with more of them in texts longer than a block, where that changes no pretoken."""
-    cuts: list[int] = []
-    for text in np.flatnonzero(np.diff(bounds) > BLOCK_BYTES).tolist():
-        start, end = bounds[text : text + 2].tolist()
-        stop = start + BLOCK_BYTES
-        while stop < end:
-            cut = settled_end(data, start, stop)
-            if cut < 0:
-                stop += stop - start  # doubling keeps one endless word linear in time
-            else:
-                cuts.append(cut)
-                start, stop = cut, cut + BLOCK_BYTES
-    return np.insert(bounds, np.searchsorted(bounds, cuts), cuts) if cuts else bounds
-
-
-def _group(pieces: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The bounds of blocks: as many pieces as fit, one at least."""
-    blocks = []
-    first, n = 0, len(pieces) - 1
-    while first < n:
-        last = int(np.searchsorted(pieces, pieces[first] + BLOCK_BYTES, side="right")) - 1
-        last = max(last, first + 1)
-        blocks.append(pieces[first : last + 1])
-        first = last
-    return blocks
 
 
 def _with_room(array: NDArray, n_used: int, n: int) -> NDArray:

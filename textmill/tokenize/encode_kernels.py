@@ -44,12 +44,17 @@ def merge_tables(
     byte_ids: NDArray[np.uint32], left: NDArray[np.uint32], right: NDArray[np.uint32], merged: NDArray[np.uint32]
 ) -> MergeTables:
     """The tables of merges in the order of their ranks; of two merges of one pair the first counts."""
-    n_slots = 1 << (2 * len(left)).bit_length()
-    tags, pairs = np.zeros(n_slots, np.uint8), np.empty((n_slots, 2), np.uint64)
+    tags, pairs = empty_pairs(len(left))
     _fill_pairs(tags, pairs, left, right, merged)
     byte_pairs = np.empty(N_BYTES * N_BYTES, np.uint64)
     _fill_byte_pairs(tags, pairs, byte_ids, byte_pairs)
     return MergeTables(byte_ids, byte_pairs, tags, pairs)
+
+
+def empty_pairs(n: int) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
+    """``tags`` and ``pairs`` with room for n merges."""
+    n_slots = 1 << (2 * n).bit_length()
+    return np.zeros(n_slots, np.uint8), np.empty((n_slots, 2), np.uint64)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -61,14 +66,8 @@ def _fill_pairs(
     merged: NDArray[np.uint32],
 ) -> None:
     for rank in range(len(left)):
-        if _value_of(tags, pairs, left[rank], right[rank]) == NOTHING:
-            pair = np.uint64(left[rank]) << _HALF | np.uint64(right[rank])
-            slot, tag = _slot_and_tag(pair, len(tags))
-            while tags[slot] != 0:
-                slot = (slot + 1) & (len(tags) - 1)
-            tags[slot] = tag
-            pairs[slot, 0] = pair
-            pairs[slot, 1] = np.uint64(rank) << _HALF | np.uint64(merged[rank])
+        if value_of(tags, pairs, left[rank], right[rank]) == NOTHING:
+            put_pair(tags, pairs, left[rank], right[rank], rank, merged[rank])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -77,11 +76,11 @@ def _fill_byte_pairs(
 ) -> None:
     for first in range(N_BYTES):
         for second in range(N_BYTES):
-            values[first * N_BYTES + second] = _value_of(tags, pairs, byte_ids[first], byte_ids[second])
+            values[first * N_BYTES + second] = value_of(tags, pairs, byte_ids[first], byte_ids[second])
 
 
 @leaf
-def _value_of(tags: NDArray[np.uint8], pairs: NDArray[np.uint64], left: np.uint32, right: np.uint32) -> np.uint64:
+def value_of(tags: NDArray[np.uint8], pairs: NDArray[np.uint64], left: np.uint32, right: np.uint32) -> np.uint64:
     """The value of a pair of ids, `NOTHING` where no merge joins them."""
     pair = np.uint64(left) << _HALF | np.uint64(right)
     slot, tag = _slot_and_tag(pair, len(tags))
@@ -93,7 +92,21 @@ def _value_of(tags: NDArray[np.uint8], pairs: NDArray[np.uint64], left: np.uint3
 
 
 @leaf
-def _slot_and_tag(pair: np.uint64, n_slots: int) -> tuple[int, np.uint8]:
+def put_pair(
+    tags: NDArray[np.uint8], pairs: NDArray[np.uint64], left: np.uint32, right: np.uint32, rank: int, merged: np.uint32
+) -> None:
+    """Enter a merge; its pair has none so far."""
+    pair = np.uint64(left) << _HALF | np.uint64(right)
+    slot, tag = _slot_and_tag(pair, len(tags))
+    while tags[slot] != 0:
+        slot = (slot + 1) & (len(tags) - 1)
+    tags[slot] = tag
+    pairs[slot, 0] = pair
+    pairs[slot, 1] = np.uint64(rank) << _HALF | np.uint64(merged)
+
+
+@leaf
+def _slot_and_tag(pair: np.uint64, n_slots: int) -> tuple[np.int64, np.uint8]:
     """Where to begin looking for a pair, and the mark of its slot."""
     mixed = pair * _FACTOR
     return np.int64(mixed >> np.uint64(32)) & (n_slots - 1), np.uint8(mixed >> np.uint64(24)) | np.uint8(1)
@@ -127,9 +140,9 @@ def encode_pretokens(
         if end - start <= SHORT:
             for i in range(start, end - 1):
                 values[i - start] = byte_pairs[np.int64(arena[i]) * N_BYTES + np.int64(arena[i + 1])]
-            n = _merge_short(ids, n_ids, end - start, values, tags, pairs)
+            n = merge_short(ids, n_ids, end - start, values, tags, pairs)
         else:
-            n = _merge_long(ids[n_ids : n_ids + end - start], tags, pairs)
+            n = merge_long(ids[n_ids : n_ids + end - start], tags, pairs)
         entries[number] = _entry_of(ids, n_ids, n)
         n_ids += n
     return n_ids
@@ -152,7 +165,7 @@ def _entry_of(ids: NDArray[np.uint32], start: int, n: int) -> np.uint64:
 
 
 @leaf
-def _merge_short(
+def merge_short(
     ids: NDArray[np.uint32],
     start: int,
     n: int,
@@ -177,14 +190,14 @@ def _merge_short(
             ids[start + i] = ids[start + i + 1]
             values[i - 1] = values[i]
         if at > 0:
-            values[at - 1] = _value_of(tags, pairs, ids[start + at - 1], ids[start + at])
+            values[at - 1] = value_of(tags, pairs, ids[start + at - 1], ids[start + at])
         if at + 1 < n:
-            values[at] = _value_of(tags, pairs, ids[start + at], ids[start + at + 1])
+            values[at] = value_of(tags, pairs, ids[start + at], ids[start + at + 1])
     return n
 
 
 @numba.njit(cache=True, nogil=True)
-def _merge_long(ids: NDArray[np.uint32], tags: NDArray[np.uint8], pairs: NDArray[np.uint64]) -> int:
+def merge_long(ids: NDArray[np.uint32], tags: NDArray[np.uint8], pairs: NDArray[np.uint64]) -> int:
     """Merge ``ids`` in place; returns how many are left, at the front.
 
     The tokens form a linked list, each at the place of its first byte. The heap holds rank and place of the merges that
@@ -205,7 +218,7 @@ def _merge_long(ids: NDArray[np.uint32], tags: NDArray[np.uint8], pairs: NDArray
         if np.uint64(ranks[at]) != entry >> _HALF:
             continue
         gone = following[at]
-        ids[at] = np.uint32(_value_of(tags, pairs, ids[at], ids[gone]) & _LOW)
+        ids[at] = np.uint32(value_of(tags, pairs, ids[at], ids[gone]) & _LOW)
         ranks[at] = ranks[gone] = NO_RANK
         following[at] = following[gone]
         if following[at] < n:
@@ -239,7 +252,7 @@ def _push(
     after: int,
 ) -> int:
     """Note the rank of the pair at ``at`` and ``after``, and put it on the heap if it has one; returns its size."""
-    value = _value_of(tags, pairs, ids[at], ids[after])
+    value = value_of(tags, pairs, ids[at], ids[after])
     ranks[at] = np.uint32(value >> _HALF)
     if value == NOTHING:
         return size
@@ -283,7 +296,7 @@ def gather(
     text_ends: NDArray[np.int64],
     tokens: NDArray[np.uint16] | NDArray[np.uint32],
     token_ends: NDArray[np.int64],
-) -> int:
+) -> np.int64:
     """Write the ids of all pretokens to ``tokens``, and where those of each text end; returns their number.
 
     Pretoken i has the entry of ``numbers[i]`` (see `_entry_of`) and ends at byte ``pretoken_ends[i]``. ``tokens`` must
@@ -306,16 +319,3 @@ def gather(
             i += 1
         token_ends[text] = n
     return n
-
-
-@numba.njit(cache=True, nogil=True)
-def settled_end(data: NDArray[np.uint8], start: int, stop: int) -> int:
-    """The last place in (start, stop) at which a text may be cut in two without any change to its pretokens, or -1.
-
-    It is before a space between two ASCII characters that are no whitespace: under no pattern does a pretoken reach
-    over one, nor does what stands on one side decide about the other. ``start`` and ``stop`` lie in one text.
-    """
-    for i in range(stop - 1, start, -1):
-        if data[i] == 0x20 and 0x21 <= data[i - 1] <= 0x7E and 0x21 <= data[i + 1] <= 0x7E:
-            return i
-    return -1

@@ -18,7 +18,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import copy_bytes, hash_of, leaf, load, load_eight, prefetch
+from textmill.bits import copy_bytes, hash_of, leaf, load, load_eight, prefetch, read_only
 from textmill.errors import InvariantError
 
 MAX_STRINGS = (1 << 31) - 1  # numbers are int32
@@ -67,6 +67,7 @@ class Inventory:
 
         Strings that are new are added. None may be empty. Errors: `InvariantError` beyond `MAX_STRINGS`.
         """
+        data, ends = read_only(data), read_only(ends)
         numbers = np.empty(len(ends), np.int32)
         k = 0
         while True:

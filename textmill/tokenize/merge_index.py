@@ -33,7 +33,7 @@ class Pairs(NamedTuple):
 
     left: NDArray[np.int32]
     right: NDArray[np.int32]
-    count: NDArray[np.int64]
+    counts: NDArray[np.int64]
     start: NDArray[np.int64]
     slots: NDArray[np.int32]
     positions: NDArray[np.uint32]
@@ -53,7 +53,7 @@ def add(pairs: Pairs, pair: int, left: int, right: int) -> None:
 
 
 @leaf
-def _slot_of(pairs: Pairs, left: int, right: int) -> int:
+def _slot_of(pairs: Pairs, left: int, right: int) -> np.int64:
     """Where the hash table has the pair, or the free slot where it would go."""
     mask = np.int64(len(pairs.slots) - 1)
     slot = np.int64(_hash_of(left, right) & np.uint64(mask))
@@ -80,18 +80,22 @@ def fill_slots(pairs: Pairs, n_pairs: int) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def bound_counts(text: Text, length: NDArray[np.int64], bounds: NDArray[np.int64]) -> None:
+def bound_counts(text: Text, length: NDArray[np.int64], bounds: NDArray[np.int64]) -> np.int64:
     """Adds the weight of each place to the bound that its pair shares with others; no pair can occur more often.
 
-    The number of bounds is a power of two.
+    The number of bounds is a power of two. Returns their sum.
     """
+    total = np.int64(0)
     left, cell = np.int64(BOUNDARY), np.int64(0)
     while cell < len(text.cells):
         symbol = np.int64(text.cells[cell])
         if left >= FIRST_SYMBOL and symbol >= FIRST_SYMBOL:
-            bounds[_hash_of(left, symbol) & np.uint64(len(bounds) - 1)] += weight_of(text, cell)
+            weight = weight_of(text, cell)
+            bounds[_hash_of(left, symbol) & np.uint64(len(bounds) - 1)] += weight
+            total += weight
         left = symbol
         cell += length[symbol]
+    return total
 
 
 @numba.njit(cache=True, nogil=True)
@@ -102,39 +106,44 @@ def count_pairs(
     floor: int,
     pairs: Pairs,
     state: NDArray[np.int64],
-    cell: int,
-) -> int:
-    """From ``cell`` on, numbers the pairs that may occur ``floor`` times and counts them; ``start`` has how many places.
+    first_cell: int,
+) -> np.int64:
+    """Numbers and counts the pairs that may occur ``floor`` times, from ``first_cell`` on; ``start`` has places.
 
     Returns the cell to go on from when there is no room for another pair, else the number of cells.
     """
-    left, left_cell = np.int64(BOUNDARY), np.int64(cell)
-    cell = left_cell
+    left, left_cell, cell = np.int64(BOUNDARY), np.int64(first_cell), np.int64(first_cell)
     while cell < len(text.cells):
         symbol = np.int64(text.cells[cell])
-        if left >= FIRST_SYMBOL and symbol >= FIRST_SYMBOL:
-            if bounds[_hash_of(left, symbol) & np.uint64(len(bounds) - 1)] >= floor:
-                pair = np.int64(find(pairs, left, symbol))
-                if pair == NO_PAIR:
-                    pair = state[N_PAIRS]
-                    if pair + 1 >= len(pairs.count):
-                        return left_cell
-                    state[N_PAIRS] += 1
-                    add(pairs, pair, left, symbol)
-                    pairs.count[pair] = pairs.start[pair] = 0
-                pairs.count[pair] += weight_of(text, cell)
-                pairs.start[pair] += 1
+        if _may_matter(bounds, left, symbol, floor):
+            pair = np.int64(find(pairs, left, symbol))
+            if pair == NO_PAIR:
+                pair = state[N_PAIRS]
+                if pair + 1 >= len(pairs.counts):
+                    return left_cell
+                state[N_PAIRS] += 1
+                add(pairs, pair, left, symbol)
+                pairs.counts[pair] = pairs.start[pair] = 0
+            pairs.counts[pair] += weight_of(text, cell)
+            pairs.start[pair] += 1
         left, left_cell = symbol, cell
         cell += length[symbol]
     return cell
 
 
+@leaf
+def _may_matter(bounds: NDArray[np.int64], left: int, right: int, floor: int) -> bool:
+    if left < FIRST_SYMBOL or right < FIRST_SYMBOL:
+        return False
+    return bounds[_hash_of(left, right) & np.uint64(len(bounds) - 1)] >= floor
+
+
 @numba.njit(cache=True, nogil=True)
-def allot(pairs: Pairs, n_pairs: int, floor: int) -> int:
+def allot(pairs: Pairs, n_pairs: int, floor: int) -> np.int64:
     """Gives the pairs that occur ``floor`` times room for their positions; returns the most places that one has."""
-    end = most = 0
+    end = most = np.int64(0)
     for pair in range(n_pairs):
-        n = pairs.start[pair] if pairs.count[pair] >= floor else 0
+        n = pairs.start[pair] if pairs.counts[pair] >= floor else np.int64(0)
         pairs.start[pair] = end
         end += n
         most = max(most, n)
@@ -150,7 +159,7 @@ def place_pairs(text: Text, length: NDArray[np.int64], floor: int, pairs: Pairs,
         symbol = np.int64(text.cells[cell])
         if left >= FIRST_SYMBOL and symbol >= FIRST_SYMBOL:
             pair = find(pairs, left, symbol)
-            if pair != NO_PAIR and pairs.count[pair] >= floor:
+            if pair != NO_PAIR and pairs.counts[pair] >= floor:
                 pairs.positions[pairs.start[pair]] = left_cell
                 pairs.start[pair] += 1
         left, left_cell = symbol, cell

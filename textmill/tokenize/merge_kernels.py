@@ -34,7 +34,7 @@ BYTES, IDS, FIRST = 0, 1, 2  # the rules for ties
 DONE, PAUSED, FULL = 0, 1, 2  # why merging stopped
 LEFT_WEIGHT, LEFT_N, RIGHT_WEIGHT, RIGHT_N = 0, 1, 2, 3  # columns of `Neighbours.sums`
 LEFT_AT, RIGHT_AT = LEFT_N, RIGHT_N  # the same columns, once they say where the next position goes
-BLOCK = 128  # places that are looked at before the first of them is rewritten
+BLOCK = 512  # places that are looked at before the first of them is rewritten
 MERGE_WORK = 16  # what a merge costs besides its places, in places
 
 
@@ -53,7 +53,7 @@ def queue_pairs(
     """Queues the pairs that occur ``floor`` times, in an empty queue."""
     state[N_QUEUED] = 0
     for pair in range(state[N_PAIRS]):
-        if pairs.count[pair] >= floor:
+        if pairs.counts[pair] >= floor:
             _queue_pair(spelling, pairs, queue, state, rule, pair)
 
 
@@ -81,7 +81,7 @@ def merge_some(
         n = pairs.start[pair + 1] - pairs.start[pair]
         if seen >= n_places:
             return PAUSED
-        if state[N_PAIRS] + 2 * min(n, state[N_TOKENS]) + 1 >= len(pairs.count):
+        if state[N_PAIRS] + 2 * min(n, state[N_TOKENS]) + 1 >= len(pairs.counts):
             return FULL
         seen += n + MERGE_WORK
         drop_first(queue, state[N_QUEUED], spelling)
@@ -101,20 +101,20 @@ def merge_some(
 @leaf
 def _next_pair(
     text: Text, spelling: Spelling, pairs: Pairs, queue: Queue, state: NDArray[np.int64], rule: int, floor: int
-) -> int:
+) -> np.int64:
     """The pair at the head of the queue, once its entry is right; NO_PAIR when none occurs ``floor`` times."""
-    while state[N_QUEUED] > 0 and queue.count[0] >= floor:
+    while state[N_QUEUED] > 0 and queue.counts[0] >= floor:
         pair = np.int64(queue.pair[0])
-        right = pairs.count[pair] == queue.count[0]
+        right = pairs.counts[pair] == queue.counts[0]
         if rule == FIRST and not _pass_outdated(text, spelling, pairs, pair):
             right = False
         if right:
             return pair
         drop_first(queue, state[N_QUEUED], spelling)
         state[N_QUEUED] -= 1
-        if pairs.count[pair] >= floor:
+        if pairs.counts[pair] >= floor:
             _queue_pair(spelling, pairs, queue, state, rule, pair)
-    return NO_PAIR
+    return np.int64(NO_PAIR)
 
 
 @leaf
@@ -139,7 +139,7 @@ def _queue_pair(spelling: Spelling, pairs: Pairs, queue: Queue, state: NDArray[n
         tie = tie_by_ids(left, right)
     else:
         tie = np.uint64(pairs.positions[pairs.start[pair]])
-    push(queue, state[N_QUEUED], spelling, pairs.count[pair], tie, pair, left, right)
+    push(queue, state[N_QUEUED], spelling, pairs.counts[pair], tie, pair, left, right)
     state[N_QUEUED] += 1
 
 
@@ -165,7 +165,7 @@ def _rewrite(
 
 
 @leaf
-def _hold(text: Text, pairs: Pairs, left: int, right: int, left_length: int, entry: int, end: int, to: int) -> int:
+def _hold(text: Text, pairs: Pairs, left: int, right: int, left_length: int, entry: int, end: int, to: int) -> np.int64:
     """Moves those of some positions that still hold to ``positions[to:]``; gives their number.
 
     Without a branch, so that the processor waits for many cells at a time.
@@ -174,8 +174,7 @@ def _hold(text: Text, pairs: Pairs, left: int, right: int, left_length: int, ent
     free = np.int64(0)  # where the last one ends: of three equal symbols the first two are joined
     for i in range(entry, end):
         cell = np.int64(pairs.positions[i])
-        behind = min(cell + left_length, np.int64(len(text.cells) - 1))
-        holds = np.int64((text.cells[cell] == left) & (text.cells[behind] == right) & (cell >= free))
+        holds = np.int64((text.cells[cell] == left) & (text.cells[cell + left_length] == right) & (cell >= free))
         pairs.positions[to + n] = cell
         free = cell + 2 * left_length if holds and left == right else free
         n += holds
@@ -233,7 +232,7 @@ def _update_pairs(
     n_before = state[N_PAIRS]
     _change_left(pairs, near, state, floor, pair)
     _change_right(pairs, near, state, floor, pair)
-    pairs.count[pair] = 0
+    pairs.counts[pair] = 0
     if state[N_PAIRS] > n_before:
         _write_positions(spelling, pairs, near, state, pairs.start[pair])
     for new_pair in range(n_before, state[N_PAIRS]):
@@ -253,8 +252,7 @@ def _change_left(pairs: Pairs, near: Neighbours, state: NDArray[np.int64], floor
         near.sums[before, LEFT_AT] = NO_PAIR
         if before < FIRST_SYMBOL:
             continue
-        if before != symbol:  # else it was the end of a place, and "right left" is lowered on that one's right
-            _lower(pairs, before, left, weight)
+        _lower(pairs, before, left, weight)  # of the symbol itself, which has no pairs yet: nothing
         near.sums[before, LEFT_AT] = _add_counted(pairs, state, floor, before, symbol, weight, n)
 
 
@@ -278,18 +276,20 @@ def _change_right(pairs: Pairs, near: Neighbours, state: NDArray[np.int64], floo
 def _lower(pairs: Pairs, left: int, right: int, weight: int) -> None:
     pair = find(pairs, left, right)
     if pair != NO_PAIR:
-        pairs.count[pair] -= weight
+        pairs.counts[pair] -= weight
 
 
 @leaf
-def _add_counted(pairs: Pairs, state: NDArray[np.int64], floor: int, left: int, right: int, count: int, n: int) -> int:
+def _add_counted(
+    pairs: Pairs, state: NDArray[np.int64], floor: int, left: int, right: int, count: int, n: int
+) -> np.int64:
     """A new pair with room for ``n`` positions; gives where they go, or NO_PAIR when it occurs too seldom."""
     if count < floor:
         return np.int64(NO_PAIR)
     pair = state[N_PAIRS]
     state[N_PAIRS] += 1
     add(pairs, pair, left, right)
-    pairs.count[pair] = count
+    pairs.counts[pair] = count
     pairs.start[pair + 1] = pairs.start[pair] + n
     return pairs.start[pair]
 

@@ -23,14 +23,16 @@ N_CHILDREN = 4
 class Queue(NamedTuple):
     """A heap with four children a node: of entry i the count, the tie key, the pair, and the symbols of the pair."""
 
-    count: NDArray[np.int64]
+    counts: NDArray[np.int64]
     tie: NDArray[np.uint64]
     pair: NDArray[np.int32]
     symbols: NDArray[np.int32]  # [entries, 2]
 
 
 @leaf
-def push(queue: Queue, n: int, spelling: Spelling, count: int, tie: np.uint64, pair: int, left: int, right: int) -> None:
+def push(
+    queue: Queue, n: int, spelling: Spelling, count: int, tie: np.uint64, pair: int, left: int, right: int
+) -> None:
     """Adds an entry to the ``n`` there are."""
     hole = n
     while hole > 0:
@@ -39,7 +41,7 @@ def push(queue: Queue, n: int, spelling: Spelling, count: int, tie: np.uint64, p
             break
         _move(queue, parent, hole)
         hole = parent
-    queue.count[hole], queue.tie[hole], queue.pair[hole] = count, tie, pair
+    queue.counts[hole], queue.tie[hole], queue.pair[hole] = count, tie, pair
     queue.symbols[hole, 0], queue.symbols[hole, 1] = left, right
 
 
@@ -47,7 +49,7 @@ def push(queue: Queue, n: int, spelling: Spelling, count: int, tie: np.uint64, p
 def drop_first(queue: Queue, n: int, spelling: Spelling) -> None:
     """Removes the first of ``n`` entries: the last takes its place and sinks."""
     last = n - 1
-    count, tie, left, right = queue.count[last], queue.tie[last], queue.symbols[last, 0], queue.symbols[last, 1]
+    count, tie, left, right = queue.counts[last], queue.tie[last], queue.symbols[last, 0], queue.symbols[last, 1]
     hole = 0
     while True:
         child = N_CHILDREN * hole + 1
@@ -66,14 +68,14 @@ def _first_of(queue: Queue, spelling: Spelling, entry: int, end: int) -> int:
     best = entry
     for other in range(entry + 1, end):
         left, right = queue.symbols[other, 0], queue.symbols[other, 1]
-        if _goes_first(queue, spelling, queue.count[other], queue.tie[other], left, right, best):
+        if _goes_first(queue, spelling, queue.counts[other], queue.tie[other], left, right, best):
             best = other
     return best
 
 
 @leaf
 def _move(queue: Queue, entry: int, to: int) -> None:
-    queue.count[to], queue.tie[to], queue.pair[to] = queue.count[entry], queue.tie[entry], queue.pair[entry]
+    queue.counts[to], queue.tie[to], queue.pair[to] = queue.counts[entry], queue.tie[entry], queue.pair[entry]
     queue.symbols[to, 0], queue.symbols[to, 1] = queue.symbols[entry, 0], queue.symbols[entry, 1]
 
 
@@ -82,8 +84,8 @@ def _goes_first(
     queue: Queue, spelling: Spelling, count: int, tie: np.uint64, left: int, right: int, entry: int
 ) -> bool:
     """Whether a pair goes before that of an entry."""
-    if count != queue.count[entry]:
-        return count > queue.count[entry]
+    if count != queue.counts[entry]:
+        return count > queue.counts[entry]
     if tie != queue.tie[entry]:
         return tie < queue.tie[entry]
     order = _compare(spelling, left, queue.symbols[entry, 0])
@@ -93,7 +95,7 @@ def _goes_first(
 
 
 @leaf
-def _compare(spelling: Spelling, one: int, other: int) -> int:
+def _compare(spelling: Spelling, one: int, other: int) -> np.int64:
     """Positive when the bytes of symbol ``one`` sort after those of ``other``, 0 when they are the same."""
     start, other_start = spelling.example[one], spelling.example[other]
     size, other_size = spelling.length[one], spelling.length[other]
@@ -126,7 +128,7 @@ def tie_by_ids(left: int, right: int) -> np.uint64:
 
 
 @leaf
-def _huggingface_id(symbol: int) -> int:
+def _huggingface_id(symbol: int) -> np.int64:
     """The id where bytes are numbered in the order of the characters that GPT-2 writes for them: those that print by
     themselves, then the others."""
     byte = np.int64(symbol) - FIRST_SYMBOL

@@ -24,8 +24,8 @@ _TWO, _THREE = np.uint64(2), np.uint64(3)
 @leaf
 def pretoken_starts(
     pattern: int, data: NDArray[np.uint8], i: int, stop: int, kinds: NDArray[np.uint8]
-) -> tuple[np.uint64, bool]:
-    """Where pretokens start among the next 64 bytes, as far as masks tell; and whether they told about all of them.
+) -> tuple[np.uint64, np.int64]:
+    """Where pretokens start among the next 64 bytes, as far as masks tell; and how many bytes come before what is odd.
 
     A pretoken starts at byte i. Bit k stands for byte i + k, and the bytes of one character have the same bits.
     """
@@ -60,7 +60,8 @@ def pretoken_starts(
     if apostrophe:
         starts, chained = _contract(starts, apostrophe, pattern, data, i)
         odd |= chained
-    return _settled(starts, space, odd), odd == 0
+    n_told = np.int64(lowest_one(odd)) if odd else np.int64(64)
+    return _settled(starts, space, np.uint64(n_told)), n_told
 
 
 @leaf
@@ -193,14 +194,15 @@ def _contract(
 
 
 @leaf
-def _settled(starts: np.uint64, space: np.uint64, odd: np.uint64) -> np.uint64:
-    """The starts that hold whatever stands at the first odd byte and behind it.
+def _settled(starts: np.uint64, space: np.uint64, size: np.uint64) -> np.uint64:
+    """The starts that hold whatever comes behind the first ``size`` bytes.
 
     Contractions look two bytes ahead of their apostrophe, and white space looks at all of its run.
     """
-    size = lowest_one(odd) if odd else np.uint64(64)
+    if size < _THREE:
+        return _ONE
     words = ~space & (ALL_ONES >> (np.uint64(64) - size))
-    if size < _THREE or not words:
+    if not words:
         return _ONE
     last = min(size - _THREE, highest_one(words) + _ONE)
     return starts & (ALL_ONES >> (np.uint64(63) - last))

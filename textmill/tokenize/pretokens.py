@@ -3,19 +3,20 @@
 A pretoken depends on nothing that stands before it, so cutting can go on from the end of any of them in either of two
 ways: `pretoken_starts` finds all of them in 64 bytes at once, `end_of_next` cuts one, whatever its characters.
 
-A byte that is not part of valid UTF-8 counts as a character that is no letter, number or white space. Time is linear in
-the bytes, whatever they are.
+A byte that is not part of valid UTF-8 counts as a character that is no letter, number or white space.
+
+Time is linear in the bytes, whatever they are. One core cuts 1 to 1.4 GB of English a second, 0.7 of French, 0.16 to
+0.5 of Russian, Chinese, Hindi, Arabic, Thai or Korean, and 10 MB of the worst: white space that is not ASCII between
+single letters.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import lowest_one
+from textmill.bits import lowest_one, read_only
 from textmill.errors import InvariantError
 from textmill.tokenize.next_pretoken import BLANK, end_of_next, look
 from textmill.tokenize.patterns import SPACE, character_kinds, pattern_number
@@ -34,30 +35,16 @@ def cut_pretokens(pattern: str, data: NDArray[np.uint8], bounds: NDArray[np.int6
         return 0
     if not 0 <= bounds[0] <= bounds[-1] <= len(data) or len(ends) < bounds[-1] - bounds[0]:
         raise InvariantError(f"texts from {bounds[0]} to {bounds[-1]} of {len(data)} bytes, room for {len(ends)} ends")
-    return int(_cut(number, _read_only(data), _read_only(bounds), ends, character_kinds()))
+    return int(_cut(number, read_only(data), read_only(bounds), ends, character_kinds()))
 
 
-def cut_places(data: NDArray[np.uint8], n: int) -> NDArray[np.int64]:
-    """Where to cut a text into at most ``n`` parts of about one size whose pretokens are those of the whole.
+def next_cut(data: NDArray[np.uint8], i: int, stop: int) -> int:
+    """The first place at byte i or behind it where a text that ends at ``stop`` may be cut in two, else ``stop``.
 
-    Returns int64 [parts + 1], from 0 to ``len(data)``. A place is before a blank (U+0020) between two characters that
+    The pretokens of the parts are those of the whole. A place is before a blank (U+0020) between two characters that
     are no white space: there every pattern cuts. Special tokens may hold such blanks, and are to be cut off first.
     """
-    places = [0]
-    for part in range(1, n):
-        wished = max(part * len(data) // n, places[-1] + 1)
-        place = int(_next_place(_read_only(data), wished, character_kinds()))
-        if place == len(data):
-            break
-        places.append(place)
-    return np.array([*places, len(data)], np.int64)
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """A view that cannot be written through, so that there is one kernel to compile."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    return int(_next_cut(read_only(data), i, stop, character_kinds()))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -72,33 +59,34 @@ def _cut(
     for text in range(len(bounds) - 1):
         i, stop = bounds[text], bounds[text + 1]
         while i < stop:
+            odd = i
             if i + 64 <= len(data):
-                starts, all_known = pretoken_starts(pattern, data, i, stop, kinds)
+                starts, n_told = pretoken_starts(pattern, data, i, stop, kinds)
+                begin, odd = i, i + n_told
                 starts &= starts - np.uint64(1)  # but for the first, where we are
-                begin = i
                 while starts:
                     i = begin + np.int64(lowest_one(starts))
                     starts &= starts - np.uint64(1)
                     ends[n] = i
                     n += 1
-                if all_known and i > begin:
+                if n_told == 64 and i > begin:
                     continue
-            i = end_of_next(pattern, data, i, stop, kinds)
-            ends[n] = i
-            n += 1
+            while i <= odd and i < stop:
+                i = end_of_next(pattern, data, i, stop, kinds)
+                ends[n] = i
+                n += 1
     return n
 
 
 @numba.njit(cache=True, nogil=True)
-def _next_place(data: NDArray[np.uint8], i: int, kinds: NDArray[np.uint8]) -> int:
-    """The first place at byte i > 0 or behind it where a text may be cut, or its end."""
-    for place in range(i, len(data) - 1):
+def _next_cut(data: NDArray[np.uint8], i: int, stop: int, kinds: NDArray[np.uint8]) -> int:
+    for place in range(max(i, 1), stop - 1):
         if data[place] != BLANK:
             continue
-        following, _ = look(data, place + 1, len(data), kinds)
+        following, _ = look(data, place + 1, stop, kinds)
         if not following & SPACE and not _is_space_before(data, place, kinds):
             return place
-    return len(data)
+    return stop
 
 
 @numba.njit(cache=True, nogil=True)

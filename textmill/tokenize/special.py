@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import byte_mask, copy_bytes, leaf, lowest_one
+from textmill.bits import byte_mask, copy_bytes, leaf, lowest_one, read_only
 
 _N_FOUND = 1 << 10  # places that are looked up at once
 
@@ -24,11 +24,11 @@ class SpecialTokens:
         self._arena = np.frombuffer(b"".join(longest_first), np.uint8)
         self._starts = np.cumsum([0, *map(len, longest_first)], dtype=np.int64)
         self._firsts = np.array(sorted({token[0] for token in longest_first}), np.uint8)
-        self.may_be_cut = any(b" " in token for token in longest_first)  # at a space
+        self.have_no_blank = not any(b" " in token for token in longest_first)  # so that no cut at a blank cuts them
 
     def find(self, data: NDArray[np.uint8], start: int, stop: int) -> NDArray[np.int64]:
         """Where special tokens begin and end in ``data[start:stop]``, int64 [found, 2]."""
-        found = []
+        found, data = [], read_only(data)
         while start < stop and len(self._firsts):
             places = np.empty((_N_FOUND, 2), np.int64)
             n, start = _find(data, start, stop, self._firsts, self._arena, self._starts, places)
@@ -49,7 +49,7 @@ class SpecialTokens:
         inside = np.isin(edges[:-1], found[:, 0])
         sizes = np.diff(edges)[~inside]
         rest = np.empty(int(sizes.sum()), np.uint8)
-        copy_pieces(data, edges[:-1][~inside], sizes, rest)
+        copy_pieces(read_only(data), edges[:-1][~inside], sizes, rest)
         return rest, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
     def _within(self, data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ contamination
             Contamination, Decontaminate           items of benchmarks in documents
 rows        Rows, KeptRows                         people's own files, in and out again
 corpus      Corpus                                 the kept documents, personal data masked
-tokens      TrainTokenizer, Tokens                 text -> token shards
+tokens      CountPretokens, TrainTokenizer, Tokens text -> token shards
 model       Train                                  token shards -> a model
 """
 
@@ -26,13 +26,14 @@ from textmill.pipeline.stages.pages import Extract
 from textmill.pipeline.stages.scores import Decide, Materialize, Score
 from textmill.pipeline.stages.signatures import Signatures, SortedBands
 from textmill.pipeline.stages.substrings import CutSubstrings, Substrings
-from textmill.pipeline.stages.tokens import Tokens, TrainTokenizer
+from textmill.pipeline.stages.tokens import CountPretokens, Tokens, TrainTokenizer
 
 __all__ = [
     "Candidates",
     "Clusters",
     "Contamination",
     "Corpus",
+    "CountPretokens",
     "CutSubstrings",
     "Decide",
     "Decontaminate",

@@ -3,54 +3,130 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from textmill import storage
-from textmill.errors import UserError
-from textmill.pipeline.stage import Result, Stage, Task
-from textmill.tokenize import Tokenizer, count_pretokens, train_from_counts
+from textmill.errors import UnknownNameError, UserError
+from textmill.pipeline.stage import Result, Stage, Task, one_table
+from textmill.tokenize import Tokenizer
+from textmill.tokenize.bpe import train
+from textmill.tokenize.count import PretokenCounts, add_counts, count_texts
+from textmill.tokenize.merges import TIE_BREAKS
+from textmill.tokenize.pretokenize import Pretokenizer
 from textmill.tokenize.shard_writer import write_shard
 from textmill.tokenize.shards import SPLITS
 
 END_OF_TEXT = "<|endoftext|>"
 MIN_VOCAB_SIZE = 257
+ROWS_TOGETHER = 1 << 18
+PRETOKENS = pa.schema(
+    [
+        pa.field("pretoken", pa.large_binary(), nullable=False),
+        pa.field("count", pa.int64(), nullable=False),
+        pa.field("place", pa.int64(), nullable=False),  # smaller for what comes first in the shard
+    ]
+)
+
+
+@dataclass(frozen=True)
+class CountPretokens(Stage):
+    """Counts the pretokens of the corpus: of each shard a table of the distinct ones, in order of their bytes."""
+
+    table = "pretokens"
+    packages = ("regex",)
+
+    corpus: Stage
+    pattern: str = "gpt2"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        Pretokenizer([END_OF_TEXT], self.pattern)  # refuses a pattern that is not there
+
+    def shards(self) -> list[str]:
+        return self.corpus.shards()
+
+    def run_shard(self, task: Task) -> Result:
+        uri = task.file(self.corpus, task.shard)
+        texts = (table["text"].combine_chunks() for (table,) in storage.read_aligned({uri: ["text"]}))
+        counts = count_texts(texts, [END_OF_TEXT], pattern=self.pattern, folder=task.scratch)
+        with storage.TableWriter(task.table(), PRETOKENS) as writer:
+            for rows in _as_tables(counts):
+                writer.write(rows)
+        return one_table(writer, {"n_pretokens": int(counts.counts.sum()), "n_distinct": len(counts)})
 
 
 @dataclass(frozen=True)
 class TrainTokenizer(Stage):
-    """Trains a byte-level BPE on the whole corpus; one file, ``tokenizer.json``."""
+    """Trains a byte-level BPE on the whole corpus; one file, ``tokenizer.json``.
 
+    Its vocabulary is smaller than ``vocab_size`` when the corpus has no more pairs; the count ``vocab_size`` says so.
+    """
+
+    version = 2
     table = "tokenizer"
-    packages = ("regex",)
 
-    corpus: Stage
+    pretokens: CountPretokens
     vocab_size: int
+    tie_break: str = "bytes"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.vocab_size < MIN_VOCAB_SIZE:
             raise UserError(f"vocab_size is {self.vocab_size}; 256 bytes and {END_OF_TEXT} need {MIN_VOCAB_SIZE}")
+        if self.tie_break not in TIE_BREAKS:
+            raise UnknownNameError("tie-break", self.tie_break, TIE_BREAKS)
 
     def shards(self) -> list[str]:
         return ["all"]
 
     def run_shard(self, task: Task) -> Result:
-        counts = count_pretokens(self._texts(task), [END_OF_TEXT])
-        if not counts:
+        counts = add_counts(_read_in_order(task.all_files(self.pretokens)))
+        if not len(counts):
             raise UserError("the corpus is empty: every document was dropped; `textmill report` shows by which rule")
-        vocab, merges = train_from_counts(counts, self.vocab_size, [END_OF_TEXT])
+        training = train(counts, self.vocab_size, [END_OF_TEXT], tie_break=self.tie_break)
         path = task.scratch / "tokenizer.json"
-        Tokenizer(vocab, merges, [END_OF_TEXT]).save(str(path))
+        vocab, merges = training.vocab, training.merges
+        Tokenizer(vocab, merges, [END_OF_TEXT], pattern=self.pretokens.pattern).save(str(path))
         return Result({path.name: path}, {path.name: len(vocab)}, {"vocab_size": len(vocab), "n_merges": len(merges)})
 
-    def _texts(self, task: Task) -> Iterator[str]:
-        for uri in task.all_files(self.corpus):
-            for (table,) in storage.read_aligned({uri: ["text"]}):
-                yield from table["text"].to_pylist()
+
+def _as_tables(counts: PretokenCounts) -> Iterator[pa.Table]:
+    """The rows of `PRETOKENS`, in order of bytes."""
+    order = pc.sort_indices(_strings(counts)).to_numpy().astype(np.int64)
+    counts = counts.chosen(order)
+    table = pa.table([_strings(counts), pa.array(counts.counts), pa.array(counts.places)], schema=PRETOKENS)
+    return (table.slice(first, ROWS_TOGETHER) for first in range(0, len(table), ROWS_TOGETHER))
+
+
+def _strings(counts: PretokenCounts) -> pa.LargeBinaryArray:
+    buffers = [None, pa.py_buffer(counts.starts), pa.py_buffer(counts.arena)]
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(counts), buffers)
+
+
+def _read_in_order(uris: Iterable[str]) -> Iterator[PretokenCounts]:
+    """The counts of all shards; the places of each shard come after those of the one before."""
+    first_place = 0
+    for uri in uris:
+        next_place = first_place
+        with storage.open_parquet(uri) as file:
+            for group in range(file.num_row_groups):
+                counts = _from_table(file.read_row_group(group), first_place)
+                next_place = max(next_place, int(counts.places.max()) + 1)
+                yield counts
+        first_place = next_place
+
+
+def _from_table(rows: pa.Table, first_place: int) -> PretokenCounts:
+    strings = rows["pretoken"].combine_chunks()
+    _, offsets, data = strings.buffers()
+    starts = np.frombuffer(offsets, np.int64)[strings.offset :][: len(strings) + 1]
+    places = rows["place"].to_numpy() + first_place
+    return PretokenCounts(np.frombuffer(data, np.uint8), starts, rows["count"].to_numpy(), places)
 
 
 @dataclass(frozen=True)
