@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F  # noqa: N812 - the field's usual name
 
 from textmill.errors import UserError
+from textmill.train.accounting import matmul_parameters, n_parameters
 from textmill.train.attention import attend, attention, attention_mask, document_positions
 from textmill.train.config import PRESETS, ModelConfig, TrainConfig
 from textmill.train.functional import (
@@ -449,6 +450,16 @@ def test_every_weight_is_set_and_used(form: str) -> None:
     model = model_of(form)
     cross_entropy(model(ids[:, :-1]), ids[:, 1:]).backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_parameters_are_as_many_as_the_formulas_say(form: str) -> None:
+    config = replace(SMALL, **FORMS[form])
+    model = Transformer(config, seed=0)
+    assert n_parameters(config) == model.n_parameters
+    looked_up = {"position_embeddings.weight"} | (set() if config.tie_embeddings else {"token_embeddings.weight"})
+    matrices = {name: parameter for name, parameter in model.named_parameters() if parameter.ndim == 2}
+    assert matmul_parameters(config) == sum(p.numel() for name, p in matrices.items() if name not in looked_up)
 
 
 def test_dropout_is_for_training_only() -> None:

@@ -137,8 +137,7 @@ class Memory:
 
 
 def _layer_bytes(config: ModelConfig) -> int:
-    """Of a token in a layer: the residual stream twice, in float32; in bfloat16 the inputs of all products, and what the
-    activation needs."""
+    """Of a token in a layer: the residual stream twice, in float32, and all that products take, in bfloat16."""
     d_kv = config.kv_heads * config.d_head
     heads = 2 * config.d_model + 2 * d_kv  # queries, keys, values, and what attention gives
     hidden = (3 if config.is_gated else 2) * config.d_ff
