@@ -198,7 +198,7 @@ def test_columns_that_are_no_text_are_a_bug(tokenizer: Tokenizer) -> None:
 
 @pytest.mark.parametrize("merge", [(b"a", b""), (b"a",), (b"a", b"b", b"c")])
 def test_a_merge_that_is_none_is_refused(merge: tuple[bytes, ...]) -> None:
-    with pytest.raises(InputError, match="merge 1 .*: it must be of two tokens, none of them empty"):
+    with pytest.raises(InputError, match=r"merge 1 .*: it must be of two tokens, none of them empty"):
         Tokenizer(BYTES | {256: b"ab"}, [(b"a", b"b"), merge])  # type: ignore[list-item]
 
 
