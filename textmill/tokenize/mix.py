@@ -136,9 +136,11 @@ def mix(
 ) -> dict[str, int]:
     """Write the mix that ``shares`` describe to a new folder of shards; its counts.
 
-    ``on_tokens`` is told how many more are written. Errors: `InputError` for shards that are not whole;
-    `WorkspaceError` when ``out`` holds something.
+    ``on_tokens`` is told how many more are written. Errors: `InputError` for shards that are not whole; `UserError`
+    for a negative seed; `WorkspaceError` when ``out`` holds something.
     """
+    if seed < 0:
+        raise UserError(f"seed {seed}: must not be negative")
     folders = [share.source.folder for share in shares]
     splits = {split: [TokenShards.open(folder, split) for folder in folders] for split in SPLITS}
     form = common_format(folders, [shards.format for shards in splits["train"]])
