@@ -1,4 +1,4 @@
-"""Commands of tokenizers: train one."""
+"""Commands of tokenizers: train one, compare some, convert and try them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from textmill.cli.compare import add_compare
+from textmill.cli.convert import add_convert
 from textmill.cli.options import positive
 from textmill.errors import UserError
 
@@ -30,6 +32,8 @@ def add_commands(commands: Any) -> None:
     parser = commands.add_parser("tokenizer", help="train a tokenizer")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     _add_train(actions)
+    add_compare(actions)
+    add_convert(actions)
 
 
 def _add_train(actions: Any) -> None:
@@ -41,7 +45,7 @@ def _add_train(actions: Any) -> None:
     )
     train.add_argument("sources", nargs="+", metavar="FILE_OR_RUN", help="text, Parquet, JSON lines, folders, or a run")
     train.add_argument("--vocab-size", type=positive, required=True, metavar="N", help="ids, special tokens among them")
-    train.add_argument("--pattern", default="gpt2", help="how text is cut before it is merged (default: %(default)s)")
+    train.add_argument("--pattern", default="gpt2", help="gpt2, cl100k, o200k, nanochat (default: %(default)s)")
     train.add_argument(
         "--tie-break", default="bytes", metavar="RULE", help="between equal pairs: bytes, ids, first (default: bytes)"
     )

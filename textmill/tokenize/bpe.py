@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from textmill.errors import UnknownNameError, UserError
 from textmill.tokenize.count import PretokenCounts, count_files
-from textmill.tokenize.merge_text import N_BYTES
+from textmill.tokenize.definition import N_BYTES
 from textmill.tokenize.merges import TIE_BREAKS, train_merges
 from textmill.tokenize.pretokenize import Pretokenizer
 

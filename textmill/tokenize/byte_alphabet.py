@@ -21,6 +21,7 @@ _TO_CODE[_PRINTING] = _PRINTING
 _TO_CODE[_OTHERS] = N_BYTES + np.arange(len(_OTHERS))
 _TO_BYTE = np.full(N_BYTES + len(_OTHERS) + 1, -1, np.int16)  # the byte of each code point; the last is no letter
 _TO_BYTE[_TO_CODE] = np.arange(N_BYTES)
+PLACES = np.argsort(np.argsort(_TO_CODE))  # of each byte in the alphabet: the ids that Hugging Face's trainer gives
 
 
 def to_printable(tokens: Sequence[bytes]) -> list[str]:

@@ -26,7 +26,7 @@ _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # multiplied with it, the upper bits of
 
 
 class Pairs(NamedTuple):
-    """Pair k: its symbols, its count, and that its positions are ``positions[start[k] : start[k + 1]]``.
+    """Pair k: its symbols, its count, and that its positions are ``positions[start[k] : end[k]]``.
 
     ``slots`` is the hash table, of a size that is a power of two, and never more than half full.
     """
@@ -35,6 +35,7 @@ class Pairs(NamedTuple):
     right: NDArray[np.int32]
     counts: NDArray[np.int64]
     start: NDArray[np.int64]
+    end: NDArray[np.int64]
     slots: NDArray[np.int32]
     positions: NDArray[np.uint32]
 
@@ -108,9 +109,9 @@ def count_pairs(
     state: NDArray[np.int64],
     first_cell: int,
 ) -> np.int64:
-    """Numbers and counts the pairs that may occur ``floor`` times, from ``first_cell`` on; ``start`` has places.
+    """Numbers and counts the pairs that may occur ``floor`` times; ``end`` has how many places.
 
-    Returns the cell to go on from when there is no room for another pair, else the number of cells.
+    Begins at ``first_cell``; returns where to go on when there is no room for another pair, else the number of cells.
     """
     left, left_cell, cell = np.int64(BOUNDARY), np.int64(first_cell), np.int64(first_cell)
     while cell < len(text.cells):
@@ -119,13 +120,13 @@ def count_pairs(
             pair = np.int64(find(pairs, left, symbol))
             if pair == NO_PAIR:
                 pair = state[N_PAIRS]
-                if pair + 1 >= len(pairs.counts):
+                if pair == len(pairs.counts):
                     return left_cell
                 state[N_PAIRS] += 1
                 add(pairs, pair, left, symbol)
-                pairs.counts[pair] = pairs.start[pair] = 0
+                pairs.counts[pair] = pairs.end[pair] = 0
             pairs.counts[pair] += weight_of(text, cell)
-            pairs.start[pair] += 1
+            pairs.end[pair] += 1
         left, left_cell = symbol, cell
         cell += length[symbol]
     return cell
@@ -141,18 +142,17 @@ def _may_matter(bounds: NDArray[np.int64], left: int, right: int, floor: int) ->
 @numba.njit(cache=True, nogil=True)
 def allot(pairs: Pairs, n_pairs: int, floor: int) -> np.int64:
     """Gives the pairs that occur ``floor`` times room for their positions; returns the most places that one has."""
-    end = most = np.int64(0)
+    start = most = np.int64(0)
     for pair in range(n_pairs):
-        n = pairs.start[pair] if pairs.counts[pair] >= floor else np.int64(0)
-        pairs.start[pair] = end
-        end += n
+        n = pairs.end[pair] if pairs.counts[pair] >= floor else np.int64(0)
+        pairs.start[pair] = pairs.end[pair] = start
+        start += n
         most = max(most, n)
-    pairs.start[n_pairs] = end
     return most
 
 
 @numba.njit(cache=True, nogil=True)
-def place_pairs(text: Text, length: NDArray[np.int64], floor: int, pairs: Pairs, n_pairs: int) -> None:
+def place_pairs(text: Text, length: NDArray[np.int64], floor: int, pairs: Pairs) -> None:
     """Writes the positions of the pairs that occur ``floor`` times."""
     left, left_cell, cell = np.int64(BOUNDARY), np.int64(0), np.int64(0)
     while cell < len(text.cells):
@@ -160,10 +160,7 @@ def place_pairs(text: Text, length: NDArray[np.int64], floor: int, pairs: Pairs,
         if left >= FIRST_SYMBOL and symbol >= FIRST_SYMBOL:
             pair = find(pairs, left, symbol)
             if pair != NO_PAIR and pairs.counts[pair] >= floor:
-                pairs.positions[pairs.start[pair]] = left_cell
-                pairs.start[pair] += 1
+                pairs.positions[pairs.end[pair]] = left_cell
+                pairs.end[pair] += 1
         left, left_cell = symbol, cell
         cell += length[symbol]
-    for pair in range(n_pairs, 0, -1):  # each start has moved to where the next one was
-        pairs.start[pair] = pairs.start[pair - 1]
-    pairs.start[0] = 0

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.bits import leaf
+from textmill.tokenize.definition import N_BYTES
 from textmill.tokenize.merge_index import (
     N_LEFT,
     N_PAIRS,
@@ -28,7 +29,7 @@ from textmill.tokenize.merge_index import (
     find,
 )
 from textmill.tokenize.merge_queue import Queue, drop_first, push, tie_by_bytes, tie_by_ids
-from textmill.tokenize.merge_text import FIRST_SYMBOL, INSIDE, N_BYTES, Spelling, Text, weight_of
+from textmill.tokenize.merge_text import FIRST_SYMBOL, INSIDE, Spelling, Text, weight_of
 
 BYTES, IDS, FIRST = 0, 1, 2  # the rules for ties
 DONE, PAUSED, FULL = 0, 1, 2  # why merging stopped
@@ -78,10 +79,10 @@ def merge_some(
         pair = _next_pair(text, spelling, pairs, queue, state, rule, floor)
         if pair == NO_PAIR:
             return DONE
-        n = pairs.start[pair + 1] - pairs.start[pair]
+        n = pairs.end[pair] - pairs.start[pair]
         if seen >= n_places:
             return PAUSED
-        if state[N_PAIRS] + 2 * min(n, state[N_TOKENS]) + 1 >= len(pairs.counts):
+        if state[N_PAIRS] + 2 * min(n, state[N_TOKENS]) > len(pairs.counts):
             return FULL
         seen += n + MERGE_WORK
         drop_first(queue, state[N_QUEUED], spelling)
@@ -122,7 +123,7 @@ def _pass_outdated(text: Text, spelling: Spelling, pairs: Pairs, pair: int) -> b
     """Drops positions until the first one holds; gives whether it did before."""
     left, right = np.int64(pairs.left[pair]), np.int64(pairs.right[pair])
     first = pairs.start[pair]
-    while pairs.start[pair] < pairs.start[pair + 1]:
+    while pairs.start[pair] < pairs.end[pair]:
         cell = np.int64(pairs.positions[pairs.start[pair]])
         if text.cells[cell] == left and text.cells[cell + spelling.length[left]] == right:
             break
@@ -152,7 +153,7 @@ def _rewrite(
 ) -> None:
     """Joins a pair wherever it occurs, from left to right. Its positions become those of the joined symbol."""
     left, right = np.int64(pairs.left[pair]), np.int64(pairs.right[pair])
-    first, end = pairs.start[pair], pairs.start[pair + 1]
+    first, end = pairs.start[pair], pairs.end[pair]
     symbol = state[N_TOKENS] + FIRST_SYMBOL
     spelling.length[symbol] = spelling.length[left] + spelling.length[right]
     state[N_PLACES] = state[N_LEFT] = state[N_RIGHT] = 0
@@ -290,7 +291,8 @@ def _add_counted(
     state[N_PAIRS] += 1
     add(pairs, pair, left, right)
     pairs.counts[pair] = count
-    pairs.start[pair + 1] = pairs.start[pair] + n
+    pairs.start[pair] = pairs.end[pair - 1]
+    pairs.end[pair] = pairs.start[pair] + n
     return pairs.start[pair]
 
 

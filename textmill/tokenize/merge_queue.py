@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.bits import ALL_ONES, leaf
-from textmill.tokenize.merge_text import FIRST_SYMBOL, N_BYTES, Spelling
+from textmill.tokenize.byte_alphabet import PLACES
+from textmill.tokenize.definition import N_BYTES
+from textmill.tokenize.merge_text import FIRST_SYMBOL, Spelling
 
 N_CHILDREN = 4
 
@@ -129,17 +131,6 @@ def tie_by_ids(left: int, right: int) -> np.uint64:
 
 @leaf
 def _huggingface_id(symbol: int) -> np.int64:
-    """The id where bytes are numbered in the order of the characters that GPT-2 writes for them: those that print by
-    themselves, then the others."""
-    byte = np.int64(symbol) - FIRST_SYMBOL
-    if byte >= N_BYTES:
-        return byte
-    if byte < 33:
-        return byte + 188
-    if byte < 127:
-        return byte - 33
-    if byte < 161:
-        return byte + 94
-    if byte < 173:
-        return byte - 67
-    return np.int64(255) if byte == 173 else byte - 68
+    """The id of a symbol where bytes are numbered as the alphabet of GPT-2 has them."""
+    token = np.int64(symbol) - FIRST_SYMBOL
+    return token if token >= N_BYTES else PLACES[token]

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from textmill.bits import leaf
 
-N_BYTES = 256
 BOUNDARY, INSIDE, FIRST_SYMBOL = 0, 1, 2  # INSIDE: where a token began that has become the right half of another
 BLOCK_BITS = 6  # the table of runs has an entry for 64 cells
 _N_SORTED = 1 << 12  # counts from here on are not sorted: few pretokens have them

@@ -32,10 +32,11 @@ from numpy.typing import NDArray
 from textmill.errors import UnknownNameError, UserError
 from textmill.tokenize import merge_index as index
 from textmill.tokenize import merge_kernels as kernels
+from textmill.tokenize.definition import N_BYTES
 from textmill.tokenize.merge_index import N_PAIRS, N_SYMBOLS, N_TOKENS, NO_PAIR, STATE_SIZE, Pairs
 from textmill.tokenize.merge_kernels import DONE, FULL, Neighbours
 from textmill.tokenize.merge_queue import Queue
-from textmill.tokenize.merge_text import N_BYTES, lay_out
+from textmill.tokenize.merge_text import lay_out
 
 TIE_BREAKS = {"bytes": kernels.BYTES, "ids": kernels.IDS, "first": kernels.FIRST}
 
@@ -140,20 +141,23 @@ class _Training:
         # are never written take no memory.
         positions = np.empty(3 * len(text.cells), np.uint32)
         self._pairs = _no_pairs(N_PAIRS_AT_FIRST, positions)
-        self._state[N_PAIRS] = cell = 0
-        while (cell := index.count_pairs(text, length, bounds, floor, self._pairs, self._state, cell)) < len(
-            text.cells
-        ):
-            self._pairs = _more_pairs(self._pairs, int(self._state[N_PAIRS]), 1)
-        n_pairs = int(self._state[N_PAIRS])
-        most_places = index.allot(self._pairs, n_pairs, floor)
-        index.place_pairs(text, length, floor, self._pairs, n_pairs)
+        self._count_pairs(floor, bounds)
+        most_places = index.allot(self._pairs, self._state[N_PAIRS], floor)
+        index.place_pairs(text, length, floor, self._pairs)
         n_symbols = len(length)
         self._near = Neighbours(
             np.zeros((n_symbols, 4), np.int64), np.empty((2, n_symbols), np.int32), np.empty((most_places, 2), np.int32)
         )
         self._queue = _no_queue(len(self._pairs.counts))
         kernels.queue_pairs(self._spelling, self._pairs, self._queue, self._state, self._rule, floor)
+
+    def _count_pairs(self, floor: int, bounds: NDArray[np.int64]) -> None:
+        self._state[N_PAIRS] = cell = 0
+        while True:
+            cell = index.count_pairs(self._text, self._spelling.length, bounds, floor, self._pairs, self._state, cell)
+            if cell >= len(self._text.cells):
+                return
+            self._pairs = _more_pairs(self._pairs, int(self._state[N_PAIRS]), 1)
 
     def _merge(self, floor: int, on_merge: Callable[[int], None]) -> None:
         """Makes the merges of pairs that occur ``floor`` times, a slice at a time."""
@@ -179,18 +183,18 @@ class _Training:
 
 
 def _no_pairs(size: int, positions: NDArray[np.uint32]) -> Pairs:
-    (left, right), (counts, start) = np.empty((2, size), np.int32), np.empty((2, size), np.int64)
-    return Pairs(left, right, counts, start, _no_slots(size), positions)
+    (left, right), (counts, start, end) = np.empty((2, size), np.int32), np.empty((3, size), np.int64)
+    return Pairs(left, right, counts, start, end, _no_slots(size), positions)
 
 
 def _more_pairs(pairs: Pairs, n_pairs: int, n_more: int) -> Pairs:
     """Room for ``n_more`` pairs at least, and for twice as many as before."""
     size = 2 * len(pairs.counts)
-    while size < n_pairs + n_more + 2:
+    while size < n_pairs + n_more:
         size *= 2
     left, right = _longer(pairs.left, size), _longer(pairs.right, size)
-    counts, start = _longer(pairs.counts, size), _longer(pairs.start, size)
-    larger = Pairs(left, right, counts, start, _no_slots(size), pairs.positions)
+    counts, start, end = (_longer(array, size) for array in (pairs.counts, pairs.start, pairs.end))
+    larger = Pairs(left, right, counts, start, end, _no_slots(size), pairs.positions)
     index.fill_slots(larger, n_pairs)
     return larger
 
