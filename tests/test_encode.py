@@ -98,6 +98,7 @@ WORDS = st.binary(min_size=1, max_size=5) | st.text("abc", min_size=1, max_size=
 @example([b"abab" * 30], [(A, B, 256), (256, 256, 257), (257, 257, 258)])
 @example([b"a" * SHORT, b"a" * (SHORT + 1)], [(A, A, 256), (256, A, 257), (256, 256, 258)])
 @example([b"ab", b"ba"], [(A, B, 256), (A, B, 257)])
+@example([b"ab", b"abc", b"aba"], [(A, B, 2**20 - 1), (2**20 - 1, C, 2**20), (2**20 - 1, A, 2**32 - 1)])
 @example([b"abc", b"a" + b"abc" * SHORT], [(256, C, 257), (A, B, 256), (A, 257, 258)])
 def test_merging_goes_by_rank_and_from_the_left(pretokens: list[bytes], merges: list[tuple[int, int, int]]) -> None:
     assert by_kernel(pretokens, merges) == by_rule(pretokens, merges)
@@ -119,6 +120,12 @@ def test_the_ids_of_real_words() -> None:
     ranks = {(left, right): rank for rank, (left, right, _) in enumerate(numbers)}
     made = [number for _, _, number in numbers]
     assert by_kernel(pretokens, numbers) == [merge_by_heap(list(word), ranks, made) for word in pretokens]
+
+
+def test_of_equal_tokens_the_smaller_id_is_made() -> None:
+    vocab = BYTES | {300: b"ab", 299: b"ab", 301: b"a", 302: b""}
+    tokenizer = Tokenizer(vocab, [(b"a", b"b"), (b"a", b"b")])
+    assert tokenizer.encode_ordinary("ab a") == [299, 32, 97]
 
 
 # --- blocks ---
@@ -187,6 +194,12 @@ def test_columns_that_are_no_text_are_a_bug(tokenizer: Tokenizer) -> None:
         tokenizer.encode_batch(pa.array(["a", None]))
     with pytest.raises(InvariantError, match="documents are binary, expected string or large_string"):
         tokenizer.encode_batch(pa.array([b"a"]))
+
+
+@pytest.mark.parametrize("merge", [(b"a", b""), (b"a",), (b"a", b"b", b"c")])
+def test_a_merge_that_is_none_is_refused(merge: tuple[bytes, ...]) -> None:
+    with pytest.raises(InputError, match=r"merge 1 .*: it must be of two tokens, none of them empty"):
+        Tokenizer(BYTES | {256: b"ab"}, [(b"a", b"b"), merge])  # type: ignore[list-item]
 
 
 def test_a_word_of_ten_million_bytes(tokenizer: Tokenizer) -> None:

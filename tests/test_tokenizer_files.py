@@ -110,6 +110,15 @@ def test_hugging_face_reads_what_we_write(tokenizer: Tokenizer, tmp_path: Path) 
     assert theirs.get_vocab_size() == len(tokenizer.vocab)
 
 
+def test_a_merge_that_comes_twice_is_written_once(tmp_path: Path) -> None:
+    library = pytest.importorskip("tokenizers")
+    vocab = BYTES | {256: b"ab", 257: b"bc"}
+    ours = Tokenizer(vocab, [(b"a", b"b"), (b"b", b"c"), (b"a", b"b")])
+    ours.save(tmp_path, "hf")
+    theirs = library.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert theirs.encode("abc").ids == ours.encode("abc") == [256, 99]
+
+
 def test_transformers_loads_the_folder_as_it_is(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     tokenizer = trained("cl100k")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from textmill import __version__
-from textmill.cli import shards, tokenizer
+from textmill.cli import shards, tokenizer, train
 from textmill.cli.options import add_executor, add_run_options, positive
 from textmill.errors import EnvironmentFault, InvariantError, UserError
 
@@ -276,13 +276,7 @@ def _parser() -> argparse.ArgumentParser:
     clusters.set_defaults(command=_clusters)
     _add_decontaminate(commands)
 
-    train = commands.add_parser("train", help="train a model on the tokens of a run, or on a folder of shards")
-    train.add_argument("source", metavar="RUN_OR_SHARDS", help="workspace, WORKSPACE:NAME, or a folder of token shards")
-    train.add_argument("--out", default="model", help="folder for checkpoint and log (default: %(default)s)")
-    train.add_argument("--model", default="tiny", help="shape: tiny, nano-25m, gpt2-124m (default: %(default)s)")
-    train.add_argument("--steps", type=int, default=300, help="optimizer steps (default: %(default)s)")
-    train.set_defaults(command=_train)
-
+    train.add_commands(commands)
     tokenizer.add_commands(commands)
     shards.add_commands(commands)
 
@@ -701,26 +695,6 @@ def _clusters(options: argparse.Namespace) -> None:
         sys.stdout.write(to_json(as_json(found)))
     else:
         print_clusters(found)
-
-
-def _train(options: argparse.Namespace) -> None:
-    from pathlib import Path
-
-    from textmill.pipeline.workspace import tokens_folder
-    from textmill.progress import training_progress
-    from textmill.tokenize.shards import TokenShards
-    from textmill.train.config import preset, require_torch
-
-    require_torch()
-    folder = tokens_folder(options.source)
-    train_shards, val_shards = TokenShards.open(folder, "train"), TokenShards.open(folder, "val")
-    recipe = preset(options.model).sized(vocab_size=train_shards.vocab_size, steps=options.steps)
-    from textmill.train.loop import train  # after the check, because it imports torch
-
-    with training_progress(options.steps) as on_step:
-        result = train(recipe.model, recipe.train, train_shards, val_shards, Path(options.out), on_step=on_step)
-    val_loss = "not measured" if result.last.val_loss is None else f"{result.last.val_loss:.4f}"
-    print(f"step {result.last.step}: loss {result.last.loss:.4f}, validation loss {val_loss}; {result.checkpoint}")
 
 
 def _decontaminate(options: argparse.Namespace) -> None:

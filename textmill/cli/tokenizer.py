@@ -1,4 +1,4 @@
-"""Commands of tokenizers: train one."""
+"""Commands of tokenizers: train one, compare some, convert and try them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from textmill.cli.compare import add_compare
+from textmill.cli.convert import add_convert
 from textmill.cli.options import positive
 from textmill.errors import UserError
 
@@ -30,6 +32,8 @@ def add_commands(commands: Any) -> None:
     parser = commands.add_parser("tokenizer", help="train a tokenizer")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     _add_train(actions)
+    add_compare(actions)
+    add_convert(actions)
 
 
 def _add_train(actions: Any) -> None:

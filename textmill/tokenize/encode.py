@@ -6,8 +6,8 @@ until none applies.
 `Tokenizer.encode` honours special tokens; `Tokenizer.encode_ordinary` and `Tokenizer.encode_batch`, for text that
 others wrote, do not: a page that says ``<|endoftext|>`` becomes ordinary tokens.
 
-Long text and batches go through kernels (`textmill.tokenize.encode_blocks`). Short texts, and `encode_iterable` with
-its small memory, are cut by a regular expression, and a dictionary remembers the ids of pretokens.
+Batches, long texts and streams go through kernels (`textmill.tokenize.encode_blocks`). A short text is cut by a regular
+expression, and a dictionary remembers the ids of its pretokens: that is quicker than to call the kernels.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from textmill.errors import InputError, UserError
 from textmill.tokenize.blocks import text_buffers
 from textmill.tokenize.decode import Decoder
 from textmill.tokenize.definition import END_OF_TEXT, N_BYTES, Definition, special_ids
-from textmill.tokenize.encode_blocks import Block, TextEncoder, TokenArray, encode_strings, join_blocks
+from textmill.tokenize.encode_blocks import Block, BlockEncoder, TextEncoder, TokenArray, encode_strings, join_blocks
 from textmill.tokenize.encode_kernels import MergeTables, merge_tables
 from textmill.tokenize.inventory import Inventory
 from textmill.tokenize.pretokenize import Pretokenizer, utf8
@@ -44,7 +44,7 @@ MAX_IDS = 1 << 32
 SHORT_CHARS = 400  # a text as long as this is quicker by kernel
 MAX_CACHED_CHARS = 32  # longer pretokens hardly come twice
 N_CACHED = 1 << 14
-N_CACHED_STREAMING = 1 << 11  # about 0.5 MB
+N_KEPT_STREAMING = 1 << 12  # pretokens, for which an inventory need not grow
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
@@ -81,7 +81,6 @@ class Tokenizer:
         self._tables = _merge_tables(self.vocab, self.merges)
         self._texts = TextEncoder(self._tables, pattern, token_dtype(self.vocab_size))
         self._cache = _Cache(self._encode_pretoken, N_CACHED)
-        self._encode_pretoken(" ")  # loads the kernel, which does not fit in the memory of `encode_iterable`
 
     @property
     def vocab_size(self) -> int:
@@ -97,22 +96,26 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of ``text``; each special token in it is one id."""
-        if len(text) < SHORT_CHARS:
-            return list(self._ids(self._pretokenizer.split(text), self._cache))
+        if len(text) >= SHORT_CHARS:
+            return self._encode_long(text, self._texts.encode)
         ordinary, special = self._pretokenizer.pieces(text)
-        tokens, ends = self._encode_long(ordinary)
-        ids = np.array([self.special_ids[token] for token in special], tokens.dtype)
-        return np.insert(tokens, ends[:-1], ids).tolist()
+        ids = self._encode_short(ordinary[0])
+        for token, piece in zip(special, ordinary[1:], strict=True):
+            ids.append(self.special_ids[token])
+            ids += self._encode_short(piece)
+        return ids
 
     def encode_ordinary(self, text: str) -> list[int]:
         """The ids of ``text``, in which special tokens are ordinary text."""
-        if len(text) < SHORT_CHARS:
-            return list(chain.from_iterable(map(self._cache.__getitem__, self._pretokenizer.ordinary(text))))
-        return self._encode_long([text]).tokens.tolist()
+        if len(text) >= SHORT_CHARS:
+            return self._texts.encode(*_utf8_buffers([text])).tokens.tolist()
+        return self._encode_short(text)
 
     def encode_iterable(self, texts: Iterable[str]) -> Iterator[int]:
         """The ids that `encode` would give for all ``texts`` joined (the lines of a file), in well under 1 MB."""
-        return self._ids(self._pretokenizer.stream(texts), _Cache(self._encode_pretoken, N_CACHED_STREAMING))
+        encoder = BlockEncoder(self._tables, self.pattern, token_dtype(self.vocab_size), N_KEPT_STREAMING)
+        for part in self._pretokenizer.parts(texts):
+            yield from self._encode_long(part, encoder.encode)
 
     def encode_batch(
         self, documents: pa.Array | pa.ChunkedArray, *, threads: int = 1
@@ -145,21 +148,19 @@ class Tokenizer:
         """
         return self._decoder.decode(tokens, offsets)
 
-    def _ids(self, pretokens: Iterable[str], cache: _Cache) -> Iterator[int]:
-        for pretoken in pretokens:
-            if pretoken in self.special_ids:
-                yield self.special_ids[pretoken]
-            else:
-                yield from cache[pretoken]
-
     @functools.cached_property
     def _decoder(self) -> Decoder:
         return Decoder(self.vocab)
 
-    def _encode_long(self, texts: Sequence[str]) -> Block:
-        encoded = [utf8(text) for text in texts]
-        bounds = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-        return self._texts.encode(np.frombuffer(b"".join(encoded), np.uint8), bounds)
+    def _encode_short(self, text: str) -> list[int]:
+        return list(chain.from_iterable(map(self._cache.__getitem__, self._pretokenizer.ordinary(text))))
+
+    def _encode_long(self, text: str, encode: Callable[..., Block]) -> list[int]:
+        ordinary, special = self._pretokenizer.pieces(text)
+        tokens, ends = encode(*_utf8_buffers(ordinary))
+        if not special:
+            return tokens.tolist()
+        return np.insert(tokens, ends[:-1], [self.special_ids[token] for token in special]).tolist()
 
     def _encode_pretoken(self, pretoken: str) -> list[int]:
         data = np.frombuffer(utf8(pretoken), np.uint8)
@@ -231,6 +232,9 @@ class _Cache(dict[str, list[int]]):
     def __init__(self, encode: Callable[[str], list[int]], n_cached: int) -> None:
         self._encode, self._n_cached = encode, n_cached
 
+    def __reduce__(self) -> tuple[type[_Cache], tuple[Callable[[str], list[int]], int]]:
+        return type(self), (self._encode, self._n_cached)
+
     def __missing__(self, pretoken: str) -> list[int]:
         ids = self._encode(pretoken)
         if len(pretoken) <= MAX_CACHED_CHARS:
@@ -238,6 +242,12 @@ class _Cache(dict[str, list[int]]):
                 self.clear()
             self[pretoken] = ids
         return ids
+
+
+def _utf8_buffers(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """The bytes of all texts, and the n + 1 places at which they begin."""
+    encoded = [utf8(text) for text in texts]
+    return np.frombuffer(b"".join(encoded), np.uint8), np.cumsum([0, *map(len, encoded)], dtype=np.int64)
 
 
 def _merge_tables(vocab: Mapping[int, bytes], merges: Sequence[tuple[bytes, bytes]]) -> MergeTables:

@@ -57,13 +57,15 @@ def encode_strings(tables: MergeTables, data: NDArray[np.uint8], bounds: NDArray
 
 
 class BlockEncoder:
-    """Encodes blocks with one memory of pretokens, one block at a time. Memory is bounded by the largest block."""
+    """Encodes blocks one at a time, and keeps the ids of up to ``max_kept`` pretokens, unless one block has more."""
 
-    def __init__(self, tables: MergeTables, pattern: str, dtype: np.dtype) -> None:
+    def __init__(self, tables: MergeTables, pattern: str, dtype: np.dtype, max_kept: int | None = None) -> None:
         self._tables, self._pattern, self._dtype = tables, pattern, dtype
+        self._max_kept = MAX_KEPT if max_kept is None else max_kept
         self._forget()
 
     def _forget(self) -> None:
+        vars(self).pop("_inventory", None)  # so that there are never two in memory
         self._inventory = Inventory()
         self._entries = np.empty(0, np.uint64)  # of each pretoken; see `encode_pretokens`
         self._ids = np.empty(0, np.uint32)
@@ -76,12 +78,12 @@ class BlockEncoder:
             raise InputError(f"{n_bytes} bytes of text without a space; cut them at {MAX_BLOCK_BYTES} or earlier")
         ends = np.empty(n_bytes, np.int64)
         ends = ends[: cut_pretokens(self._pattern, data, bounds, ends)]
+        if len(self._inventory) + len(ends) > self._max_kept or len(self._inventory.arena) + n_bytes > MAX_KEPT_BYTES:
+            self._forget()
         numbers = self._inventory.number(data, int(bounds[0]), ends)
         self._encode_new()
         tokens, token_ends = np.empty(n_bytes + MAX_INLINE, self._dtype), np.empty(len(bounds) - 1, np.int64)
         n = gather(numbers, ends, self._entries, self._ids, bounds[1:], tokens, token_ends)
-        if len(self._inventory) > MAX_KEPT or len(self._inventory.arena) > MAX_KEPT_BYTES:
-            self._forget()
         return Block(tokens[:n].copy(), token_ends)
 
     def _encode_new(self) -> None:

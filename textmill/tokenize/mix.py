@@ -10,8 +10,9 @@ the seed, the source's name and the number of the pass (`permutation`). The next
 that is farthest behind its share. So the mix holds for every stretch of it, to within a document a source, passes over
 a source do not overlap, and the order depends on seed, names and documents only: not on how they lie in shards.
 
-Documents are never split between train and validation anew. The validation documents of all sources follow each other,
-source by source, each once: `textmill.tokenize.shard_reader.by_source` gives them back one source at a time.
+Documents are not split between training and validation anew: no site is on both sides if all sources were split by
+one share of validation (the split follows from a hash of the host). The validation documents of all sources follow each
+other, source by source, each once: `textmill.tokenize.shard_reader.by_source` gives them back one source at a time.
 
 Tokens are copied, not encoded anew (`shard_reader`). One batch of documents, 4 M tokens, is in memory.
 """
@@ -136,9 +137,11 @@ def mix(
 ) -> dict[str, int]:
     """Write the mix that ``shares`` describe to a new folder of shards; its counts.
 
-    ``on_tokens`` is told how many more are written. Errors: `InputError` for shards that are not whole;
-    `WorkspaceError` when ``out`` holds something.
+    ``on_tokens`` is told how many more are written. Errors: `InputError` for shards that are not whole; `UserError`
+    for a negative seed; `WorkspaceError` when ``out`` holds something.
     """
+    if seed < 0:
+        raise UserError(f"seed {seed}: must not be negative")
     folders = [share.source.folder for share in shares]
     splits = {split: [TokenShards.open(folder, split) for folder in folders] for split in SPLITS}
     form = common_format(folders, [shards.format for shards in splits["train"]])

@@ -4,8 +4,9 @@ Special tokens are split off first, then one of the `PATTERNS` cuts the rest. A 
 counts as U+FFFD. This is for strings; `cut_pretokens` does the same for UTF-8, with kernels.
 
 Text that does not fit in memory goes through `Pretokenizer.stream`, which gives exactly the pretokens of the whole. It
-holds back what later text may still change: the last two pretokens (``'`` and ``l`` become one ``'ll``; a run of white
-space ends differently before a word), and as many characters as may begin a special token.
+holds back what later text may still change: what follows the last blank between two words or, where there is none, the
+last two pretokens (``'`` and ``l`` become one ``'ll``; a run of white space ends differently before a word), and as
+many characters as may begin a special token.
 
 Costs about 0.1 s per MB of English text on one core, nearly all of it in the pattern.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 
 import regex
 
@@ -55,13 +57,17 @@ class Pretokenizer:
 
     def split(self, text: str) -> list[str]:
         """The pretokens of ``text``, each special token one of them. Together they are ``text``."""
-        pretokens, end = self._up_to_special(text, len(text))
-        return pretokens + self.ordinary(text[end:])
+        ordinary, special = self.pieces(text)
+        pretokens = self.ordinary(ordinary[0])
+        for token, piece in zip(special, ordinary[1:], strict=True):
+            pretokens.append(token)
+            pretokens += self.ordinary(piece)
+        return pretokens
 
     def pieces(self, text: str) -> tuple[list[str], list[str]]:
         """The special tokens (second), and the texts around them, one more, some of them empty (first)."""
         ordinary, special, end = [], [], 0
-        for match in self._special.finditer(text) if self._special else ():
+        for match in self._matches(text, len(text)):
             ordinary.append(text[end : match.start()])
             special.append(match.group())
             end = match.end()
@@ -72,33 +78,39 @@ class Pretokenizer:
 
         Memory is bounded by the longest text and the longest pretoken.
         """
+        for part in self.parts(texts):
+            yield from self.split(part)
+
+    def parts(self, texts: Iterable[str]) -> Iterator[str]:
+        """All ``texts`` joined and cut where that changes no pretoken, at about `BUFFER_CHARS`."""
         held, enough_chars = "", BUFFER_CHARS
         for text in texts:
             held += text
             if len(held) >= enough_chars:
-                pretokens, held = self._settled(held)
-                yield from pretokens
+                settled = self._settled_chars(held)
+                yield held[:settled]
+                held = held[settled:]
                 enough_chars = BUFFER_CHARS + 2 * len(held)  # doubling keeps one endless pretoken linear in time
-        yield from self.split(held)
+        yield held
 
-    def _settled(self, text: str) -> tuple[list[str], str]:
-        """The first pretokens of ``text``, those that hold whatever follows, and the rest of the text."""
+    def _settled_chars(self, text: str) -> int:
+        """How much of ``text`` has, by itself, pretokens that hold whatever follows."""
         known = max(0, len(text) - self._longest_chars + 1)  # a special token that begins later may not be whole
-        pretokens, end = self._up_to_special(text, known)
-        settled = self.ordinary(text[end:known])[:-N_UNSETTLED]
-        return pretokens + settled, text[end + sum(map(len, settled)) :]
+        end = max((match.end() for match in self._matches(text, known)), default=0)
+        stop = max(0, known - 1)
+        while (blank := text.rfind(" ", end + 1, stop)) > 0:  # between two words it always begins a pretoken
+            if not text[blank - 1].isspace() and not text[blank + 1].isspace():
+                return blank
+            stop = blank
+        pretokens = self.ordinary(text[end:known])[:-N_UNSETTLED]
+        while pretokens and pretokens[-1][-1].isspace():  # at an end, white space is cut in another way
+            pretokens.pop()
+        return end + sum(map(len, pretokens))
 
-    def _up_to_special(self, text: str, known: int) -> tuple[list[str], int]:
-        """The pretokens up to the last special token that begins before ``known``, and where that token ends."""
-        pretokens: list[str] = []
-        end = 0
-        for match in self._special.finditer(text) if self._special else ():
-            if match.start() >= known:
-                break
-            pretokens += self.ordinary(text[end : match.start()])
-            pretokens.append(match.group())
-            end = match.end()
-        return pretokens, end
+    def _matches(self, text: str, known: int) -> Iterator[regex.Match[str]]:
+        """The special tokens that begin before ``known``."""
+        found = self._special.finditer(text) if self._special else ()
+        return takewhile(lambda match: match.start() < known, found)
 
 
 def count_pretokens(

@@ -91,6 +91,10 @@ class TokenFormat:
                 and 0 <= found.eot_id < found.vocab_size
                 and found.eot_policy == "append"
                 and isinstance(found.tokenizer_sha256, str)
+                and isinstance(found.vocab_size, int)
+                and isinstance(found.eot_id, int)
+                and isinstance(found.seed, int | None)
+                and isinstance(found.mix, Mapping | None)
             )
         except TypeError:
             sound = False

@@ -14,6 +14,11 @@ from textmill.errors import MissingExtraError, UnknownNameError, UserError
 
 DEVICES = ("auto", "cpu", "cuda")
 DTYPES = ("auto", "float32", "bfloat16")
+NORMS = ("rmsnorm", "layernorm", "none")
+NORM_POSITIONS = ("pre", "post")
+POSITIONS = ("rope", "sinusoidal", "learned", "none")
+GATED = ("swiglu",)  # a third matrix gates the activation
+ACTIVATIONS = (*GATED, "silu", "gelu", "relu", "relu2")
 
 
 def require_torch() -> None:
@@ -40,21 +45,58 @@ class ModelConfig:
     rope_theta: float = 10_000.0  # Su et al. 2021, section 3.3
     norm_eps: float = 1e-5
     tie_embeddings: bool = True  # the output layer is the embedding table
+    n_kv_heads: int | None = None  # each is shared by as many query heads (Ainslie et al. 2023); None: not shared
+    norm: str = "rmsnorm"
+    norm_position: str = "pre"  # before each layer and at the end; or post: after each residual sum
+    position: str = "rope"
+    activation: str = "swiglu"
+    qk_norm: bool = False  # RMSNorm of each head's queries and keys, before they are turned
+    window: int | None = None  # tokens that a token attends to, itself included; None: all before it
+    dropout: float = 0.0  # of embeddings, attention, and what layers add
+    logit_cap: float | None = None  # logits are bent to stay within it: cap · tanh(logits / cap)
+    bias: bool = False  # of the layers' matrices and of layernorm
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "n_layers", "n_heads", "d_model", "d_ff", "context_length"):
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
-        _require(self.rope_theta > 0, f"rope_theta is {self.rope_theta}; it must be above 0")
-        _require(self.norm_eps > 0, f"norm_eps is {self.norm_eps}; it must be above 0")
+        for name in ("rope_theta", "norm_eps", "window", "logit_cap"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, f"{name} is {value}; it must be above 0")
+        _require(0 <= self.dropout < 1, f"dropout is {self.dropout}; it must be in [0, 1)")
+        for name, valid in CHOICES.items():
+            if getattr(self, name) not in valid:
+                raise UnknownNameError(name, getattr(self, name), valid)
+        self._require_heads()
+
+    def _require_heads(self) -> None:
+        multiple = self.n_heads * (2 if self.position == "rope" else 1)
+        width = "an even width (RoPE turns pairs)" if self.position == "rope" else "equal width"
         _require(
-            self.d_model % (2 * self.n_heads) == 0,
-            f"d_model {self.d_model} does not split into {self.n_heads} heads of an even width (RoPE turns pairs); "
-            f"make d_model a multiple of {2 * self.n_heads}, or change n_heads",
+            self.d_model % multiple == 0,
+            f"d_model {self.d_model} does not split into {self.n_heads} heads of {width}; "
+            f"make d_model a multiple of {multiple}, or change n_heads",
+        )
+        _require(
+            self.kv_heads >= 1 and self.n_heads % self.kv_heads == 0,
+            f"{self.n_heads} heads cannot share {self.kv_heads} heads of keys and values evenly; "
+            "make n_kv_heads a divisor of n_heads",
         )
 
     @property
     def d_head(self) -> int:
         return self.d_model // self.n_heads
+
+    @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.n_heads if self.n_kv_heads is None else self.n_kv_heads
+
+    @property
+    def is_gated(self) -> bool:
+        return self.activation in GATED
+
+
+CHOICES = {"norm": NORMS, "norm_position": NORM_POSITIONS, "position": POSITIONS, "activation": ACTIVATIONS}
 
 
 @dataclass(frozen=True)
@@ -132,6 +174,38 @@ PRESETS: dict[str, Preset] = {
     "gpt2-124m": Preset(
         ModelConfig(vocab_size=50_304, n_layers=12, n_heads=6, d_model=768, d_ff=2048, context_length=1024),
         TrainConfig(steps=38_000, batch_size=64, learning_rate=6e-4, min_learning_rate=6e-5, warmup_steps=700),
+    ),
+    # Llama's blocks at the size of GPT-2 medium; 6.8 B tokens.
+    "llama-350m": Preset(
+        ModelConfig(vocab_size=32_768, n_layers=24, n_heads=8, d_model=1024, d_ff=2816, context_length=2048),
+        TrainConfig(steps=26_000, batch_size=128, learning_rate=6e-4, min_learning_rate=6e-5, warmup_steps=700),
+    ),
+    # The shape of Llama 3.2 1B; 25 B tokens.
+    "llama-1b": Preset(
+        ModelConfig(
+            vocab_size=128_256,
+            n_layers=16,
+            n_heads=32,
+            n_kv_heads=8,
+            d_model=2048,
+            d_ff=8192,
+            context_length=2048,
+            rope_theta=500_000.0,
+        ),
+        TrainConfig(steps=47_000, batch_size=256, learning_rate=4e-4, min_learning_rate=4e-5, warmup_steps=1_000),
+    ),
+    # Stanford's CS336, the model for TinyStories: 327,680,000 tokens.
+    "cs336": Preset(
+        ModelConfig(
+            vocab_size=10_000,
+            n_layers=4,
+            n_heads=16,
+            d_model=512,
+            d_ff=1344,
+            context_length=256,
+            tie_embeddings=False,
+        ),
+        TrainConfig(steps=10_000, batch_size=128, learning_rate=1e-3, min_learning_rate=1e-4, warmup_steps=500),
     ),
 }
 

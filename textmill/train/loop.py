@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+import numpy as np
 import torch
 
 from textmill.errors import EnvironmentFault, UserError, WorkspaceError
@@ -26,8 +27,9 @@ from textmill.train import checkpoint
 from textmill.train.checkpoint import Checkpoint, DataIdentity
 from textmill.train.config import ModelConfig, TrainConfig
 from textmill.train.data import Batch, TokenSource, TrainBatches, eval_batches
-from textmill.train.model import Transformer, next_token_loss
-from textmill.train.optim import adamw, cosine_learning_rate, set_learning_rate
+from textmill.train.functional import cross_entropy
+from textmill.train.model import Transformer
+from textmill.train.optim import adamw, clip_gradients, cosine_learning_rate, set_learning_rate
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -142,7 +144,7 @@ class Trainer:
     def __init__(self, model_config: ModelConfig, config: TrainConfig, data: DataIdentity) -> None:
         self.config = config
         self.data = data
-        self.device = _device(config.device)
+        self.device = device_named(config.device)
         self.model = Transformer(model_config, config.seed).to(self.device)
         self.optimizer = adamw(self.model, config)
 
@@ -159,9 +161,11 @@ class Trainer:
     def step(self, step: int, batch: Batch) -> float:
         """Trains on ``batch``; the loss before the update. Errors: `UserError` when loss or gradient is not finite."""
         self.model.train()
+        if self.model.config.dropout:
+            torch.manual_seed(step_seed(self.config.seed, step))
         loss = self._loss(batch)
         torch.autograd.backward(loss)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
+        norm = clip_gradients(self.model.parameters(), self.config.grad_clip)
         self._require_finite("loss", loss.item(), step)
         self._require_finite("gradient norm", norm.item(), step)
         set_learning_rate(self.optimizer, self.learning_rate(step))
@@ -206,7 +210,7 @@ class Trainer:
         inputs, targets = (part.to(self.device, non_blocking=True) for part in batch)
         with _precision(self.device, self.config.dtype):
             logits = self.model(inputs)
-        return next_token_loss(logits, targets)
+        return cross_entropy(logits, targets)
 
     def _require_finite(self, what: str, value: float, step: int) -> None:
         if not math.isfinite(value):
@@ -216,7 +220,13 @@ class Trainer:
             )
 
 
-def _device(name: str) -> torch.device:
+def step_seed(seed: int, step: int) -> int:
+    """What dropout of a step is drawn from, so that a resumed run draws the same."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])
+
+
+def device_named(name: str) -> torch.device:
+    """One of the `DEVICES`. Errors: `EnvironmentFault` when there is no GPU."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():

@@ -1,78 +1,57 @@
-"""A decoder-only Transformer: pre-norm blocks of causal self-attention and SwiGLU, rotary positions, no biases.
+"""A decoder-only Transformer: by default pre-norm blocks of causal self-attention and SwiGLU, rotary positions, no
+biases. `ModelConfig` says what else it can be.
 
-Sources: RMSNorm, Zhang and Sennrich 2019; SwiGLU, Shazeer 2020; RoPE, Su et al. 2021 (pairs (2i, 2i+1), as published,
-not halves); initial weights, GPT-2: normal with deviation 0.02, the layers that write into the residual stream divided
-by the root of their number. The mathematics is in functions; modules only hold weights under the field's usual names
-(``layers.0.attn.q_proj.weight``), always stored [out, in].
+The mathematics is in `textmill.train.functional` and `textmill.train.attention`; modules only hold weights under the
+field's usual names (``layers.0.attn.q_proj.weight``), always stored [out, in]; heads are contiguous slices of the
+output dimension. Initial weights are GPT-2's: normal with deviation 0.02, the layers that write into the residual
+stream divided by the root of their number.
 
-Cost: 6 floating-point operations a weight and token, plus 12 · n_layers · d_model · context_length for attention,
-forward and backward together.
+Sinusoids have the size of embeddings times the root of their width, as in Vaswani et al. 2017. Post-norm blocks need no
+norm after the last. What a token costs is in `textmill.train.accounting`.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's usual name
 
+from textmill.errors import UserError
+from textmill.train.attention import LayerCache, Mask, attend, attention_mask, has_flex
 from textmill.train.config import ModelConfig
+from textmill.train.functional import (
+    Rotation,
+    embedding,
+    linear,
+    relu2,
+    rms_norm,
+    rotate_pairs,
+    rotation_table,
+    sinusoids,
+    soft_cap,
+    swiglu,
+)
 
 INITIAL_STD = 0.02
-
-# cos and sin of the angle of every pair at every position, each [T, d_head / 2]
-Rotation = tuple[Tensor, Tensor]
+UNGATED: dict[str, Callable[[Tensor], Tensor]] = {"silu": F.silu, "gelu": F.gelu, "relu": F.relu, "relu2": relu2}
 
 
-def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """``x / sqrt(mean(x²) + eps) · weight`` over the last dimension; float32 inside, the type of ``x`` outside."""
-    return F.rms_norm(x.float(), weight.shape, weight, eps).type_as(x)
+class Surroundings(NamedTuple):
+    """What attention needs to know beside the tokens; the same in every layer."""
 
-
-def rotation_table(n_positions: int, d_head: int, theta: float) -> Rotation:
-    """The rotation of positions 0 to ``n_positions - 1``: pair i turns by ``position · theta^(-2i / d_head)``."""
-    frequencies = theta ** (-torch.arange(0, d_head, 2, dtype=torch.float64) / d_head)
-    angles = torch.arange(n_positions, dtype=torch.float64)[:, None] * frequencies
-    return angles.cos().float(), angles.sin().float()
-
-
-def rotate_pairs(x: Tensor, rotation: Rotation) -> Tensor:
-    """RoPE: turns each pair (2i, 2i+1) of ``x`` [..., T, d_head] by the angle of its position."""
-    cos, sin = rotation
-    even, odd = x[..., 0::2], x[..., 1::2]
-    turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
-    return turned.flatten(-2).type_as(x)
-
-
-def causal_self_attention(
-    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_output: Tensor, n_heads: int, rotation: Rotation
-) -> Tensor:
-    """Multi-head attention of ``x`` [..., T, D] to itself and what precedes it; weights [D, D]; heads are contiguous
-    slices of the output dimension."""
-
-    def heads(weight: Tensor) -> Tensor:  # [..., n_heads, T, d_head]
-        return F.linear(x, weight).view(*x.shape[:-1], n_heads, -1).transpose(-3, -2)
-
-    q, k = rotate_pairs(heads(w_q), rotation), rotate_pairs(heads(w_k), rotation)
-    attended = F.scaled_dot_product_attention(q, k, heads(w_v), is_causal=True)
-    return F.linear(attended.transpose(-3, -2).flatten(-2), w_output)
-
-
-def swiglu(x: Tensor, w1: Tensor, w2: Tensor, w3: Tensor) -> Tensor:
-    """``w2(silu(w1 x) · w3 x)``; w1 and w3 are [d_ff, D], w2 is [D, d_ff]."""
-    return F.linear(F.silu(F.linear(x, w1)) * F.linear(x, w3), w2)
-
-
-def next_token_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy in nats of ``targets`` [B, T] under ``logits`` [B, T, V], in float32."""
-    return F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
+    rotation: Rotation | None
+    mask: Mask
 
 
 class RMSNorm(nn.Module):
-    def __init__(self, d_model: int, eps: float) -> None:
+    def __init__(self, width: int, eps: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(d_model))
+        self.weight = nn.Parameter(torch.ones(width))
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,39 +61,64 @@ class RMSNorm(nn.Module):
 class SelfAttention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.n_heads = config.n_heads
-        self.q_proj = _linear(config.d_model, config.d_model)
-        self.k_proj = _linear(config.d_model, config.d_model)
-        self.v_proj = _linear(config.d_model, config.d_model)
-        self.output_proj = _linear(config.d_model, config.d_model)
+        self.d_head = config.d_head
+        self.dropout = config.dropout
+        d_kv = config.kv_heads * config.d_head
+        self.q_proj = _linear(config.d_model, config.d_model, config.bias)
+        self.k_proj = _linear(config.d_model, d_kv, config.bias)
+        self.v_proj = _linear(config.d_model, d_kv, config.bias)
+        self.output_proj = _linear(config.d_model, config.d_model, config.bias)
+        self.q_norm = RMSNorm(config.d_head, config.norm_eps) if config.qk_norm else nn.Identity()
+        self.k_norm = RMSNorm(config.d_head, config.norm_eps) if config.qk_norm else nn.Identity()
 
-    def forward(self, x: Tensor, rotation: Rotation) -> Tensor:
-        weights = (self.q_proj.weight, self.k_proj.weight, self.v_proj.weight, self.output_proj.weight)
-        return causal_self_attention(x, *weights, self.n_heads, rotation)
+    def forward(self, x: Tensor, around: Surroundings, cache: LayerCache | None = None) -> Tensor:
+        """What each of ``x`` [B, T, D] gathers from those that it sees, cached ones included."""
+        q, k, v = self._heads(self.q_proj(x)), self._heads(self.k_proj(x)), self._heads(self.v_proj(x))
+        q, k = self.q_norm(q), self.k_norm(k)
+        if around.rotation is not None:
+            q, k = rotate_pairs(q, around.rotation), rotate_pairs(k, around.rotation)
+        if cache is not None:
+            k, v = cache.extend(k, v)
+        attended = attend(q, k, v, around.mask, dropout=self.dropout if self.training else 0.0)
+        return self.output_proj(attended.transpose(1, 2).flatten(2))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """[B, T, heads · d_head] as [B, heads, T, d_head]."""
+        return x.view(*x.shape[:-1], -1, self.d_head).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
+    """``w2(f(w1 x))``, or ``w2(swiglu(w1 x, w3 x))``."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.w1 = _linear(config.d_model, config.d_ff)
-        self.w2 = _linear(config.d_ff, config.d_model)
-        self.w3 = _linear(config.d_model, config.d_ff)
+        self.w1 = _linear(config.d_model, config.d_ff, config.bias)
+        self.w2 = _linear(config.d_ff, config.d_model, config.bias)
+        self.w3 = _linear(config.d_model, config.d_ff, config.bias) if config.is_gated else None
+        self.activation = config.activation
 
     def forward(self, x: Tensor) -> Tensor:
-        return swiglu(x, self.w1.weight, self.w2.weight, self.w3.weight)
+        if self.w3 is None:
+            return self.w2(UNGATED[self.activation](self.w1(x)))
+        return self.w2(swiglu(self.w1(x), self.w3(x)))
 
 
 class Block(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.ln1 = RMSNorm(config.d_model, config.norm_eps)
+        self.is_pre = config.norm_position == "pre"
+        self.ln1 = _norm(config)
         self.attn = SelfAttention(config)
-        self.ln2 = RMSNorm(config.d_model, config.norm_eps)
+        self.ln2 = _norm(config)
         self.ffn = FeedForward(config)
+        self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, rotation: Rotation) -> Tensor:
-        x = x + self.attn(self.ln1(x), rotation)
-        return x + self.ffn(self.ln2(x))
+    def forward(self, x: Tensor, around: Surroundings, cache: LayerCache | None = None) -> Tensor:
+        if self.is_pre:
+            x = x + self.dropout(self.attn(self.ln1(x), around, cache))
+            return x + self.dropout(self.ffn(self.ln2(x)))
+        x = self.ln1(x + self.dropout(self.attn(x, around, cache)))
+        return self.ln2(x + self.dropout(self.ffn(x)))
 
 
 class Transformer(nn.Module):
@@ -122,33 +126,105 @@ class Transformer(nn.Module):
 
     rotation_cos: Tensor
     rotation_sin: Tensor
+    sinusoids: Tensor
 
     def __init__(self, config: ModelConfig, seed: int) -> None:
         super().__init__()
         self.config = config
         self.token_embeddings = _embedding(config.vocab_size, config.d_model)
+        self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.n_layers))
-        self.ln_final = RMSNorm(config.d_model, config.norm_eps)
+        self.ln_final = _norm(config) if config.norm_position == "pre" else nn.Identity()
         self.lm_head = None if config.tie_embeddings else _linear(config.d_model, config.vocab_size)
-        cos, sin = rotation_table(config.context_length, config.d_head, config.rope_theta)
-        self.register_buffer("rotation_cos", cos, persistent=False)
-        self.register_buffer("rotation_sin", sin, persistent=False)
+        self._add_positions()
         self._draw_weights(seed)
 
-    def forward(self, token_ids: Tensor) -> Tensor:
-        """Logits [B, T, V] for ``token_ids`` [B, T] (int64), where T is at most ``context_length``."""
-        n_positions = token_ids.shape[-1]
-        rotation = self.rotation_cos[:n_positions], self.rotation_sin[:n_positions]
-        x = self.token_embeddings(token_ids)
-        for layer in self.layers:
-            x = layer(x, rotation)
+    def forward(
+        self,
+        token_ids: Tensor,
+        positions: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        cache: Sequence[LayerCache] | None = None,
+    ) -> Tensor:
+        """Logits [B, T, V] for ``token_ids`` [B, T] (int64).
+
+        ``positions`` ([T] or [B, T], below ``context_length``) count on from the cached tokens unless given. With
+        ``document_ids`` [B, cached + T] tokens see only their own document. ``cache``, from `new_cache`, holds the
+        tokens before these and takes them in. Errors: `UserError` for more tokens than ``context_length``.
+        """
+        return self.logits(self.hidden_states(token_ids, positions, document_ids, cache))
+
+    def hidden_states(
+        self,
+        token_ids: Tensor,
+        positions: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        cache: Sequence[LayerCache] | None = None,
+    ) -> Tensor:
+        """[B, T, D]: what `logits` takes; arguments and errors as in `forward`."""
+        n_before = 0 if cache is None else cache[0].n_tokens
+        n_tokens = n_before + token_ids.shape[1]
+        if n_tokens > self.config.context_length and positions is None:
+            raise UserError(f"{n_tokens} tokens exceed the model's context_length of {self.config.context_length}")
+        at = slice(n_before, n_tokens) if positions is None else positions
+        mask = attention_mask(
+            token_ids.shape[1],
+            n_tokens,
+            window=self.config.window,
+            document_ids=document_ids,
+            device=token_ids.device,
+            in_blocks=cache is None and not self._drops() and has_flex(token_ids.device),
+        )
+        around = Surroundings(self._rotation(at), mask)
+        x = self.dropout(self._embed(token_ids, at))
+        for layer, layer_cache in zip(self.layers, cache or itertools.repeat(None), strict=False):
+            x = layer(x, around, layer_cache)
+        return self.ln_final(x)
+
+    def logits(self, hidden_states: Tensor) -> Tensor:
+        """[..., V] for what `hidden_states` gave [..., D], or any part of it."""
         head = self.token_embeddings if self.lm_head is None else self.lm_head
-        return F.linear(self.ln_final(x), head.weight)
+        logits = linear(hidden_states, head.weight)
+        return logits if self.config.logit_cap is None else soft_cap(logits, self.config.logit_cap)
+
+    def new_cache(self, n_rows: int) -> list[LayerCache]:
+        """An empty cache for as many rows of up to ``context_length`` tokens."""
+        config, like = self.config, self.token_embeddings.weight
+        shape = n_rows, config.kv_heads, config.context_length, config.d_head
+        return [LayerCache(*shape, like) for _ in range(config.n_layers)]
 
     @property
     def n_parameters(self) -> int:
         """All weights; a tied table counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def _drops(self) -> bool:
+        return self.training and self.config.dropout > 0
+
+    def _add_positions(self) -> None:
+        config = self.config
+        if config.position == "rope":
+            cos, sin = rotation_table(config.context_length, config.d_head, config.rope_theta)
+            self.register_buffer("rotation_cos", cos, persistent=False)
+            self.register_buffer("rotation_sin", sin, persistent=False)
+        elif config.position == "sinusoidal":
+            self.register_buffer("sinusoids", sinusoids(config.context_length, config.d_model), persistent=False)
+        elif config.position == "learned":
+            self.position_embeddings = _embedding(config.context_length, config.d_model)
+
+    def _embed(self, token_ids: Tensor, at: slice | Tensor) -> Tensor:
+        x = embedding(token_ids, self.token_embeddings.weight)
+        if self.config.position == "sinusoidal":
+            return x * math.sqrt(self.config.d_model) + self.sinusoids[at]
+        if self.config.position == "learned":
+            return x + self.position_embeddings.weight[at]
+        return x
+
+    def _rotation(self, at: slice | Tensor) -> Rotation | None:
+        """The same for all heads."""
+        if self.config.position != "rope":
+            return None
+        return self.rotation_cos[at].unsqueeze(-3), self.rotation_sin[at].unsqueeze(-3)
 
     @torch.no_grad()
     def _draw_weights(self, seed: int) -> None:
@@ -158,6 +234,8 @@ class Transformer(nn.Module):
             if parameter.ndim == 2:
                 into_residual = name.endswith(("attn.output_proj.weight", "ffn.w2.weight"))
                 parameter.normal_(0.0, residual_std if into_residual else INITIAL_STD, generator=generator)
+            elif name.endswith("bias"):
+                parameter.zero_()
 
 
 # Layers are made without memory and then given some: their weights are drawn later, from the model's own seed, and
@@ -166,5 +244,13 @@ def _embedding(n: int, d_model: int) -> nn.Embedding:
     return nn.Embedding(n, d_model, device="meta").to_empty(device="cpu")
 
 
-def _linear(d_in: int, d_out: int) -> nn.Linear:
-    return nn.Linear(d_in, d_out, bias=False, device="meta").to_empty(device="cpu")
+def _linear(d_in: int, d_out: int, bias: bool = False) -> nn.Linear:
+    return nn.Linear(d_in, d_out, bias=bias, device="meta").to_empty(device="cpu")
+
+
+def _norm(config: ModelConfig) -> nn.Module:
+    if config.norm == "rmsnorm":
+        return RMSNorm(config.d_model, config.norm_eps)
+    if config.norm == "layernorm":
+        return nn.LayerNorm(config.d_model, config.norm_eps, bias=config.bias)
+    return nn.Identity()

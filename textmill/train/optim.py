@@ -7,9 +7,10 @@ norm weights are scales, and decay would pull them to zero.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from textmill.train.config import TrainConfig
 
@@ -27,6 +28,14 @@ def adamw(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """The optimizer of ``model``, in one fused kernel; `set_learning_rate` is called before each of its steps."""
     groups = parameter_groups(model, config.weight_decay)
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True)
+
+
+def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
+    """Scales all gradients so that their norm, taken over all of them together, is at most ``max_norm``.
+
+    Returns the norm before; parameters without a gradient count for nothing.
+    """
+    return torch.nn.utils.clip_grad_norm_(parameters, max_norm)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
