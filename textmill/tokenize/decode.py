@@ -43,7 +43,7 @@ class Decoder:
         last = len(self._ids) - 1
         if self._ids[last] == last:  # all ids up to the last: they are their own places
             places = tokens
-            unknown = [] if _within(tokens, last) else np.flatnonzero((tokens < 0) | (tokens > last))
+            unknown = np.flatnonzero((tokens < 0) | (tokens > last)) if _strays(tokens, last) else np.empty(0, np.int64)
         else:
             places = np.searchsorted(self._ids[:-1], tokens)
             unknown = np.flatnonzero(self._ids[places] != tokens)
@@ -53,8 +53,8 @@ class Decoder:
         return places
 
 
-def _within(tokens: NDArray[Any], last: int) -> bool:
-    return len(tokens) == 0 or (tokens.min() >= 0 and tokens.max() <= last)
+def _strays(tokens: NDArray[Any], last: int) -> bool:
+    return len(tokens) > 0 and bool(tokens.min() < 0 or tokens.max() > last)
 
 
 def _as_text(offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> pa.LargeStringArray:
