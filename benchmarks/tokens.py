@@ -186,14 +186,14 @@ def compare_small(text: Path, scratch: Path, options: argparse.Namespace) -> dic
 
 
 def compare_encoding(text: Path, scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
-    ours, hf_file, ranks = scratch / "tokenizer.json", scratch / "hf.json", scratch / "ranks.tiktoken"
+    ours, hf_folder, ranks = scratch / "tokenizer.json", scratch / "hf", scratch / "ranks.tiktoken"
     if not ours.is_file():
         _textmill("train", text, ours)
-    for kind, target in (("hf", hf_file), ("tiktoken", ranks)):
+    for kind, target in (("hf", hf_folder), ("tiktoken", ranks)):
         measure([sys.executable, "-m", "textmill", "tokenizer", "convert", ours, target, "--to", kind])
     jobs: dict[str, Callable[[], Any]] = {"textmill": lambda: _textmill("encode", text, ours)}
     for name in ENCODERS if options.rivals else ():
-        jobs[name] = partial(_rival, "encode", name, text, hf_file, ranks)
+        jobs[name] = partial(_rival, "encode", name, text, hf_folder / "tokenizer.json", ranks)
     results = by_turns(jobs, options.rounds)
     figures = {}
     for number, state in enumerate(("cold", "warm")):

@@ -63,11 +63,12 @@ def documents_of(split: Split) -> list[list[int]]:
 
 
 def starts_of(documents: Documents) -> list[int]:
-    """The bounds, after checking that positions and the longest say the same."""
+    """The bounds, after checking that ids, positions and the longest say the same."""
     bounds = documents.bounds.tolist()
     assert documents.bounds.dtype == torch.int32
     lengths = [b - a for a, b in pairwise(bounds)]
     assert documents.positions.flatten().tolist() == [i for n in lengths for i in range(n)]
+    assert documents.ids.flatten().tolist() == [i for i, n in enumerate(lengths) for _ in range(n)]
     assert documents.longest == max(lengths, default=0)
     assert min(lengths, default=1) > 0
     return bounds
@@ -114,6 +115,15 @@ def test_rows_lose_no_token_and_say_where_documents_are(lengths: list[list[int]]
         text[i : i + context_length] for text in documents_of(split) for i in range(0, len(text), context_length)
     ]
     assert sorted(pieces) == sorted(expected)  # documents are whole, or in pieces of a row
+
+
+def test_the_model_masks_what_the_loader_says() -> None:
+    from textmill.train.attention import document_positions
+
+    batches = TrainBatches(SPLIT, 8, 3, seed=5, documents="packed")
+    for step in range(5):
+        documents = batches.documents_at(step)
+        assert torch.equal(document_positions(documents.ids), documents.positions)
 
 
 def best_fit(lengths: Sequence[int], row: int) -> list[list[int]]:

@@ -353,10 +353,8 @@ def test_flex_attention_takes_the_same_masks(monkeypatch: pytest.MonkeyPatch) ->
     for document_ids, window in ((documents, None), (documents, 4), (None, 4)):
         options = {"window": window, "document_ids": document_ids, "device": torch.device("cpu")}
         expected = attend(q, k, k, attention_mask(16, 16, **options))
-        with monkeypatch.context() as patched:
-            patched.setattr("textmill.train.attention.has_flex", lambda device: True)
-            patched.setattr("textmill.train.attention._compiled_flex", lambda: flex.flex_attention)
-            torch.testing.assert_close(attend(q, k, k, attention_mask(16, 16, **options)), expected)
+        monkeypatch.setattr("textmill.train.attention._compiled_flex", lambda: flex.flex_attention)
+        torch.testing.assert_close(attend(q, k, k, attention_mask(16, 16, in_blocks=True, **options)), expected)
 
 
 @pytest.mark.parametrize("form", FORMS)

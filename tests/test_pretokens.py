@@ -102,7 +102,8 @@ def test_every_character_is_what_the_expressions_take_it_for(pattern: str) -> No
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200) | st.lists(st.sampled_from([0xC3, 0xA9, 0xE3, 0x80, 0x41, 0x20, 0xF0, 0x9F, 0xED])))
 @example(b"\xc0\x80\xe0\x80\xaf\xed\xa0\x80\xf0\x80\x80\x80\xf4\x90\x80\x80\xf5\xff\x80" + b"x" * 64)
-@example(b" \xed\xa0\x80a \xe0\x80\xafa \xc1\x81a \xf0\x80\x81\x81a")  # none of which is one character before a letter
+@example(b"7\xed\xa0\x80a7\xe0\x80\xafa7\xc1\x81a7\xf0\x80\x81\x81a" + b"x" * 64)  # each byte is one
+@example(b"7\xed\xa0\x80a7\xe0\x80\xafa7\xc1\x81a7\xf0\x80\x81\x81a")
 @example(b"a" * 62 + b"\xe3\x81")
 def test_bytes_that_are_no_utf8_are_no_letters(pattern: str, data: bytes | list[int]) -> None:
     text = bytes(data).decode(errors="surrogateescape")

@@ -210,6 +210,14 @@ def test_what_cannot_be_exported_leaves_nothing(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "shards"]
 
 
+def test_damaged_offsets_are_not_exported(tmp_path: Path) -> None:
+    folder = write(tmp_path / "shards", [[1], [2, 3]])
+    for offsets in ([0, 4, 4], [0, 2, 4], [0, 6, 5]):
+        np.array(offsets, "<u8").tofile(tmp_path / "shards/train/docs-00000.u64")
+        with pytest.raises(InputError, match="damaged offsets"):
+            export(folder, "nanogpt", str(tmp_path / "out"))
+
+
 def test_a_document_beyond_the_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     form = shard_exports.TokenFileFormat("llm.c", ".bin", True, (20240520, 1), "<u2", file_limit=3)
     monkeypatch.setattr(shard_exports, "format_named", lambda name: form)

@@ -28,7 +28,6 @@ from textmill.tokenize.permutation import permute
 from textmill.train import checkpoint
 from textmill.train.config import PRESETS, ModelConfig, TrainConfig, preset, require_torch
 from textmill.train.data import Chunks, TrainBatches, eval_batches
-from textmill.train.generate import generate
 from textmill.train.loop import StepLog, TrainResult, train
 from textmill.train.model import Transformer
 from textmill.train.optim import adamw, cosine_learning_rate, parameter_groups
@@ -77,19 +76,6 @@ class Shards:
 def shards(n_tokens: int, n_shards: int = 2, seed: int = 0) -> Shards:
     tokens = np.random.default_rng(seed).integers(0, 17, n_tokens).astype(np.uint16)
     return Shards(np.array_split(tokens, n_shards))
-
-
-class Letters:
-    """A tokenizer of 16 letters and an end of text."""
-
-    vocab_size = 17
-    eot_id = 16
-
-    def encode(self, text: str) -> list[int]:
-        return ["abcdefghijklmnop".index(letter) for letter in text]
-
-    def decode(self, ids: list[int]) -> str:
-        return "".join("abcdefghijklmnop"[i] for i in ids)
 
 
 # --- the optimizer
@@ -314,7 +300,7 @@ def test_a_missing_gpu_is_the_fault_of_the_machine(tmp_path: Path) -> None:
         train(SMALL, replace(SHORT, device="cuda"), shards(50), None, tmp_path)
 
 
-# --- checkpoints and generation
+# --- checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -327,27 +313,6 @@ def alphabet(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
 
 def test_a_pattern_is_learned(alphabet: TrainResult) -> None:
     assert alphabet.last.loss < 0.05
-
-
-def test_generation_follows_the_pattern_and_stops_at_the_end_of_text(alphabet: TrainResult) -> None:
-    model = checkpoint.load_model(alphabet.checkpoint, tokenizer_sha256="5" * 64, device=CPU)
-    assert generate(model, Letters(), "abc", max_tokens=50, temperature=0) == "defghijklmnop"
-    assert generate(model, Letters(), "", max_tokens=4, temperature=0) == "abcd"
-    assert generate(model, Letters(), "abc", max_tokens=4, temperature=1e-310, top_k=5) == "defg"
-    assert generate(model, Letters(), "abc", max_tokens=0) == ""
-
-
-def test_generation_is_a_function_of_the_seed() -> None:
-    model = Transformer(replace(SMALL, vocab_size=128), seed=0)  # more ids than the tokenizer has
-
-    def text(seed: int, top_k: int | None = None) -> str:
-        return generate(model, Letters(), "a", max_tokens=30, temperature=2.0, top_k=top_k, seed=seed)
-
-    assert text(1) == text(1)
-    assert len({text(seed) for seed in range(5)}) == 5
-    assert len({text(seed, top_k=1) for seed in range(5)}) == 1
-    with pytest.raises(UserError, match="temperature -1"):
-        generate(model, Letters(), "a", max_tokens=1, temperature=-1)
 
 
 def test_another_tokenizer_is_refused(alphabet: TrainResult) -> None:

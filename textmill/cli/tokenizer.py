@@ -62,7 +62,7 @@ def _train(options: argparse.Namespace) -> None:
     from textmill.progress import share_progress
     from textmill.tokenize import Tokenizer
     from textmill.tokenize.bpe import check, train
-    from textmill.tokenize.definition import END_OF_TEXT
+    from textmill.tokenize.definition import END_OF_TEXT, N_BYTES
 
     special_tokens = options.special or [END_OF_TEXT]
     check(options.vocab_size, special_tokens, options.pattern, options.tie_break)
@@ -71,7 +71,8 @@ def _train(options: argparse.Namespace) -> None:
         counts = sources.count(special_tokens, options.pattern, on_bytes)
     if not len(counts):
         raise UserError(f"{', '.join(options.sources)}: no text to train on")
-    with share_progress("merging", options.vocab_size) as advance:
+    n_merges = options.vocab_size - N_BYTES - len(special_tokens)
+    with share_progress("merging", n_merges) as advance:
         training = train(
             counts,
             options.vocab_size,

@@ -19,6 +19,9 @@ places in rising order and touches the table of pairs once for each different ne
 never rises once both its symbols exist, so what falls below a floor stays there. The floor is a guess at what the last
 merge needs; when nothing above it is left, the rest of the text is indexed anew with a lower one. The result does not
 depend on the guess.
+
+Costs on one core, for 32,000 merges: 267,000 different pretokens (50 MB of manual pages) half a second, a million (12 MB
+of them) 1.3 s and 480 MB in the whole process, eight million (109 MB) 14 s and 1.6 GB. Compiling takes 11 s, once.
 """
 
 from __future__ import annotations

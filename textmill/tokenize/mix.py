@@ -10,8 +10,9 @@ the seed, the source's name and the number of the pass (`permutation`). The next
 that is farthest behind its share. So the mix holds for every stretch of it, to within a document a source, passes over
 a source do not overlap, and the order depends on seed, names and documents only: not on how they lie in shards.
 
-Documents are never split between train and validation anew. The validation documents of all sources follow each other,
-source by source, each once: `textmill.tokenize.shard_reader.by_source` gives them back one source at a time.
+Documents are not split between training and validation anew: no site is on both sides if all sources were split by
+one share of validation (the split follows from a hash of the host). The validation documents of all sources follow each
+other, source by source, each once: `textmill.tokenize.shard_reader.by_source` gives them back one source at a time.
 
 Tokens are copied, not encoded anew (`shard_reader`). One batch of documents, 4 M tokens, is in memory.
 """

@@ -19,7 +19,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from textmill import storage
-from textmill.errors import UserError
+from textmill.errors import InputError, UserError
 from textmill.schema import show_doc_id
 from textmill.tokenize.shard_formats import HEADER_INTS, MEGATRON_MAGIC, TokenFileFormat, format_named, megatron_type
 from textmill.tokenize.shards import SPLITS, TokenShards
@@ -87,7 +87,7 @@ def export(
 
     A file is full when the next document would take it above ``file_tokens``, where a format has several files.
     ``on_tokens`` is told how many more are written. Errors: `UnknownNameError` for the format; `UserError` for ids or
-    documents that it cannot hold, or when there are no documents.
+    documents that it cannot hold, or when there are no documents; `InputError` for damaged shards.
     """
     form = format_named(format_name)
     write = WRITERS[form.name]
@@ -117,7 +117,10 @@ def _check_fits(form: TokenFileFormat, splits: list[TokenShards]) -> None:
     if not any(shards.n_docs for shards in splits):
         raise UserError(f"{splits[0].folder}: no documents to export")
     for shards in splits:
-        longest = max((int(np.diff(offsets).max(initial=0)) for offsets in shards.offsets), default=0)
+        lengths = [np.diff(offsets.astype(np.int64)) for offsets in shards.offsets]
+        if any(len(n) and n.min() < 1 for n in lengths) or sum(int(n.sum()) for n in lengths) != shards.n_tokens:
+            raise InputError(f"{shards.folder}: damaged offsets; `textmill shards verify` says where")
+        longest = max((int(n.max(initial=0)) for n in lengths), default=0)
         if longest > form.file_limit:
             raise UserError(f"{form.name} holds {form.file_limit:,} tokens a file, but a document has {longest:,}")
 

@@ -113,7 +113,7 @@ class SourceTokens:
     """The documents of one source in a split; arrays as in `TokenShards`, one a stretch of documents."""
 
     tokens: list[NDArray[Any]]
-    offsets: list[NDArray[np.int64]]
+    offsets: list[NDArray[np.uint64]]
     n_tokens: int
     n_docs: int
     n_bytes: int
@@ -125,7 +125,7 @@ class SourceTokens:
 def by_source(shards: TokenShards) -> dict[str, SourceTokens]:
     """The documents of each source in a split, as views of the mapped files, in the order of the sources' names."""
     tokens: dict[str, list[NDArray[Any]]] = {}
-    offsets: dict[str, list[NDArray[np.int64]]] = {}
+    offsets: dict[str, list[NDArray[np.uint64]]] = {}
     n_bytes: dict[str, int] = {}
     for uri, own_tokens, own_offsets in zip(shards.documents, shards.tokens, shards.offsets, strict=True):
         table = storage.read_table(uri, ["source", "n_bytes"])
@@ -134,8 +134,8 @@ def by_source(shards: TokenShards) -> dict[str, SourceTokens]:
         bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)] if len(numbers) else []
         for start, stop in pairwise(bounds):
             source = sources.dictionary[int(numbers[start])].as_py()
-            found = own_offsets[start : stop + 1].astype(np.int64)
-            tokens.setdefault(source, []).append(own_tokens[found[0] : found[-1]])
+            found = own_offsets[start : stop + 1]
+            tokens.setdefault(source, []).append(own_tokens[int(found[0]) : int(found[-1])])
             offsets.setdefault(source, []).append(found - found[0])
             n_bytes[source] = n_bytes.get(source, 0) + int(lengths[start:stop].sum())
     return {

@@ -42,17 +42,24 @@ def _dot_product(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: b
 
 
 def attention_mask(
-    n_queries: int, n_keys: int, *, window: int | None, document_ids: Tensor | None, device: torch.device
+    n_queries: int,
+    n_keys: int,
+    *,
+    window: int | None,
+    document_ids: Tensor | None,
+    device: torch.device,
+    in_blocks: bool = False,
 ) -> Mask:
     """What the last ``n_queries`` of ``n_keys`` tokens attend to: themselves and what precedes them.
 
-    At most ``window`` tokens, and only tokens with the same of ``document_ids`` [B, n_keys].
+    At most ``window`` tokens, and only tokens with the same of ``document_ids`` [B, n_keys]. ``in_blocks`` makes it a
+    mask for FlexAttention, which takes no dropout and as many queries as keys.
     """
     if window is not None and n_keys <= window:
         window = None
     if n_queries == n_keys and window is None and document_ids is None:
         return None
-    if n_queries == n_keys and has_flex(device):
+    if in_blocks:
         return _block_mask(n_keys, window, document_ids, device)
     keys = torch.arange(n_keys, device=device)
     queries = keys[n_keys - n_queries :, None]

@@ -65,8 +65,9 @@ class DocumentSource(TokenSource, Protocol):
 
 
 class Documents(NamedTuple):
-    """Where the documents of a batch are, counted over its inputs, row after row."""
+    """Where the documents of a batch are, counted over its inputs, row after row; three ways to say the same."""
 
+    ids: torch.Tensor  # int64 [B, T], the number of each input's document in the batch
     bounds: torch.Tensor  # int32 [n + 1], from 0 to B·T: what variable-length attention calls cu_seqlens
     positions: torch.Tensor  # int64 [B, T], of each input in its document, or in the part of it that is in the row
     longest: int
@@ -219,12 +220,15 @@ class PackedRows:
 
 def _documents(begins: np.ndarray, n_rows: int, context_length: int) -> Documents:
     """`Documents` that begin at these places of a flat batch, in order."""
+    shape = n_rows, context_length
     bounds = np.append(begins, n_rows * context_length)
     lengths = np.diff(bounds)
-    positions = np.arange(bounds[-1]) - np.repeat(begins, lengths)
+    ids = np.repeat(np.arange(len(begins)), lengths)
+    positions = np.arange(bounds[-1]) - begins[ids]
     return Documents(
+        torch.from_numpy(ids.reshape(shape)),
         torch.from_numpy(bounds.astype(np.int32)),
-        torch.from_numpy(positions.reshape(n_rows, context_length)),
+        torch.from_numpy(positions.reshape(shape)),
         int(lengths.max(initial=0)),
     )
 

@@ -28,8 +28,8 @@ def embedding(token_ids: Tensor, weight: Tensor) -> Tensor:
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """``x / sqrt(mean(x²) + eps) · weight`` over the last dimension; float32 inside, the type of ``x`` outside."""
-    return F.rms_norm(x.float(), weight.shape, weight, eps).type_as(x)
+    """``x / sqrt(mean(x²) + eps) · weight`` over the last dimension; the type of ``x``, computed in float32 or more."""
+    return F.rms_norm(_wide(x), weight.shape, weight, eps).type_as(x)
 
 
 def swiglu(gate: Tensor, value: Tensor) -> Tensor:
@@ -82,7 +82,10 @@ def soft_cap(logits: Tensor, cap: float) -> Tensor:
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean over all ``targets`` [...] of ``-log softmax(logits)[target]``, in nats; ``logits`` [..., V] of any size.
 
-    Computed in float32, or in float64 where logits are that.
+    Computed in float32 or more.
     """
-    flat = logits.flatten(0, -2)
-    return F.cross_entropy(flat if flat.dtype == torch.float64 else flat.float(), targets.flatten())
+    return F.cross_entropy(_wide(logits.flatten(0, -2)), targets.flatten())
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()

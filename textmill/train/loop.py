@@ -144,7 +144,7 @@ class Trainer:
     def __init__(self, model_config: ModelConfig, config: TrainConfig, data: DataIdentity) -> None:
         self.config = config
         self.data = data
-        self.device = _device(config.device)
+        self.device = device_named(config.device)
         self.model = Transformer(model_config, config.seed).to(self.device)
         self.optimizer = adamw(self.model, config)
 
@@ -225,7 +225,8 @@ def step_seed(seed: int, step: int) -> int:
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """One of the `DEVICES`. Errors: `EnvironmentFault` when there is no GPU."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's usual name
 
 from textmill.errors import UserError
-from textmill.train.attention import LayerCache, Mask, attend, attention_mask
+from textmill.train.attention import LayerCache, Mask, attend, attention_mask, has_flex
 from textmill.train.config import ModelConfig
 from textmill.train.functional import (
     Rotation,
@@ -173,6 +173,7 @@ class Transformer(nn.Module):
             window=self.config.window,
             document_ids=document_ids,
             device=token_ids.device,
+            in_blocks=cache is None and not self._drops() and has_flex(token_ids.device),
         )
         around = Surroundings(self._rotation(at), mask)
         x = self.dropout(self._embed(token_ids, at))
@@ -196,6 +197,9 @@ class Transformer(nn.Module):
     def n_parameters(self) -> int:
         """All weights; a tied table counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def _drops(self) -> bool:
+        return self.training and self.config.dropout > 0
 
     def _add_positions(self) -> None:
         config = self.config
