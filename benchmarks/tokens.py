@@ -157,7 +157,7 @@ def shards_here(text: Path, tokenizer_file: Path, out: Path) -> dict[str, Any]:
     import pyarrow as pa
 
     from textmill.tokenize import Tokenizer
-    from textmill.tokenize.shard_writer import write_shard
+    from textmill.tokenize.shards.writer import write_shard
 
     documents = pa.array(text.read_text().split(SEPARATOR), pa.large_string())
     n = len(documents)

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from textmill.errors import InputError, InvariantError, UnknownNameError, UserError
 from textmill.tokenize import Tokenizer, count_pretokens, train_bpe, train_from_counts
-from textmill.tokenize.encode import token_dtype
-from textmill.tokenize.pretokenize import Pretokenizer, utf8
+from textmill.tokenize.encoding.tokenizer import token_dtype
+from textmill.tokenize.pretokens.pretokenizer import Pretokenizer, utf8
 
 EOT = "<|endoftext|>"
 GPT2 = regex.compile(r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+""")
@@ -209,7 +209,7 @@ def test_mistakes_in_training_are_named(tmp_path: Path) -> None:
 def test_a_stream_gives_the_pretokens_of_the_whole(texts: list[str], buffer_chars: int, special: bool) -> None:
     pretokenizer = Pretokenizer([EOT, EOT + "\n", "\n \n"] if special else [])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("textmill.tokenize.pretokenize.BUFFER_CHARS", buffer_chars)
+        patch.setattr("textmill.tokenize.pretokens.pretokenizer.BUFFER_CHARS", buffer_chars)
         streamed = list(pretokenizer.stream(texts))
     whole = "".join(texts)
     assert streamed == pretokenizer.split(whole)
@@ -218,7 +218,7 @@ def test_a_stream_gives_the_pretokens_of_the_whole(texts: list[str], buffer_char
 
 def test_a_stream_may_begin_with_half_a_special_token() -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("textmill.tokenize.pretokenize.BUFFER_CHARS", 1)
+        patch.setattr("textmill.tokenize.pretokens.pretokenizer.BUFFER_CHARS", 1)
         assert list(Pretokenizer(["a b c d e f g h"]).stream(["a b c d e f", " g h"])) == ["a b c d e f g h"]
 
 
@@ -330,7 +330,7 @@ def test_a_document_without_text_is_a_bug(tokenizer: Tokenizer) -> None:
 
 
 def test_full_cache_changes_nothing(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("textmill.tokenize.encode.N_CACHED", 2)
+    monkeypatch.setattr("textmill.tokenize.encoding.tokenizer.N_CACHED", 2)
     small = Tokenizer(tokenizer.vocab, tokenizer.merges, [EOT])
     assert small.encode(CORPUS) == tokenizer.encode(CORPUS)
 
