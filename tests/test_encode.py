@@ -170,6 +170,7 @@ def test_no_cut_into_blocks_changes_a_token(
     assert as_lists(*batch) == one_by_one(tokenizer, texts)
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=5))
 def test_a_batch_is_encoded_one_by_one_from_any_arrow_text(tokenizer: Tokenizer, texts: list[str]) -> None:
     expected = one_by_one(tokenizer, texts)
@@ -223,6 +224,7 @@ def test_a_pickled_tokenizer_encodes_alike(tokenizer: Tokenizer) -> None:
 # --- decoding ---
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=6))
 def test_a_batch_decodes_to_its_texts(tokenizer: Tokenizer, texts: list[str]) -> None:
     tokens, offsets = tokenizer.encode_batch(pa.array(texts, pa.large_string()))
@@ -230,6 +232,7 @@ def test_a_batch_decodes_to_its_texts(tokenizer: Tokenizer, texts: list[str]) ->
     assert tokenizer.decode_batch(tokens.astype(np.int64), offsets[1:]).to_pylist() == texts[1:]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 299), max_size=8), max_size=6))
 @example([[0xC3], [0xA9]])  # together they are é
 def test_a_batch_decodes_as_its_documents_do(tokenizer: Tokenizer, documents: list[list[int]]) -> None:

@@ -27,12 +27,7 @@ from textmill.errors import (
 from textmill.tokenize.permutation import permute
 from textmill.train import checkpoint
 from textmill.train.config import PRESETS, ModelConfig, TrainConfig, preset, require_torch
-<<<<<<< HEAD
 from textmill.train.data import Chunks, TrainBatches, eval_batches
-from textmill.train.generate import generate
-=======
-from textmill.train.data import Chunks, TrainBatches, eval_batches, permute
->>>>>>> model
 from textmill.train.loop import StepLog, TrainResult, train
 from textmill.train.model import Transformer
 from textmill.train.optim import adamw, cosine_learning_rate, parameter_groups

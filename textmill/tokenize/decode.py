@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from textmill.bits import copy_bytes
 from textmill.errors import InputError
 
+_DTYPES = (np.uint16, np.uint32, np.int64)  # of ids, for which kernels are compiled
+
 
 class Decoder:
     """The byte strings of a vocabulary, end to end in the order of their ids."""
@@ -35,17 +37,24 @@ class Decoder:
         _copy_tokens(places, self._arena, self._starts, data)
         return _as_text(ends, data)
 
-    def _places(self, tokens: NDArray[Any]) -> NDArray[np.int64]:
+    def _places(self, tokens: NDArray[Any]) -> NDArray[Any]:
         """Where each id stands in the sorted ones. Errors: `InputError` for an id that is not there."""
-        wanted = tokens.astype(np.int64)
+        tokens = np.ascontiguousarray(tokens if tokens.dtype in _DTYPES else tokens.astype(np.int64))
         last = len(self._ids) - 1
-        dense = self._ids[last] == last
-        places = np.clip(wanted, 0, last) if dense else np.searchsorted(self._ids[:-1], wanted)
-        unknown = np.flatnonzero(self._ids[places] != wanted)
+        if self._ids[last] == last:  # all ids up to the last: they are their own places
+            places = tokens
+            unknown = np.flatnonzero((tokens < 0) | (tokens > last)) if _strays(tokens, last) else np.empty(0, np.int64)
+        else:
+            places = np.searchsorted(self._ids[:-1], tokens)
+            unknown = np.flatnonzero(self._ids[places] != tokens)
         if len(unknown):
-            number, size = wanted[unknown[0]], self._ids[last] + 1
+            number, size = tokens[unknown[0]], self._ids[last] + 1
             raise InputError(f"token id {number}: not in this vocabulary of {size} ids")
         return places
+
+
+def _strays(tokens: NDArray[Any], last: int) -> bool:
+    return len(tokens) > 0 and bool(tokens.min() < 0 or tokens.max() > last)
 
 
 def _as_text(offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> pa.LargeStringArray:
@@ -62,7 +71,7 @@ def _as_text(offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> pa.LargeStr
 
 @numba.njit(cache=True, nogil=True)
 def _count_bytes(
-    places: NDArray[np.int64], starts: NDArray[np.int64], offsets: NDArray[np.int64], ends: NDArray[np.int64]
+    places: NDArray, starts: NDArray[np.int64], offsets: NDArray[np.int64], ends: NDArray[np.int64]
 ) -> None:
     """Writes where the bytes of each document end."""
     n = 0
@@ -73,9 +82,7 @@ def _count_bytes(
 
 
 @numba.njit(cache=True, nogil=True)
-def _copy_tokens(
-    places: NDArray[np.int64], arena: NDArray[np.uint8], starts: NDArray[np.int64], data: NDArray[np.uint8]
-) -> None:
+def _copy_tokens(places: NDArray, arena: NDArray[np.uint8], starts: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
     """Writes the bytes of all tokens one after the other."""
     n = 0
     for i in range(len(places)):

@@ -5,7 +5,8 @@ A block of text goes through four kernels: its pretokens are cut, each gets the 
 pretokens of real text have come before, so merging is a small part. Blocks are small enough for the processor's cache,
 hold whole texts, and cut a longer text only where its pretokens stay the same, so no result depends on them.
 
-The kernels hold no lock: threads take blocks from one list, each with a memory of its own.
+The kernels hold no lock: threads take blocks from one list, each with a memory of its own, which `MAX_KEPT` holds below
+some 100 MB.
 """
 
 from __future__ import annotations
