@@ -156,10 +156,10 @@ def test_one_training_tells_of_every_smaller_vocabulary(monkeypatch: pytest.Monk
         n_tokens = len(Tokenizer(vocab, merges).encode_ordinary(CORPUS))
         assert training.bytes_per_token(size) == len(CORPUS.encode()) / n_tokens
     assert list(training.curve()) == [350]
+    assert train(count_texts([]), 400, []).curve() == {256: 1.0}
     monkeypatch.setattr("textmill.tokenize.bpe.FIRST_CURVE_SIZE", 100)
     assert list(training.curve()) == [100, 200, 350]
     assert training.curve()[100] == 1
-    assert train(count_texts([]), 400, []).curve() == {256: 1.0}
 
 
 def test_training_stops_when_no_pair_is_left() -> None:
