@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 
 from textmill.errors import InputError, InvariantError, UnknownNameError, UserError
 from textmill.tokenize import Tokenizer, count_pretokens, train_bpe, train_from_counts
+from textmill.tokenize.bpe.train import train
 from textmill.tokenize.encoding.tokenizer import token_dtype
+from textmill.tokenize.pretokens.count import count_texts
 from textmill.tokenize.pretokens.pretokenizer import Pretokenizer, utf8
 
 EOT = "<|endoftext|>"
@@ -144,6 +146,20 @@ def test_training_equals_recounting(counts: dict[bytes, int], n_merges: int) -> 
 def test_training_on_text_equals_recounting() -> None:
     counts = count_pretokens([CORPUS])
     assert train_from_counts(counts, 400, [])[1] == naive_train(counts, 144)
+
+
+def test_one_training_tells_of_every_smaller_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = count_texts([pa.array([CORPUS], pa.large_string())])
+    training = train(counts, 350, [EOT])
+    for size in (257, 258, 300, 350):
+        vocab, merges = train_from_counts(count_pretokens([CORPUS]), size, [EOT])
+        n_tokens = len(Tokenizer(vocab, merges).encode_ordinary(CORPUS))
+        assert training.bytes_per_token(size) == len(CORPUS.encode()) / n_tokens
+    assert list(training.curve()) == [350]
+    assert train(count_texts([]), 400, []).curve() == {256: 1.0}
+    monkeypatch.setattr("textmill.tokenize.bpe.train.FIRST_CURVE_SIZE", 100)
+    assert list(training.curve()) == [100, 200, 350]
+    assert training.curve()[100] == 1
 
 
 def test_training_stops_when_no_pair_is_left() -> None:

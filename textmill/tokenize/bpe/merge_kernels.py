@@ -82,7 +82,7 @@ def merge_some(
         n = pairs.end[pair] - pairs.start[pair]
         if seen >= n_places:
             return PAUSED
-        if state[N_PAIRS] + 2 * min(n, state[N_TOKENS]) > len(pairs.counts):
+        if state[N_PAIRS] + 2 * min(n, state[N_TOKENS] + 1) > len(pairs.counts):  # the token may be beside itself
             return FULL
         seen += n + MERGE_WORK
         drop_first(queue, state[N_QUEUED], spelling)

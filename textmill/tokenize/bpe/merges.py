@@ -181,7 +181,7 @@ class _Training:
             )
             on_merge(self.n_made)
             if status == FULL:
-                self._pairs = _more_pairs(self._pairs, int(self._state[N_PAIRS]), 2 * int(self._state[N_TOKENS]))
+                self._pairs = _more_pairs(self._pairs, int(self._state[N_PAIRS]), 2 * int(self._state[N_TOKENS] + 1))
                 self._queue = _more_queue(self._queue, len(self._pairs.counts))
 
 
