@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from textmill.cli.first_use import CUTTING, ENCODING, say_if_compiling
 from textmill.cli.options import positive
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def _compare(options: argparse.Namespace) -> None:
     from textmill.terminal import console, safe
     from textmill.tokenize.compare import compare
 
+    say_if_compiling(CUTTING, ENCODING)
     tokenizers, batches = _tokenizers_and_text(options)
     with _status("comparing") as on_bytes:
         comparison = compare(tokenizers, batches, on_bytes)

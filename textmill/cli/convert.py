@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from textmill.cli.first_use import ENCODING, say_if_compiling
+
 if TYPE_CHECKING:
     from textmill.tokenize import Tokenizer
 
@@ -74,6 +76,7 @@ def _convert(options: argparse.Namespace) -> None:
 def _encode(options: argparse.Namespace) -> None:
     from textmill.tokenize import Tokenizer
 
+    say_if_compiling(ENCODING)
     tokenizer = Tokenizer.load(options.tokenizer, pattern=options.pattern)
     text = sys.stdin.buffer.read().decode(errors="replace") if options.text == "-" else options.text
     ids = tokenizer.encode_ordinary(text) if options.ordinary else tokenizer.encode(text)

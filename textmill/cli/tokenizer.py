@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from textmill.cli.compare import add_compare
 from textmill.cli.convert import add_convert
+from textmill.cli.first_use import CUTTING, MERGING, say_if_compiling
 from textmill.cli.options import positive
 from textmill.errors import UserError
 
@@ -67,6 +68,7 @@ def _train(options: argparse.Namespace) -> None:
     special_tokens = options.special or [END_OF_TEXT]
     check(options.vocab_size, special_tokens, options.pattern, options.tie_break)
     sources = Sources(options.sources, options.text)
+    say_if_compiling(CUTTING, MERGING)
     with share_progress("counting", sources.n_bytes) as on_bytes:
         counts = sources.count(special_tokens, options.pattern, on_bytes)
     if not len(counts):
