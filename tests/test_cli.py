@@ -11,6 +11,7 @@ import pytest
 from textmill.dags.common_crawl import common_crawl
 
 from textmill import cli
+from textmill.cli.first_use import CUTTING, say_if_compiling
 from textmill.errors import EnvironmentFault
 from textmill.pipeline import dag
 from textmill.pipeline.stages import Decide

@@ -744,7 +744,7 @@ def _show_figures(options: argparse.Namespace, everything: dict[str, Any], figur
     if options.json:
         sys.stdout.write(to_json(everything))
         return
-    n = f"{figures['npositive']:,} positive, {figures['n_negative']:,} negative, AUC {figures['auc']}"
+    n = f"{figures['n_positive']:,} positive, {figures['n_negative']:,} negative, AUC {figures['auc']}"
     rows = [[f"{p['negatives_kept']:.0%}", p["threshold"], p["recall"], p["precision"]] for p in figures["keep"]]
     rows += [["", p["threshold"], p["recall"], p["precision"]] for p in figures["curve"][4::5]]
     console().print(table(n, ["negatives kept", "score at least", "positives kept", "precision"], rows))

@@ -14,7 +14,7 @@ ENCODING = "tokenize/encoding/encode_kernels.encode_pretokens"
 
 
 def say_if_compiling(*kernels: str) -> None:
-    """Say so if numba has not compiled one of the kernels before, as far as its files tell. Costs no import of numba."""
+    """Say so if numba has not compiled one of the kernels yet, as far as its files tell. Does not import numba."""
     if not all(map(_is_compiled, kernels)):
         print("first use: compiling kernels; a minute at most, once", file=sys.stderr)
 
