@@ -94,7 +94,7 @@ def common_crawl(
     pattern         how the tokenizer cuts text before it merges: gpt2, cl100k, o200k, nanochat
     tie_break       which of two pairs of equal count is merged first: bytes, ids, first
     val_frac        share of hosts held out for validation, 0 to 1
-    model           shape of the model: tiny, nano-25m, gpt2-124m
+    model           shape of the model: tiny, nano-25m, gpt2-124m, llama-350m, llama-1b, cs336
     steps           optimizer steps
     shard_mb        megabytes of archive a task reads; larger ones suit large crawls
     records         types of records to read: response, conversion, resource

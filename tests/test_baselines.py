@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from textmill.errors import InputError, InvariantError, UnknownNameError, UserError
 from textmill.tokenize import baselines
 from textmill.tokenize.baselines import UNKNOWN, ByteTokenizer, CharacterTokenizer, WordTokenizer
-from textmill.tokenize.count import count_texts
-from textmill.tokenize.patterns import PATTERNS
+from textmill.tokenize.pretokens.count import count_texts
+from textmill.tokenize.pretokens.patterns import PATTERNS
 
 CORPUS = ["the cat sat on the mat", "die Katze saß — 猫が座った 猫", "the end\n\n  of it 🌲", ""]
 PIECES = ["the", " the", " cat", "e", "ß", "猫", "🌲", "é", " ", "\n", "—", "x", "\x00"]

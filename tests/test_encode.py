@@ -16,10 +16,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from textmill.errors import InputError, InvariantError
-from textmill.tokenize import Tokenizer, blocks, count_pretokens, encode_blocks, train_from_counts
-from textmill.tokenize.encode_blocks import encode_strings
-from textmill.tokenize.encode_kernels import SHORT, merge_tables
-from textmill.tokenize.patterns import PATTERNS
+from textmill.tokenize import Tokenizer, count_pretokens, train_from_counts
+from textmill.tokenize.encoding import encode_blocks
+from textmill.tokenize.encoding.encode_blocks import encode_strings
+from textmill.tokenize.encoding.encode_kernels import SHORT, merge_tables
+from textmill.tokenize.pretokens import blocks
+from textmill.tokenize.pretokens.patterns import PATTERNS
 
 EOT = "<|endoftext|>"
 BYTES = {byte: bytes([byte]) for byte in range(256)}
@@ -152,9 +154,9 @@ def as_lists(tokens: np.ndarray, offsets: np.ndarray) -> list[list[int]]:
 @example(CORPUS)
 def test_long_and_short_texts_are_encoded_alike(tokenizer: Tokenizer, text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("textmill.tokenize.encode.SHORT_CHARS", 0)
+        patch.setattr("textmill.tokenize.encoding.tokenizer.SHORT_CHARS", 0)
         long = tokenizer.encode(text), tokenizer.encode_ordinary(text)
-        patch.setattr("textmill.tokenize.encode.SHORT_CHARS", 1 << 30)
+        patch.setattr("textmill.tokenize.encoding.tokenizer.SHORT_CHARS", 1 << 30)
         assert long == (tokenizer.encode(text), tokenizer.encode_ordinary(text))
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from textmill.errors import InputError, UserError, WorkspaceError
+from textmill import cli
+from textmill.errors import InputError, UnknownNameError, UserError, WorkspaceError
 from textmill.tokenize import Tokenizer
 from textmill.train import safetensors_file
 from textmill.train.config import ModelConfig
@@ -115,13 +115,18 @@ def test_rows_of_queries_change_places_within_their_head() -> None:
 
 def test_weights_are_written_in_the_type_that_is_asked_for(tmp_path: Path) -> None:
     model = model_of("default")
-    export_llama(model, None, str(tmp_path / "out"), torch.bfloat16)
+    export_llama(model, None, str(tmp_path / "out"), "bfloat16")
     tensors = safetensors_file.read(tmp_path / "out" / "model.safetensors")
     assert {tensor.dtype for tensor in tensors.values()} == {torch.bfloat16}
     assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "bfloat16"
     assert not (tmp_path / "out" / "tokenizer.json").exists()
     loaded = load_llama(tmp_path / "out").state_dict()["token_embeddings.weight"]
     assert torch.equal(loaded, model.token_embeddings.weight.bfloat16().float())
+
+
+def test_an_unknown_type_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'bfloat16'"):
+        export_llama(model_of("default"), None, str(tmp_path / "out"), "bflot16")
 
 
 @pytest.mark.parametrize(
@@ -183,6 +188,7 @@ def change_file(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path],
         (change_config(mlp_bias=True), "its mlp_bias is True"),
         (change_config(rope_parameters={"rope_type": "llama3", "factor": 8}), "its rope_type"),
         (change_config(rope_parameters=None, rope_scaling={"rope_type": "yarn"}), "its rope_type is yarn"),
+        (change_config(rope_parameters=None, rope_scaling={"type": "linear"}), "its rope_type is linear"),
         (change_config(hidden_size="wide"), "not the configuration of a Llama"),
         (change_config(num_attention_heads=5), "not the configuration of a Llama"),
         (change_config(vocab_size=261), r"1 tensors .* model.embed_tokens.weight: \(260, 32\), expected \(261, 32\)"),
@@ -213,15 +219,98 @@ def test_old_and_new_configurations_are_read() -> None:
     assert parse_config(content, "x") == SMALL
 
 
+# --- the commands
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``textmill train`` leaves: a model of a few steps, and its tokenizer."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_shards(folder / "shards")
+    arguments = ["train", str(folder / "shards"), "--out", str(folder / "model"), "--steps", "2"]
+    assert cli.main(arguments) == 0
+    return folder / "model"
+
+
+def write_shards(folder: Path) -> None:
+    """Ids by themselves, as other trainers keep them, and the tokenizer beside."""
+    folder.parent.mkdir(exist_ok=True)
+    ids = np.random.default_rng(0).integers(0, 256, 4000).astype("<u2")
+    ids[99::100] = TOKENIZER.eot_id
+    ids.tofile(folder.with_suffix(".bin"))
+    TOKENIZER.save(folder.with_suffix(".json"))
+    source, tokenizer = str(folder.with_suffix(".bin")), str(folder.with_suffix(".json"))
+    arguments = ["--val", source, "--from", "nanogpt", "--tokenizer", tokenizer, "--out", str(folder)]
+    assert cli.main(["shards", "import", source, *arguments]) == 0
+
+
+def test_a_trained_model_is_exported_and_writes_the_same(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sorted(path.name for path in trained.iterdir()) == ["checkpoint.pt", "log.jsonl", "tokenizer.json"]
+    out = tmp_path / "out"
+    assert cli.main(["export", str(trained), "--to", "hf", "--out", str(out)]) == 0
+    assert "parameters in float32" in capsys.readouterr().out
+    said = []
+    for model in (trained, trained / "checkpoint.pt", out):
+        arguments = ["generate", str(model), "--prompt", "the", "--prompt", "A", "--max-tokens", "9", "--json"]
+        assert cli.main(arguments) == 0
+        said.append(json.loads(capsys.readouterr().out))
+    assert said[0] == said[1] == said[2]
+    assert [entry["prompt"] for entry in said[0]] == ["the", "A"] and any(entry["text"] for entry in said[0])
+    assert cli.main(["generate", str(out), "--prompt", "the", "--max-tokens", "9"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("the") and all(c.isprintable() or c in "\n\t" for c in shown)
+    assert cli.main(["generate", str(out), "--max-tokens", "2", "--temperature", "0", "--top-k", "0"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["generate", "nowhere"], "nowhere: no model; give a run"),
+        (["generate", "MODEL", "--top-p", "2"], "top_p is 2.0"),
+        (["generate", "MODEL", "--top-k", "-1"], "top_k is -1"),
+        (["generate", "MODEL", "--stop", "ab"], "--stop 'ab': 2 tokens of this tokenizer"),
+        (["generate", "MODEL", "--device", "gpu"], "unknown device 'gpu'"),
+        (["generate", "MODEL", "--tokenizer", "OTHER"], "trained with the tokenizer"),
+        (["generate", "MODEL/log.jsonl"], "not a readable checkpoint"),
+        (["export", "MODEL", "--to", "gguf", "--out", "x"], "unknown format 'gguf'"),
+        (["export", "MODEL", "--to", "hf", "--out", "x", "--dtype", "int8"], "unknown dtype 'int8'"),
+        (["export", "MODEL", "--to", "hf", "--out", "MODEL"], "is there already"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    Tokenizer(TOKENIZER.vocab, [(b"t", b"h")], [EOT], pattern="cl100k").save(tmp_path / "other.json")
+    known = {
+        "MODEL": str(trained),
+        "MODEL/log.jsonl": str(trained / "log.jsonl"),
+        "OTHER": str(tmp_path / "other.json"),
+    }
+    assert cli.main([known.get(argument, argument) for argument in arguments]) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err and len(shown.err.splitlines()) == 1
+
+
+def test_a_model_without_tokenizer_is_exported_but_does_not_write(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = tmp_path / "checkpoint.pt"
+    alone.write_bytes((trained / "checkpoint.pt").read_bytes())
+    assert cli.main(["generate", str(alone)]) == 2
+    assert "--tokenizer FILE" in capsys.readouterr().err
+    assert cli.main(["export", str(alone), "--to", "hf", "--out", str(tmp_path / "out")]) == 0
+    assert "no tokenizer was found" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["config.json", "model.safetensors"]
+
+
 # --- safetensors
 
 
-@given(
-    shapes=st.lists(st.lists(st.integers(0, 4), max_size=3), max_size=4),
-    dtype=st.sampled_from(list(safetensors_file.NAMES)),
-)
-def test_tensors_come_back_the_same(tmp_path_factory: pytest.TempPathFactory, shapes: list[list[int]], dtype) -> None:
-    path = tmp_path_factory.mktemp("tensors") / "x.safetensors"
+@pytest.mark.parametrize("dtype", safetensors_file.NAMES)
+def test_tensors_come_back_the_same(tmp_path: Path, dtype: torch.dtype) -> None:
+    path, shapes = tmp_path / "x.safetensors", [(3, 4), (5,), (), (0, 2), (2, 1, 3)]
     tensors = {f"é.{i}": torch.randn(shape).to(dtype) for i, shape in enumerate(shapes)}
     safetensors_file.write(tensors, path)
     found = safetensors_file.read(path)

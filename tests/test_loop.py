@@ -182,7 +182,9 @@ def test_a_model_learns_the_same_from_chunks(tied: bool, dtype: torch.dtype) -> 
         with torch.no_grad():
             model.eval()
             again, _ = LossModel(model, chunk_bytes=chunk_bytes)(batch)
-        assert float(again.detach()) == pytest.approx(float(total.detach()), rel=1e-2 if dtype == torch.bfloat16 else 1e-5)
+        assert float(again.detach()) == pytest.approx(
+            float(total.detach()), rel=1e-2 if dtype == torch.bfloat16 else 1e-5
+        )
         gradients.append({name: weight.grad for name, weight in model.named_parameters()})
     tolerance = 2e-3 if dtype == torch.bfloat16 else 1e-6
     assert furthest(*gradients) < tolerance

@@ -18,13 +18,13 @@ from test_shards import BATCHES, TOKENIZER, publish
 
 from textmill.cli import main
 from textmill.errors import InputError, UserError, WorkspaceError
-from textmill.tokenize import mix as mixing
-from textmill.tokenize import shard_reader
-from textmill.tokenize.mix import Source, amounts, mix, plan
-from textmill.tokenize.permutation import N_ROUNDS, permute
-from textmill.tokenize.shard_check import verify
-from textmill.tokenize.shard_reader import by_source
-from textmill.tokenize.shards import TokenShards
+from textmill.tokenize.shards import mix as mixing
+from textmill.tokenize.shards import reader as shard_reader
+from textmill.tokenize.shards.check import verify
+from textmill.tokenize.shards.mix import Source, amounts, mix, plan
+from textmill.tokenize.shards.permutation import N_ROUNDS, permute
+from textmill.tokenize.shards.reader import by_source
+from textmill.tokenize.shards.token_shards import TokenShards
 
 lengths = st.lists(st.integers(0, 5), min_size=1, max_size=9)
 

@@ -33,9 +33,9 @@ from textmill.pipeline.workspace import Workspace, new_run
 from textmill.schema import show_doc_id
 from textmill.simulate.crawl import write_crawl
 from textmill.tokenize import Tokenizer, train_from_counts
-from textmill.tokenize.encode import END_OF_TEXT
-from textmill.tokenize.pretokenize import Pretokenizer
-from textmill.tokenize.shards import SPLITS, TokenShards
+from textmill.tokenize.encoding.tokenizer import END_OF_TEXT
+from textmill.tokenize.pretokens.pretokenizer import Pretokenizer
+from textmill.tokenize.shards.token_shards import SPLITS, TokenShards
 
 SETTINGS = ("language_model=builtin", "vocab_size=500", "steps=4", "shard_mb=0.1")
 TEXTMILL = [sys.executable, "-m", "textmill"]

@@ -17,7 +17,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from textmill.errors import InvariantError, UnknownNameError
-from textmill.tokenize.patterns import (
+from textmill.tokenize.pretokens.cut import cut_pretokens, next_cut
+from textmill.tokenize.pretokens.patterns import (
     LETTER,
     LOWER,
     NEWLINE,
@@ -28,8 +29,7 @@ from textmill.tokenize.patterns import (
     UPPER,
     character_kinds,
 )
-from textmill.tokenize.pretokenize import Pretokenizer
-from textmill.tokenize.pretokens import cut_pretokens, next_cut
+from textmill.tokenize.pretokens.pretokenizer import Pretokenizer
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 needs_corpora = pytest.mark.skipif(not (SHARED / "text").is_dir(), reason="../shared/data/text is not there")
@@ -213,7 +213,7 @@ def test_a_stream_has_the_pretokens_of_the_whole(
 ) -> None:
     pretokenizer = Pretokenizer(["<||>", "<||>a", "\n "] if special else [], pattern)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("textmill.tokenize.pretokenize.BUFFER_CHARS", buffer_chars)
+        patch.setattr("textmill.tokenize.pretokens.pretokenizer.BUFFER_CHARS", buffer_chars)
         streamed = list(pretokenizer.stream(texts))
     assert streamed == pretokenizer.split("".join(texts))
 

@@ -16,9 +16,9 @@ from textmill import bits
 from textmill.cli import main
 from textmill.errors import InputError
 from textmill.tokenize import Tokenizer
-from textmill.tokenize.shard_check import describe, n_files, tokenizer_of, verify
-from textmill.tokenize.shard_writer import hash_strings
-from textmill.tokenize.shards import TokenFormat, TokenShards, place_of
+from textmill.tokenize.shards.check import describe, n_files, tokenizer_of, verify
+from textmill.tokenize.shards.token_shards import TokenFormat, TokenShards, place_of
+from textmill.tokenize.shards.writer import hash_strings
 
 
 @pytest.fixture

@@ -22,13 +22,15 @@ from hypothesis import strategies as st
 from textmill import schema
 from textmill.cli import main
 from textmill.errors import InputError, UnknownNameError, UserError, WorkspaceError
-from textmill.tokenize import Tokenizer, shard_exports, shard_imports
-from textmill.tokenize.shard_check import verify
-from textmill.tokenize.shard_exports import export, pieces
-from textmill.tokenize.shard_formats import FORMATS
-from textmill.tokenize.shard_imports import Import, TokenFile, end_with, import_files, open_files, prepends
-from textmill.tokenize.shard_writer import TokenBatch, write_folder
-from textmill.tokenize.shards import N_BYTES, RECORD, TokenFormat, TokenShards
+from textmill.tokenize import Tokenizer
+from textmill.tokenize.shards import exports as shard_exports
+from textmill.tokenize.shards import imports as shard_imports
+from textmill.tokenize.shards.check import verify
+from textmill.tokenize.shards.exports import export, pieces
+from textmill.tokenize.shards.formats import FORMATS
+from textmill.tokenize.shards.imports import Import, TokenFile, end_with, import_files, open_files, prepends
+from textmill.tokenize.shards.token_shards import N_BYTES, RECORD, TokenFormat, TokenShards
+from textmill.tokenize.shards.writer import TokenBatch, write_folder
 
 E = 9  # the end-of-text token
 VOCAB = 10

@@ -24,7 +24,7 @@ from textmill.errors import (
     UserError,
     WorkspaceError,
 )
-from textmill.tokenize.permutation import permute
+from textmill.tokenize.shards.permutation import permute
 from textmill.train import checkpoint
 from textmill.train.config import PRESETS, ModelConfig, TrainConfig, preset, require_torch
 from textmill.train.data import Chunks, TrainBatches, eval_batches

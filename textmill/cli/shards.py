@@ -10,7 +10,7 @@ from textmill.cli.options import positive
 from textmill.errors import UserError
 
 if TYPE_CHECKING:
-    from textmill.tokenize.mix import Share, Source
+    from textmill.tokenize.shards.mix import Share, Source
 
 SHOWN_SHARDS = 20
 UNITS = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -112,7 +112,7 @@ def _add_shards(parser: argparse.ArgumentParser) -> None:
 def _info(options: argparse.Namespace) -> None:
     from textmill.pipeline.workspace import tokens_folder
     from textmill.storage import to_json
-    from textmill.tokenize.shard_check import describe
+    from textmill.tokenize.shards.check import describe
 
     found = describe(tokens_folder(options.shards))
     if options.json:
@@ -157,7 +157,7 @@ def _verify(options: argparse.Namespace) -> None:
     from textmill.pipeline.trace import tokenizer_behind
     from textmill.pipeline.workspace import tokens_folder
     from textmill.terminal import counter
-    from textmill.tokenize.shard_check import n_files, sum_counts, verify
+    from textmill.tokenize.shards.check import n_files, sum_counts, verify
 
     folder = tokens_folder(options.shards)
     tokenizer_behind(folder)  # refuses another one
@@ -186,7 +186,7 @@ def n_tokens(text: str) -> int:
 def _source(text: str) -> Source:
     """What ``NAME=RUN_OR_SHARDS:AMOUNT`` says. Errors: `UserError`."""
     from textmill.pipeline.workspace import tokens_folder
-    from textmill.tokenize.mix import Source
+    from textmill.tokenize.shards.mix import Source
 
     name, equals, rest = text.partition("=")
     address, _, amount = rest.rpartition(":")
@@ -205,9 +205,9 @@ def _source(text: str) -> Source:
 def _mix(options: argparse.Namespace) -> None:
     from textmill.pipeline.trace import tokenizer_behind
     from textmill.terminal import counter
-    from textmill.tokenize.mix import mix, plan
-    from textmill.tokenize.shard_check import sum_counts
-    from textmill.tokenize.shards import TokenShards
+    from textmill.tokenize.shards.check import sum_counts
+    from textmill.tokenize.shards.mix import mix, plan
+    from textmill.tokenize.shards.token_shards import TokenShards
 
     shares = plan([_source(text) for text in options.source], options.tokens)
     _print_plan(shares)
@@ -222,7 +222,7 @@ def _mix(options: argparse.Namespace) -> None:
 
 def _print_plan(shares: list[Share]) -> None:
     from textmill.terminal import console, table
-    from textmill.tokenize.mix import USEFUL_EPOCHS
+    from textmill.tokenize.shards.mix import USEFUL_EPOCHS
 
     total = sum(share.n_tokens for share in shares)
     header = ["source", "has tokens", "takes", "share", "epochs"]
@@ -240,8 +240,8 @@ def _print_plan(shares: list[Share]) -> None:
 def _export(options: argparse.Namespace) -> None:
     from textmill.pipeline.workspace import tokens_folder
     from textmill.terminal import counter
-    from textmill.tokenize.shard_check import sum_counts, totals
-    from textmill.tokenize.shard_exports import FILE_TOKENS, export
+    from textmill.tokenize.shards.check import sum_counts, totals
+    from textmill.tokenize.shards.exports import FILE_TOKENS, export
 
     folder = tokens_folder(options.shards)
     with counter("tokens", sum_counts(totals(folder), "n_tokens")) as on_tokens:
@@ -254,9 +254,9 @@ def _export(options: argparse.Namespace) -> None:
 def _import(options: argparse.Namespace) -> None:
     from textmill.terminal import counter
     from textmill.tokenize import Tokenizer
-    from textmill.tokenize.shard_check import sum_counts
-    from textmill.tokenize.shard_formats import format_named
-    from textmill.tokenize.shard_imports import Import, import_files, open_files, prepends
+    from textmill.tokenize.shards.check import sum_counts
+    from textmill.tokenize.shards.formats import format_named
+    from textmill.tokenize.shards.imports import Import, import_files, open_files, prepends
 
     form = format_named(options.form)
     tokenizer = Tokenizer.load(options.tokenizer) if options.tokenizer else None

@@ -12,8 +12,8 @@ from textmill.cli.options import positive
 from textmill.errors import UserError
 
 if TYPE_CHECKING:
-    from textmill.tokenize.bpe import Training
-    from textmill.tokenize.count import PretokenCounts
+    from textmill.tokenize.bpe.train import Training
+    from textmill.tokenize.pretokens.count import PretokenCounts
 
 TRAIN_EXAMPLES = """\
 examples:
@@ -61,8 +61,8 @@ def _train(options: argparse.Namespace) -> None:
     from textmill.pipeline.training_text import Sources
     from textmill.progress import share_progress
     from textmill.tokenize import Tokenizer
-    from textmill.tokenize.bpe import check, train
-    from textmill.tokenize.definition import END_OF_TEXT, N_BYTES
+    from textmill.tokenize.bpe.train import check, train
+    from textmill.tokenize.files.definition import END_OF_TEXT, N_BYTES
 
     special_tokens = options.special or [END_OF_TEXT]
     check(options.vocab_size, special_tokens, options.pattern, options.tie_break)

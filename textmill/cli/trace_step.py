@@ -35,7 +35,7 @@ def add_trace(actions: Any) -> None:
 
 def _trace(options: argparse.Namespace) -> None:
     from textmill.pipeline.workspace import tokens_folder
-    from textmill.tokenize.shards import TokenShards
+    from textmill.tokenize.shards.token_shards import TokenShards
     from textmill.train.config import require_torch
 
     require_torch()
@@ -51,7 +51,14 @@ def print_trace(trace: StepTrace, n_pages: int) -> None:
     from textmill.terminal import console, table
 
     rows = [
-        [f"{page.loss_frac:.1%}", f"{page.loss:.3f}", f"{page.n_tokens:,}", page.source, show_doc_id(page.doc_id), page.url]
+        [
+            f"{page.loss_frac:.1%}",
+            f"{page.loss:.3f}",
+            f"{page.n_tokens:,}",
+            page.source,
+            show_doc_id(page.doc_id),
+            page.url,
+        ]
         for page in trace.pages[:n_pages]
     ]
     title = (

@@ -1,17 +1,21 @@
-"""``textmill train``: what a training would cost, and the training."""
+"""Models: ``textmill train`` (and what it would cost), ``generate``, ``export``."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textmill.cli.options import positive
 from textmill.errors import UserError
 
 if TYPE_CHECKING:
+    from textmill.pipeline.trained import TrainedModel
+    from textmill.tokenize import Tokenizer
     from textmill.train.accounting import Gpu, Memory, Plan
     from textmill.train.config import Preset
+    from textmill.train.model import Transformer
 
 TRAIN_EXAMPLES = """\
 examples:
@@ -21,17 +25,36 @@ examples:
 
 models: tiny, nano-25m, gpt2-124m, llama-350m, llama-1b, cs336
 """
+GENERATE_EXAMPLES = """\
+examples:
+  textmill generate work --prompt 'The history of'              the model of a run
+  textmill generate model --prompt 'Once upon' --temperature 0.7 --top-p 0.9 --max-tokens 300
+  textmill generate model --prompt A --prompt B --json          several at once
+  textmill generate exported/ --prompt Hello --stop '.'         a folder of Hugging Face's Llama
+"""
+EXPORT_EXAMPLES = """\
+examples:
+  textmill export work --to hf --out my-model                   the model of a run, for transformers, vLLM, llama.cpp
+  textmill export model/checkpoint.pt --to hf --out my-model --dtype bfloat16
+"""
+EXPORTS = ("hf",)
+MODEL_HELP = "workspace, WORKSPACE:NAME, a folder that train or export wrote, or a checkpoint"
 UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def add_commands(commands: Any) -> None:
-    """Adds ``train``."""
-    raw = argparse.RawDescriptionHelpFormatter
+    """Adds ``train``, ``generate`` and ``export``."""
+    _add_train(commands)
+    _add_generate(commands)
+    _add_export(commands)
+
+
+def _add_train(commands: Any) -> None:
     train = commands.add_parser(
         "train",
         help="train a model on the tokens of a run, or on a folder of shards; or plan it",
         epilog=TRAIN_EXAMPLES,
-        formatter_class=raw,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     train.add_argument(
         "source", metavar="RUN_OR_SHARDS", nargs="?", help="workspace, WORKSPACE:NAME, or a folder of token shards"
@@ -48,6 +71,52 @@ def add_commands(commands: Any) -> None:
     train.set_defaults(command=_train)
 
 
+def _add_generate(commands: Any) -> None:
+    generate = commands.add_parser(
+        "generate",
+        help="let a trained model write",
+        epilog=GENERATE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    generate.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    generate.add_argument(
+        "--prompt", action="append", metavar="TEXT", help="what to go on from (default: a new document); any number"
+    )
+    generate.add_argument("--max-tokens", type=positive, default=200, metavar="N", help="default: %(default)s")
+    generate.add_argument(
+        "--temperature", type=float, default=0.8, help="0: the likeliest token each time (default: %(default)s)"
+    )
+    generate.add_argument(
+        "--top-k", type=int, default=50, metavar="N", help="of the likeliest N; 0: of all (default: %(default)s)"
+    )
+    generate.add_argument("--top-p", type=float, metavar="P", help="of the likeliest that have this share together")
+    generate.add_argument("--seed", type=int, default=0, help="the same seed, the same text (default: %(default)s)")
+    generate.add_argument(
+        "--stop", action="append", default=[], metavar="TOKEN", help="stop there, as at the end of the document"
+    )
+    generate.add_argument("--tokenizer", metavar="FILE", help="for a model that has none beside it")
+    generate.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    generate.add_argument("--json", action="store_true", help="print prompts and texts as JSON")
+    generate.set_defaults(command=_generate)
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write a trained model as other programs want it",
+        epilog=EXPORT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    export.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    export.add_argument("--to", required=True, metavar="FORMAT", help="hf: Hugging Face's Llama, with the tokenizer")
+    export.add_argument("--out", required=True, metavar="DIR", help="a new folder")
+    export.add_argument(
+        "--dtype", default="float32", help="of the weights: float32, bfloat16, float16 (default: %(default)s)"
+    )
+    export.add_argument("--tokenizer", metavar="FILE", help="for a model that has none beside it")
+    export.set_defaults(command=_export)
+
+
 def _train(options: argparse.Namespace) -> None:
     if options.plan:
         _print_plan(options)
@@ -59,7 +128,7 @@ def _train(options: argparse.Namespace) -> None:
     from textmill.pipeline.trace import tokenizer_behind
     from textmill.pipeline.workspace import tokens_folder
     from textmill.progress import training_progress
-    from textmill.tokenize.shards import TOKENIZER_FILE, TokenShards
+    from textmill.tokenize.shards.token_shards import TOKENIZER_FILE, TokenShards
     from textmill.train.config import preset, require_torch
 
     require_torch()
@@ -75,6 +144,90 @@ def _train(options: argparse.Namespace) -> None:
         tokenizer.save(Path(options.out) / TOKENIZER_FILE)  # so that the model can be used wherever its folder goes
     val_loss = "not measured" if result.last.val_loss is None else f"{result.last.val_loss:.4f}"
     print(f"step {result.last.step}: loss {result.last.loss:.4f}, validation loss {val_loss}; {result.checkpoint}")
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from textmill.pipeline.trained import find_model, require_tokenizer
+    from textmill.storage import to_json
+    from textmill.tokenize import Tokenizer
+    from textmill.train.config import require_torch
+
+    require_torch()
+    found = find_model(options.model, options.tokenizer)
+    tokenizer = Tokenizer.load(require_tokenizer(found))
+    from textmill.train.generate import Sampling, generate, stream
+
+    sampling = Sampling(options.temperature, options.top_k or None, options.top_p, options.seed)
+    stop_ids = _stop_ids(tokenizer, options.stop)
+    model = _load(found, tokenizer, options.device)
+    prompts = options.prompt or [""]
+    limits = {"max_tokens": options.max_tokens, "sampling": sampling, "stop_ids": stop_ids}
+    if options.json:
+        texts = generate(model, tokenizer, prompts, **limits)
+        pairs = zip(prompts, texts, strict=True)
+        sys.stdout.write(to_json([{"prompt": prompt, "text": text} for prompt, text in pairs]))
+    elif len(prompts) == 1:
+        for piece in (prompts[0], *stream(model, tokenizer, prompts[0], **limits)):
+            print(_shown(piece), end="", flush=True)
+        print()
+    else:
+        for prompt, text in zip(prompts, generate(model, tokenizer, prompts, **limits), strict=True):
+            print(f"{_shown(prompt + text)}\n")
+
+
+def _stop_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> set[int]:
+    """The end of the document, if there is one, and what was asked for."""
+    from textmill.tokenize.files.definition import END_OF_TEXT
+
+    ids = {tokenizer.special_ids[END_OF_TEXT]} if END_OF_TEXT in tokenizer.special_ids else set()
+    for text in texts:
+        encoded = tokenizer.encode(text)
+        if len(encoded) != 1:
+            raise UserError(f"--stop {text!r}: {len(encoded)} tokens of this tokenizer; name one token")
+        ids |= set(encoded)
+    return ids
+
+
+def _load(found: TrainedModel, tokenizer: Tokenizer | None, device_name: str) -> Transformer:
+    from textmill.errors import UnknownNameError
+    from textmill.train.checkpoint import load_model
+    from textmill.train.config import DEVICES
+    from textmill.train.huggingface import load_llama
+    from textmill.train.trainer import device_named
+
+    if device_name not in DEVICES:
+        raise UnknownNameError("device", device_name, DEVICES)
+    device = device_named(device_name)
+    if not found.is_checkpoint:
+        return load_llama(found.path).to(device)
+    return load_model(found.path, tokenizer_sha256=tokenizer.digest if tokenizer else None, device=device)
+
+
+def _shown(text: str) -> str:
+    """What a model wrote, safe to print: lines stay lines."""
+    from textmill.terminal import safe
+
+    return "\n".join("\t".join(safe(cell, len(cell) * 10) for cell in line.split("\t")) for line in text.split("\n"))
+
+
+def _export(options: argparse.Namespace) -> None:
+    from textmill.errors import UnknownNameError
+    from textmill.pipeline.trained import find_model
+    from textmill.tokenize import Tokenizer
+    from textmill.train.config import require_torch
+
+    if options.to not in EXPORTS:
+        raise UnknownNameError("format", options.to, EXPORTS)
+    require_torch()
+    found = find_model(options.model, options.tokenizer)
+    tokenizer = Tokenizer.load(found.tokenizer) if found.tokenizer else None
+    from textmill.train.huggingface import export_llama
+
+    model = _load(found, tokenizer, "cpu")
+    export_llama(model, tokenizer, options.out, options.dtype)
+    print(f"{options.out}: {_short(model.n_parameters)} parameters in {options.dtype}")
+    if tokenizer is None:
+        print("no tokenizer was found beside the model: --tokenizer FILE adds it", file=sys.stderr)
 
 
 def _print_plan(options: argparse.Namespace) -> None:
@@ -101,7 +254,7 @@ def _planned(options: argparse.Namespace) -> tuple[Preset, int | None]:
     if options.source is None:
         return recipe.sized(vocab_size=recipe.model.vocab_size, steps=steps), None
     from textmill.pipeline.workspace import tokens_folder
-    from textmill.tokenize.shards import TokenShards
+    from textmill.tokenize.shards.token_shards import TokenShards
 
     shards = TokenShards.open(tokens_folder(options.source), "train")
     return recipe.sized(vocab_size=shards.vocab_size, steps=steps), shards.n_tokens

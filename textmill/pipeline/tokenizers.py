@@ -27,9 +27,9 @@ from textmill.pipeline.rows import TextFile, find_text_files
 from textmill.pipeline.training_text import PLAIN
 from textmill.tokenize import Tokenizer
 from textmill.tokenize.baselines import ByteTokenizer, CharacterTokenizer, WordTokenizer
-from textmill.tokenize.bpe import check, train
+from textmill.tokenize.bpe.train import check, train
 from textmill.tokenize.compare import Batch, Comparison, TextTokenizer
-from textmill.tokenize.count import count_texts
+from textmill.tokenize.pretokens.count import count_texts
 
 GROUP_COLUMNS = ("language", "lang")
 READ_BYTES = 8 << 20

@@ -12,7 +12,7 @@ from itertools import groupby
 from textmill import storage
 from textmill.errors import InputError
 from textmill.pipeline.rows import TextFile, find_text_files
-from textmill.tokenize.count import PretokenCounts, add_counts, count_files, count_texts
+from textmill.tokenize.pretokens.count import PretokenCounts, add_counts, count_files, count_texts
 
 PLAIN = (".txt", ".text", ".md")
 

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from textmill.characters import N_CODE_POINTS
 from textmill.errors import InputError, UserError
-from textmill.tokenize.blocks import blocks, text_buffers
-from textmill.tokenize.count import PretokenCounts
-from textmill.tokenize.encode import token_dtype
-from textmill.tokenize.inventory import Inventory
-from textmill.tokenize.patterns import pattern_number
-from textmill.tokenize.pretokenize import utf8
-from textmill.tokenize.pretokens import cut_pretokens
+from textmill.tokenize.encoding.tokenizer import token_dtype
+from textmill.tokenize.pretokens.blocks import blocks, text_buffers
+from textmill.tokenize.pretokens.count import PretokenCounts
+from textmill.tokenize.pretokens.cut import cut_pretokens
+from textmill.tokenize.pretokens.inventory import Inventory
+from textmill.tokenize.pretokens.patterns import pattern_number
+from textmill.tokenize.pretokens.pretokenizer import utf8
 
 UNKNOWN_ID = 0
 UNKNOWN = "\ufffd"

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from textmill.characters import property_table
 from textmill.errors import InputError
 from textmill.tokenize.baselines import code_points
-from textmill.tokenize.blocks import text_buffers
-from textmill.tokenize.encode import Tokenizer
+from textmill.tokenize.encoding.tokenizer import Tokenizer
+from textmill.tokenize.pretokens.blocks import text_buffers
 from textmill.words import whitespace_words
 
 RARE = 10

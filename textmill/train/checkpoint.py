@@ -88,14 +88,14 @@ def load(path: Path, device: torch.device) -> Checkpoint:
         raise InputError(f"{path}: a checkpoint with unknown or missing parts ({error})") from error
 
 
-def load_model(path: Path, *, tokenizer_sha256: str, device: torch.device) -> Transformer:
-    """The trained model in ``path``, for use with the tokenizer of that digest.
+def load_model(path: Path, *, tokenizer_sha256: str | None, device: torch.device) -> Transformer:
+    """The trained model in ``path``, for use with the tokenizer of that digest, or without one.
 
     Errors: `UserError` when the model was trained with another tokenizer; `InputError` as in `load`.
     """
     checkpoint = load(path, device)
     trained_with = checkpoint.data.tokenizer_sha256
-    if trained_with != tokenizer_sha256:
+    if tokenizer_sha256 is not None and trained_with not in ("", tokenizer_sha256):
         raise UserError(
             f"{path}: trained with the tokenizer {trained_with[:12]}, not with {tokenizer_sha256[:12]}; "
             "use the tokenizer of its training set"

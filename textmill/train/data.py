@@ -11,10 +11,10 @@ token as input and `IGNORED` as target.
 Both say where documents are (`Documents`), so that attention need not cross from one to the next. In the stream, an
 end-of-text token as input belongs to the document that follows it, of which it predicts the first token.
 
-The shuffle is a keyed permutation of sample numbers (`textmill.tokenize.permutation`): no table, no state. The batch of
-a step is a pure function of (seed, step), so a run resumes from one integer and any batch can be looked at again later;
-ranks share out a batch, and workers share out steps, so that neither changes what a step sees. Cost: a page fault or
-two a chunk, and one copy to int64.
+The shuffle is a keyed permutation of sample numbers (`textmill.tokenize.shards.permutation`): no table, no state. The
+batch of a step is a pure function of (seed, step), so a run resumes from one integer and any batch can be looked at
+again later; ranks share out a batch, and workers share out steps, so that neither changes what a step sees. Cost: a
+page fault or two a chunk, and one copy to int64.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from textmill.errors import InputError, UnknownNameError, UserError
-from textmill.tokenize.permutation import permute
+from textmill.tokenize.shards.permutation import permute
 from textmill.train.config import DOCUMENTS
 from textmill.train.packing import pack_documents
 
@@ -39,7 +39,7 @@ IGNORED = -100  # a target that does not count: what `torch.nn.functional.cross_
 
 
 class TokenSource(Protocol):
-    """What training needs to know of a split; `textmill.tokenize.shards.TokenShards` is one."""
+    """What training needs to know of a split; `textmill.tokenize.shards.token_shards.TokenShards` is one."""
 
     @property
     def tokens(self) -> Sequence[np.ndarray]: ...
@@ -56,7 +56,7 @@ class TokenSource(Protocol):
 
 
 class DocumentSource(TokenSource, Protocol):
-    """A split that knows where documents are. `TokenShards` is one, and `textmill.tokenize.shard_reader.SourceTokens`
+    """A split that knows where documents are. `TokenShards` is one, and `textmill.tokenize.shards.reader.SourceTokens`
     another."""
 
     @property

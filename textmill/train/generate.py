@@ -134,9 +134,11 @@ def _steps(
     sampling: Sampling,
     stop_ids: Collection[int] | None,
 ) -> Iterator[list[int | None]]:
+    n_ids = tokenizer.vocab_size  # the model's vocabulary may be padded beyond it
+    if n_ids > model.config.vocab_size:
+        raise UserError(f"the tokenizer has {n_ids:,} ids, the model {model.config.vocab_size:,}; use the model's own")
     stop_ids = {tokenizer.eot_id} if stop_ids is None else stop_ids
     ids = [tokenizer.encode(prompt) or [tokenizer.eot_id] for prompt in prompts]
-    n_ids = min(tokenizer.vocab_size, model.config.vocab_size)  # the model's vocabulary may be padded
     return generate_ids(model, ids, max_tokens=max_tokens, sampling=sampling, stop_ids=stop_ids, n_ids=n_ids)
 
 

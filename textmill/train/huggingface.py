@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from textmill import storage
-from textmill.errors import InputError, UserError
+from textmill.errors import InputError, UnknownNameError, UserError
 from textmill.tokenize import Tokenizer
-from textmill.tokenize.definition import END_OF_TEXT
+from textmill.tokenize.files.definition import END_OF_TEXT
 from textmill.train import safetensors_file
 from textmill.train.config import ModelConfig
 from textmill.train.model import Transformer
@@ -45,6 +45,9 @@ SHAPE = {
     "norm_eps": "rms_norm_eps",
     "tie_embeddings": "tie_word_embeddings",
 }
+# Where a file has none.
+DEFAULTS = {"tie_word_embeddings": False, "rms_norm_eps": 1e-6, "max_position_embeddings": 2048}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ENDS = {"token_embeddings": "model.embed_tokens", "ln_final": "model.norm", "lm_head": "lm_head"}
 LAYER = {
     "ln1": "input_layernorm",
@@ -61,15 +64,17 @@ ROTATED = ("attn.q_proj", "attn.k_proj")
 COMPUTED = "rotary_emb.inv_freq"  # in files of old versions
 
 
-def export_llama(model: Transformer, tokenizer: Tokenizer | None, out: str, dtype: torch.dtype = torch.float32) -> None:
-    """Writes ``model`` and its tokenizer to the new folder ``out``, whole or not at all.
+def export_llama(model: Transformer, tokenizer: Tokenizer | None, out: str, dtype: str = "float32") -> None:
+    """Writes ``model`` (weights in one of the `DTYPES`) and its tokenizer to the new folder ``out``, all or none.
 
-    Errors: `UserError` for a model that is no Llama; `InputError` for a tokenizer that Hugging Face cannot express;
-    `WorkspaceError` for ``out``.
+    Errors: `UserError` for a model that is no Llama; `UnknownNameError` for the type; `InputError` for a tokenizer that
+    Hugging Face cannot express; `WorkspaceError` for ``out``.
     """
-    config = format_config(model.config)
-    config |= {"dtype": str(dtype).removeprefix("torch."), **_end_of_text(tokenizer)}
-    tensors = {name: tensor.to(dtype) for name, tensor in to_llama(model.state_dict(), model.config).items()}
+    if dtype not in DTYPES:
+        raise UnknownNameError("dtype", dtype, DTYPES)
+    config = format_config(model.config) | {"dtype": dtype, **_end_of_text(tokenizer)}
+    weights = to_llama(model.state_dict(), model.config)
+    tensors = {name: weight.to(DTYPES[dtype]) for name, weight in weights.items()}
     with storage.whole_folder(out) as folder:
         safetensors_file.write(tensors, folder / WEIGHTS_FILE)
         (folder / CONFIG_FILE).write_text(storage.to_json(config), encoding="utf-8")
@@ -118,11 +123,11 @@ def format_config(config: ModelConfig) -> dict[str, Any]:
 def parse_config(content: Mapping[str, Any], name: str) -> ModelConfig:
     """The model that the ``config.json`` called ``name`` describes. Errors: `InputError` for one that is no Llama."""
     try:
-        config = _shape_of(content)
+        config, rope = _shape_of(DEFAULTS | dict(content)), _rope_of(content)
         plain = {
             "model_type": (content["model_type"], "llama"),
             "hidden_act": (content.get("hidden_act", "silu"), "silu"),
-            "rope_type": (_rope_of(content).get("rope_type", "default"), "default"),
+            "rope_type": (rope.get("rope_type", rope.get("type", "default")), "default"),
             "head_dim": (content.get("head_dim") or config.d_head, config.d_head),
             "mlp_bias": (content.get("mlp_bias", False), config.bias),
         }

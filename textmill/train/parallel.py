@@ -40,7 +40,7 @@ class Ranks:
 
     def wrapped(self, module: nn.Module) -> nn.Module:
         """``module`` with gradients that are means over the ranks."""
-        return DistributedDataParallel(module) if self.parallel == "ddp" else module
+        return DistributedDataParallel(module, broadcast_buffers=False) if self.parallel == "ddp" else module
 
     def wait(self) -> None:
         """Until all ranks are here."""

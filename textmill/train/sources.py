@@ -23,7 +23,7 @@ PADDING = -1
 
 @runtime_checkable
 class RecordedSource(Protocol):
-    """A split with tables of its documents; `textmill.tokenize.shards.TokenShards` is one."""
+    """A split with tables of its documents; `textmill.tokenize.shards.token_shards.TokenShards` is one."""
 
     @property
     def tokens(self) -> Sequence[NDArray[Any]]: ...

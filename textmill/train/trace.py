@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from textmill.errors import UserError
-from textmill.tokenize.shards import TokenShards
+from textmill.tokenize.shards.token_shards import TokenShards
 from textmill.train import checkpoint
 from textmill.train.checkpoint import Checkpoint, DataIdentity
 from textmill.train.config import TrainConfig

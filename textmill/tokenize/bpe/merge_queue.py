@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.bits import ALL_ONES, leaf
-from textmill.tokenize.byte_alphabet import PLACES
-from textmill.tokenize.definition import N_BYTES
-from textmill.tokenize.merge_text import FIRST_SYMBOL, Spelling
+from textmill.tokenize.bpe.merge_text import FIRST_SYMBOL, Spelling
+from textmill.tokenize.files.byte_alphabet import PLACES
+from textmill.tokenize.files.definition import N_BYTES
 
 N_CHILDREN = 4
 

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.bits import leaf
-from textmill.tokenize.definition import N_BYTES
-from textmill.tokenize.merge_index import (
+from textmill.tokenize.bpe.merge_index import (
     N_LEFT,
     N_PAIRS,
     N_PLACES,
@@ -28,8 +27,9 @@ from textmill.tokenize.merge_index import (
     add,
     find,
 )
-from textmill.tokenize.merge_queue import Queue, drop_first, push, tie_by_bytes, tie_by_ids
-from textmill.tokenize.merge_text import FIRST_SYMBOL, INSIDE, Spelling, Text, weight_of
+from textmill.tokenize.bpe.merge_queue import Queue, drop_first, push, tie_by_bytes, tie_by_ids
+from textmill.tokenize.bpe.merge_text import FIRST_SYMBOL, INSIDE, Spelling, Text, weight_of
+from textmill.tokenize.files.definition import N_BYTES
 
 BYTES, IDS, FIRST = 0, 1, 2  # the rules for ties
 DONE, PAUSED, FULL = 0, 1, 2  # why merging stopped
@@ -82,7 +82,7 @@ def merge_some(
         n = pairs.end[pair] - pairs.start[pair]
         if seen >= n_places:
             return PAUSED
-        if state[N_PAIRS] + 2 * min(n, state[N_TOKENS]) > len(pairs.counts):
+        if state[N_PAIRS] + 2 * min(n, state[N_TOKENS] + 1) > len(pairs.counts):  # the token may be beside itself
             return FULL
         seen += n + MERGE_WORK
         drop_first(queue, state[N_QUEUED], spelling)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.bits import ALL_ONES, as_number, byte_mask, highest_one, leaf, lowest_one
-from textmill.tokenize.next_pretoken import APOSTROPHE, BLANK, SLASH, contraction_bytes, look
-from textmill.tokenize.patterns import GPT2, LETTER, LOWER, NANOCHAT, NUMBER, O200K, SPACE, UPPER
+from textmill.tokenize.pretokens.next_pretoken import APOSTROPHE, BLANK, SLASH, contraction_bytes, look
+from textmill.tokenize.pretokens.patterns import GPT2, LETTER, LOWER, NANOCHAT, NUMBER, O200K, SPACE, UPPER
 
 _ONE, _NONE = np.uint64(1), np.uint64(0)
 _TWO, _THREE = np.uint64(2), np.uint64(3)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from textmill import storage
 from textmill.errors import InputError
-from textmill.tokenize.shards import N_BYTES, RECORD, TokenShards
+from textmill.tokenize.shards.token_shards import N_BYTES, RECORD, TokenShards
 
 UNPACKED_DOCS = 1 << 16  # rows of the tables of documents that lie together in scratch
 SCHEMA = pa.schema([*RECORD, N_BYTES])

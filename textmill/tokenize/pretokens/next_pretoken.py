@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.bits import leaf
-from textmill.tokenize.patterns import (
+from textmill.tokenize.pretokens.patterns import (
     CL100K,
     GPT2,
     LETTER,

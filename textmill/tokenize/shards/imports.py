@@ -22,15 +22,15 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from textmill.errors import InputError, UserError
-from textmill.tokenize.encode import Tokenizer, token_dtype
-from textmill.tokenize.shard_formats import (
+from textmill.tokenize.encoding.tokenizer import Tokenizer, token_dtype
+from textmill.tokenize.shards.formats import (
     HEADER_INTS,
     MEGATRON_MAGIC,
     MEGATRON_TYPES,
     TokenFileFormat,
 )
-from textmill.tokenize.shard_writer import TokenBatch, write_folder
-from textmill.tokenize.shards import N_BYTES, RECORD, TokenFormat
+from textmill.tokenize.shards.token_shards import N_BYTES, RECORD, TokenFormat
+from textmill.tokenize.shards.writer import TokenBatch, write_folder
 
 BLOCK = 1 << 20  # tokens
 

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.errors import InputError, UserError
-from textmill.tokenize.definition import END_OF_TEXT, N_BYTES, Definition
-from textmill.tokenize.encode_kernels import SHORT, empty_pairs, merge_long, merge_short, put_pair, value_of
+from textmill.tokenize.encoding.encode_kernels import SHORT, empty_pairs, merge_long, merge_short, put_pair, value_of
+from textmill.tokenize.files.definition import END_OF_TEXT, N_BYTES, Definition
 
 _FIM = "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"
 _END_OF_PROMPT = "<|endofprompt|>"

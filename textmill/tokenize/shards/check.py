@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from textmill import storage
 from textmill.errors import InputError
-from textmill.tokenize.encode import Tokenizer
-from textmill.tokenize.shard_writer import hash_strings
-from textmill.tokenize.shards import (
+from textmill.tokenize.encoding.tokenizer import Tokenizer
+from textmill.tokenize.shards.token_shards import (
     DOCUMENTS,
     SPLITS,
     TOKENIZER_FILE,
@@ -29,6 +28,7 @@ from textmill.tokenize.shards import (
     manifests_of,
     names,
 )
+from textmill.tokenize.shards.writer import hash_strings
 
 BLOCK = 1 << 22  # tokens or offsets looked at together
 PERCENTILES = (1, 25, 50, 75, 99)

@@ -7,7 +7,7 @@ are in an array of their own, which stays in the processor's cache. Pairs of sin
 begins, have a table without probing.
 
 A pretoken of up to `SHORT` bytes is merged by looking for the smallest value again after each merge; that is quadratic,
-and quickest where words are short. A longer one has a heap and takes O(n log n), with some 40 bytes of memory a byte.
+and quickest where words are short. A longer one has a heap and takes O(n log n), with some 26 bytes of memory a byte.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ import pyarrow as pa
 
 from textmill import storage
 from textmill.errors import InputError, UnknownNameError, UserError
-from textmill.tokenize.encode import Tokenizer, token_dtype
+from textmill.tokenize.encoding.tokenizer import Tokenizer, token_dtype
 
 FORMAT = "textmill-tokens-2"
 SPLITS = ("train", "val")

@@ -1,7 +1,7 @@
 """Counting pretokens: of texts in memory and of files, on several threads, in bounded memory, exactly.
 
-Text is read in blocks (`textmill.tokenize.blocks`). Each is cut (`textmill.tokenize.pretokens`), its pretokens are
-numbered (`textmill.tokenize.inventory`) and tallied.
+Text is read in blocks (`textmill.tokenize.pretokens.blocks`). Each is cut (`textmill.tokenize.pretokens.cut`), its
+pretokens are numbered (`textmill.tokenize.pretokens.inventory`) and tallied.
 
 Nothing rare is dropped. When a tally outgrows its share of memory, it is written to files by the hash of the pretoken
 and begun anew; at the end each of these parts is added up by itself. What must fit in memory is the distinct pretokens
@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 
 from textmill.bits import hash_of, read_only
 from textmill.errors import InputError, InvariantError
-from textmill.tokenize.blocks import BLOCK_BYTES, blocks, text_buffers
-from textmill.tokenize.inventory import Inventory
-from textmill.tokenize.pretokenize import Pretokenizer
-from textmill.tokenize.pretokens import cut_pretokens
-from textmill.tokenize.special import SpecialTokens, copy_pieces
+from textmill.tokenize.pretokens.blocks import BLOCK_BYTES, blocks, text_buffers
+from textmill.tokenize.pretokens.cut import cut_pretokens
+from textmill.tokenize.pretokens.inventory import Inventory
+from textmill.tokenize.pretokens.pretokenizer import Pretokenizer
+from textmill.tokenize.pretokens.special import SpecialTokens, copy_pieces
 
 TALLY_BYTES = 1 << 30  # of memory for the tallies of all threads, before they are written to files
 N_PARTS = 16

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from textmill import storage
 from textmill.bits import hash_of
 from textmill.errors import InvariantError
-from textmill.tokenize.encode import Tokenizer
-from textmill.tokenize.shards import DOCUMENTS, N_BYTES, RECORD, SPLITS, TOKENIZER_FILE, TokenFormat, names
+from textmill.tokenize.encoding.tokenizer import Tokenizer
+from textmill.tokenize.shards.token_shards import DOCUMENTS, N_BYTES, RECORD, SPLITS, TOKENIZER_FILE, TokenFormat, names
 
 SHARD_TOKENS = 100_000_000  # of a split in a shard that `write_folder` makes: the usual unit, 200 MB of uint16
 

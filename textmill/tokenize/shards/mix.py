@@ -12,7 +12,7 @@ a source do not overlap, and the order depends on seed, names and documents only
 
 Documents are not split between training and validation anew: no site is on both sides if all sources were split by
 one share of validation (the split follows from a hash of the host). The validation documents of all sources follow each
-other, source by source, each once: `textmill.tokenize.shard_reader.by_source` gives them back one source at a time.
+other, source by source, each once: `textmill.tokenize.shards.reader.by_source` gives them back one source at a time.
 
 Tokens are copied, not encoded anew (`shard_reader`). One batch of documents, 4 M tokens, is in memory.
 """
@@ -31,11 +31,11 @@ from numpy.typing import NDArray
 
 from textmill import storage
 from textmill.errors import InputError, UserError
-from textmill.tokenize.encode import Tokenizer
-from textmill.tokenize.permutation import permute
-from textmill.tokenize.shard_reader import DocumentReader
-from textmill.tokenize.shard_writer import SHARD_TOKENS, TokenBatch, write_folder
-from textmill.tokenize.shards import RECORD, SPLITS, TokenFormat, TokenShards
+from textmill.tokenize.encoding.tokenizer import Tokenizer
+from textmill.tokenize.shards.permutation import permute
+from textmill.tokenize.shards.reader import DocumentReader
+from textmill.tokenize.shards.token_shards import RECORD, SPLITS, TokenFormat, TokenShards
+from textmill.tokenize.shards.writer import SHARD_TOKENS, TokenBatch, write_folder
 
 BATCH_TOKENS = 1 << 22
 AHEAD_DOCS = 4096  # of a source, whose lengths are looked up together

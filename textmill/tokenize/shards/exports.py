@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from textmill import storage
 from textmill.errors import InputError, UserError
 from textmill.schema import show_doc_id
-from textmill.tokenize.shard_formats import HEADER_INTS, MEGATRON_MAGIC, TokenFileFormat, format_named, megatron_type
-from textmill.tokenize.shards import SPLITS, TokenShards
+from textmill.tokenize.shards.formats import HEADER_INTS, MEGATRON_MAGIC, TokenFileFormat, format_named, megatron_type
+from textmill.tokenize.shards.token_shards import SPLITS, TokenShards
 
 FILE_TOKENS = 100_000_000  # the usual unit
 BLOCK = 1 << 20  # tokens or documents in memory

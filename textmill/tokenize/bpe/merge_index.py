@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.bits import leaf
-from textmill.tokenize.merge_text import BOUNDARY, FIRST_SYMBOL, Text, weight_of
+from textmill.tokenize.bpe.merge_text import BOUNDARY, FIRST_SYMBOL, Text, weight_of
 
 NO_PAIR = -1
 # What the state holds, an array of numbers that kernels change: tokens, pairs and entries of the queue so far, symbols

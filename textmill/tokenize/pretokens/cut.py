@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from textmill.bits import lowest_one, read_only
 from textmill.errors import InvariantError
-from textmill.tokenize.next_pretoken import BLANK, end_of_next, look
-from textmill.tokenize.patterns import SPACE, character_kinds, pattern_number
-from textmill.tokenize.pretoken_masks import pretoken_starts
+from textmill.tokenize.pretokens.masks import pretoken_starts
+from textmill.tokenize.pretokens.next_pretoken import BLANK, end_of_next, look
+from textmill.tokenize.pretokens.patterns import SPACE, character_kinds, pattern_number
 
 
 def cut_pretokens(pattern: str, data: NDArray[np.uint8], bounds: NDArray[np.int64], ends: NDArray[np.int64]) -> int:

@@ -6,8 +6,8 @@ until none applies.
 `Tokenizer.encode` honours special tokens; `Tokenizer.encode_ordinary` and `Tokenizer.encode_batch`, for text that
 others wrote, do not: a page that says ``<|endoftext|>`` becomes ordinary tokens.
 
-Batches, long texts and streams go through kernels (`textmill.tokenize.encode_blocks`). A short text is cut by a regular
-expression, and a dictionary remembers the ids of its pretokens: that is quicker than to call the kernels.
+Batches, long texts and streams go through kernels (`textmill.tokenize.encoding.encode_blocks`). A short text is cut by
+a regular expression, and a dictionary remembers the ids of its pretokens: that is quicker than to call the kernels.
 
 Costs on one busy core (AMD EPYC), with GPT-2's vocabulary: 26 MB of manual pages 92 MB/s from nothing and 137 when
 their pretokens are known; 54 MB in many languages, with 714,000 different pretokens, 52 and 106. Streams 14 to 16 MB/s,
@@ -29,20 +29,27 @@ import pyarrow as pa
 
 from textmill import storage
 from textmill.errors import InputError, UserError
-from textmill.tokenize.blocks import text_buffers
-from textmill.tokenize.decode import Decoder
-from textmill.tokenize.definition import END_OF_TEXT, N_BYTES, Definition, special_ids
-from textmill.tokenize.encode_blocks import Block, BlockEncoder, TextEncoder, TokenArray, encode_strings, join_blocks
-from textmill.tokenize.encode_kernels import MergeTables, merge_tables
-from textmill.tokenize.inventory import Inventory
-from textmill.tokenize.pretokenize import Pretokenizer, utf8
-from textmill.tokenize.tokenizer_files import (
+from textmill.tokenize.encoding.decode import Decoder
+from textmill.tokenize.encoding.encode_blocks import (
+    Block,
+    BlockEncoder,
+    TextEncoder,
+    TokenArray,
+    encode_strings,
+    join_blocks,
+)
+from textmill.tokenize.encoding.encode_kernels import MergeTables, merge_tables
+from textmill.tokenize.files.definition import END_OF_TEXT, N_BYTES, Definition, special_ids
+from textmill.tokenize.files.formats import (
     no_collection,
     read_gpt2,
     read_tokenizer,
     textmill_content,
     write_tokenizer,
 )
+from textmill.tokenize.pretokens.blocks import text_buffers
+from textmill.tokenize.pretokens.inventory import Inventory
+from textmill.tokenize.pretokens.pretokenizer import Pretokenizer, utf8
 
 MAX_IDS = 1 << 32
 SHORT_CHARS = 400  # a text as long as this is quicker by kernel
@@ -181,7 +188,7 @@ class Tokenizer:
         return hashlib.sha256(storage.to_json(textmill_content(self.definition)).encode()).hexdigest()
 
     def save(self, path: str | os.PathLike[str], kind: str = "textmill") -> list[str]:
-        """Write everything to one JSON file, or another kind of file; see `textmill.tokenize.tokenizer_files`.
+        """Write everything to one JSON file, or another kind of file; see `textmill.tokenize.files.formats`.
 
         Returns what was written. Errors: `UnknownNameError`; `InputError` for a tokenizer that the kind cannot express.
         """

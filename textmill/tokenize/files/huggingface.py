@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from textmill.errors import InputError
-from textmill.tokenize.byte_alphabet import from_printable, to_printable
-from textmill.tokenize.definition import END_OF_TEXT, Definition
-from textmill.tokenize.patterns import PATTERNS
+from textmill.tokenize.files.byte_alphabet import from_printable, to_printable
+from textmill.tokenize.files.definition import END_OF_TEXT, Definition
+from textmill.tokenize.pretokens.patterns import PATTERNS
 
 # The patterns in the syntax of Oniguruma, to which `$` is the end of a line and `{1,3}+` no possessive.
 REGEXES = {

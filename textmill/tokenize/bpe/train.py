@@ -1,7 +1,7 @@
 """Training a byte-pair encoding: from text to a vocabulary and its merges.
 
-Pretokens are counted (`textmill.tokenize.count`) and then merged (`textmill.tokenize.merges`, which has the algorithm
-and the rules for ties). Both are exact: no pretoken is too rare to count.
+Pretokens are counted (`textmill.tokenize.pretokens.count`) and then merged (`textmill.tokenize.bpe.merges`, which has
+the algorithm and the rules for ties). Both are exact: no pretoken is too rare to count.
 
 Vocabularies are nested: the first merges of a large one are those of a small one. So one training tells for every
 smaller size how many tokens the text would have.
@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.errors import UnknownNameError, UserError
-from textmill.tokenize.count import PretokenCounts, count_files
-from textmill.tokenize.definition import N_BYTES
-from textmill.tokenize.merges import TIE_BREAKS, train_merges
-from textmill.tokenize.pretokenize import Pretokenizer
+from textmill.tokenize.bpe.merges import TIE_BREAKS, train_merges
+from textmill.tokenize.files.definition import N_BYTES
+from textmill.tokenize.pretokens.count import PretokenCounts, count_files
+from textmill.tokenize.pretokens.pretokenizer import Pretokenizer
 
 MOST_IDS = 1 << 24
 FIRST_CURVE_SIZE = 1 << 10

@@ -20,7 +20,7 @@ from itertools import takewhile
 import regex
 
 from textmill.errors import UserError
-from textmill.tokenize.patterns import PATTERNS, pattern_number
+from textmill.tokenize.pretokens.patterns import PATTERNS, pattern_number
 
 N_UNSETTLED = 2  # pretokens at the end of a text that more text can change; holds for every pattern
 BUFFER_CHARS = 1 << 13  # small enough that streaming needs well under 1 MB

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from textmill.errors import InvariantError
-from textmill.tokenize.pretokens import next_cut
+from textmill.tokenize.pretokens.cut import next_cut
 
 BLOCK_BYTES = 1 << 18  # a block, and where its pretokens end, fit a second-level cache of 1 MB
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from textmill import storage
 from textmill.errors import InputError, UnknownNameError, UserError
-from textmill.tokenize.byte_alphabet import from_printable
-from textmill.tokenize.definition import END_OF_TEXT, Definition, special_ids
-from textmill.tokenize.hf_files import format_hf, hf_config, parse_hf
-from textmill.tokenize.tiktoken_files import format_ranks, parse_ranks
+from textmill.tokenize.files.byte_alphabet import from_printable
+from textmill.tokenize.files.definition import END_OF_TEXT, Definition, special_ids
+from textmill.tokenize.files.huggingface import format_hf, hf_config, parse_hf
+from textmill.tokenize.files.tiktoken import format_ranks, parse_ranks
 
 FORMAT = "textmill-tokenizer-1"
 KINDS = ("textmill", "hf", "tiktoken", "gpt2")

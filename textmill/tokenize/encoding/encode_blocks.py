@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.errors import InputError
-from textmill.tokenize.blocks import blocks
-from textmill.tokenize.encode_kernels import MAX_INLINE, MergeTables, encode_pretokens, gather
-from textmill.tokenize.inventory import Inventory
-from textmill.tokenize.pretokens import cut_pretokens
+from textmill.tokenize.encoding.encode_kernels import MAX_INLINE, MergeTables, encode_pretokens, gather
+from textmill.tokenize.pretokens.blocks import blocks
+from textmill.tokenize.pretokens.cut import cut_pretokens
+from textmill.tokenize.pretokens.inventory import Inventory
 
 MAX_KEPT = 1 << 20  # pretokens, and
 MAX_KEPT_BYTES = 1 << 24  # of these; what is more begins anew

@@ -33,13 +33,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.errors import UnknownNameError, UserError
-from textmill.tokenize import merge_index as index
-from textmill.tokenize import merge_kernels as kernels
-from textmill.tokenize.definition import N_BYTES
-from textmill.tokenize.merge_index import N_PAIRS, N_SYMBOLS, N_TOKENS, NO_PAIR, STATE_SIZE, Pairs
-from textmill.tokenize.merge_kernels import DONE, FULL, Neighbours
-from textmill.tokenize.merge_queue import Queue
-from textmill.tokenize.merge_text import lay_out
+from textmill.tokenize.bpe import merge_index as index
+from textmill.tokenize.bpe import merge_kernels as kernels
+from textmill.tokenize.bpe.merge_index import N_PAIRS, N_SYMBOLS, N_TOKENS, NO_PAIR, STATE_SIZE, Pairs
+from textmill.tokenize.bpe.merge_kernels import DONE, FULL, Neighbours
+from textmill.tokenize.bpe.merge_queue import Queue
+from textmill.tokenize.bpe.merge_text import lay_out
+from textmill.tokenize.files.definition import N_BYTES
 
 TIE_BREAKS = {"bytes": kernels.BYTES, "ids": kernels.IDS, "first": kernels.FIRST}
 
@@ -181,7 +181,7 @@ class _Training:
             )
             on_merge(self.n_made)
             if status == FULL:
-                self._pairs = _more_pairs(self._pairs, int(self._state[N_PAIRS]), 2 * int(self._state[N_TOKENS]))
+                self._pairs = _more_pairs(self._pairs, int(self._state[N_PAIRS]), 2 * int(self._state[N_TOKENS] + 1))
                 self._queue = _more_queue(self._queue, len(self._pairs.counts))
 
 

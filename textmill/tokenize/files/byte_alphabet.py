@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from textmill.tokenize.definition import N_BYTES
+from textmill.tokenize.files.definition import N_BYTES
 
 _PRINTING = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 _OTHERS = sorted(set(range(N_BYTES)) - set(_PRINTING))
