@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from test_data import split_of  # noqa: E402
 from textmill.errors import UserError  # noqa: E402
 from textmill.train import checkpoint  # noqa: E402
 from textmill.train.config import ModelConfig, TrainConfig  # noqa: E402
-from textmill.train.loop import train  # noqa: E402
+from textmill.train.loop import StepLog, train  # noqa: E402
 
 MODEL = ModelConfig(vocab_size=400, n_layers=2, n_heads=2, d_model=16, d_ff=24, context_length=8)
 RECIPE = TrainConfig(
@@ -37,6 +38,7 @@ RECIPE = TrainConfig(
     micro_batch_size=1,
 )
 SPLIT = split_of([[3, 9, 1, 30], [12, 4, 4, 7, 20, 2], [], [30, 5, 5, 5, 40]])
+SPLIT.vocab_size = 400
 TESTS = Path(__file__).parent
 
 
@@ -45,7 +47,7 @@ def train_in_processes(n: int, parallel: str, out: Path, optimizer: str) -> None
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    code = f"import test_parallel as t; from pathlib import Path; t.train_here({parallel!r}, Path({str(out)!r}), {optimizer!r})"
+    code = f"import test_parallel; test_parallel.train_here({parallel!r}, {str(out)!r}, {optimizer!r})"
     shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(n)}
     started = [
         subprocess.Popen(
@@ -60,13 +62,23 @@ def train_in_processes(n: int, parallel: str, out: Path, optimizer: str) -> None
             process.kill()
 
 
-def train_here(parallel: str, out: Path, optimizer: str) -> None:
-    train(MODEL, replace(RECIPE, parallel=parallel, optimizer=optimizer), SPLIT, SPLIT, out)
+def train_here(parallel: str, out: Path | str, optimizer: str) -> None:
+    """With a stop after step 4, and a second attempt from step 3 on."""
+
+    def stop(log: StepLog) -> None:
+        if log.step == 4:
+            raise KeyboardInterrupt
+
+    recipe = replace(RECIPE, parallel=parallel, optimizer=optimizer)
+    if parallel != "none":
+        with contextlib.suppress(KeyboardInterrupt):
+            train(MODEL, recipe, SPLIT, SPLIT, Path(out), on_step=stop)
+    train(MODEL, recipe, SPLIT, SPLIT, Path(out))
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_two_processes_train_what_one_does(tmp_path: Path, optimizer: str) -> None:
-    train_in_processes(2, "ddp", tmp_path / "two", optimizer)
+@pytest.mark.parametrize(("parallel", "optimizer"), [("ddp", "muon"), ("fsdp", "adamw")])
+def test_two_processes_train_what_one_does(tmp_path: Path, parallel: str, optimizer: str) -> None:
+    train_in_processes(2, parallel, tmp_path / "two", optimizer)
     train_here("none", tmp_path / "one", optimizer)
     two, one = (checkpoint.load(tmp_path / name / "checkpoint.pt", torch.device("cpu")) for name in ("two", "one"))
     assert max(float((two.model[name] - one.model[name]).abs().max()) for name in one.model) < 1e-6

@@ -14,7 +14,7 @@ from textmill.errors import MissingExtraError, UnknownNameError, UserError
 
 DEVICES = ("auto", "cpu", "cuda")
 DOCUMENTS = ("across", "masked", "packed")  # see `TrainConfig.documents`
-PARALLEL = ("none", "ddp")
+PARALLEL = ("none", "ddp", "fsdp")
 DTYPES = ("auto", "float32", "bfloat16")
 NORMS = ("rmsnorm", "layernorm", "none")
 NORM_POSITIONS = ("pre", "post")
@@ -133,7 +133,7 @@ class TrainConfig:
     log_every: int | None = None  # steps between looks at the loss, for which a GPU waits; None: 10 there, 1 on a CPU
     spike_z: float = 6.0  # standard deviations above late steps, from which a loss or gradient norm is a spike
     skip_spikes: bool = False  # steps that are spikes change no weights
-    parallel: str = "none"  # ddp: among the processes that torchrun started, each with all weights
+    parallel: str = "none"  # ddp: among torchrun's processes, each with all weights; fsdp: each with its part of them
     n_threads: int | None = None  # CPU threads of torch, for the whole process; None leaves them as they are
 
     def __post_init__(self) -> None:
@@ -153,6 +153,10 @@ class TrainConfig:
         _require(
             self.warmup_steps <= self.steps,
             f"warmup_steps is {self.warmup_steps}, but the run has {self.steps} steps; lower warmup_steps",
+        )
+        _require(
+            (self.optimizer, self.parallel) != ("muon", "fsdp"),
+            "muon needs whole matrices, which fsdp shares out; use parallel=ddp or optimizer=adamw",
         )
         _require(0 <= self.decay_frac <= 1, f"decay_frac is {self.decay_frac}; it must be in [0, 1]")
         for name in ("n_threads", "micro_batch_size", "log_every"):

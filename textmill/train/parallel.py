@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from textmill.errors import UserError
@@ -38,9 +42,20 @@ class Ranks:
             dist.all_reduce(values)
         return values
 
-    def wrapped(self, module: nn.Module) -> nn.Module:
-        """``module`` with gradients that are means over the ranks."""
-        return DistributedDataParallel(module, broadcast_buffers=False) if self.parallel == "ddp" else module
+    @property
+    def divides_weights(self) -> bool:
+        return self.parallel == "fsdp"
+
+    def wrapped(self, module: nn.Module, blocks: Iterable[nn.Module], device: torch.device) -> nn.Module:
+        """``module`` with gradients that are means over the ranks. ``blocks`` are gathered one after the other where
+        weights are shared out; optimizers are made after that."""
+        if self.parallel == "ddp":
+            return DistributedDataParallel(module, broadcast_buffers=False)
+        if self.divides_weights:
+            mesh = init_device_mesh(device.type, (self.n_ranks,))
+            for part in (*blocks, module):
+                fully_shard(part, mesh=mesh)
+        return module
 
     def wait(self) -> None:
         """Until all ranks are here."""
@@ -49,6 +64,23 @@ class Ranks:
 
 
 ALONE = Ranks()
+
+
+def whole(tree: Any) -> Any:
+    """State as one process alone has it: tensors in ``tree`` (dictionaries and lists) that ranks share out are gathered,
+    which all of them must do together."""
+    if isinstance(tree, DTensor):
+        return tree.full_tensor()
+    if isinstance(tree, dict):
+        return {key: whole(value) for key, value in tree.items()}
+    return [whole(value) for value in tree] if isinstance(tree, list) else tree
+
+
+def divided(value: Any, like: Tensor) -> Any:
+    """The part of ``value`` that goes with this rank's part of the weight ``like``, if it has its shape."""
+    if not isinstance(like, DTensor) or not isinstance(value, Tensor) or value.shape != like.shape:
+        return value
+    return distribute_tensor(value, like.device_mesh, like.placements)
 
 
 @contextlib.contextmanager

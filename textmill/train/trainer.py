@@ -21,7 +21,7 @@ from textmill.train.data import StepBatch
 from textmill.train.loss import LossModel
 from textmill.train.model import Transformer
 from textmill.train.optim import clip_gradients, learning_rate_of, optimizer_of, set_learning_rate
-from textmill.train.parallel import ALONE, Ranks
+from textmill.train.parallel import ALONE, Ranks, divided, whole
 from textmill.train.sources import sums_by_source
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Trainer:
         self.device = device_named(config.device)
         self.model = Transformer(model_config, config.seed).to(self.device)
         compiled = self.device.type == "cuda" if config.compile is None else config.compile
-        self.loss_model = ranks.wrapped(LossModel(self.model, compiled))
+        self.loss_model = ranks.wrapped(LossModel(self.model, compiled), self.model.layers, self.device)
         self.optimizer = optimizer_of(self.model, config)
         self._n_sources = n_sources
 
@@ -87,7 +87,7 @@ class Trainer:
         self.model.train()
         self.optimizer.zero_grad()
         if self.model.config.dropout:
-            torch.manual_seed(step_seed(self.config.seed, step))
+            torch.manual_seed(step_seed(self.config.seed, step, self.ranks.rank))
         sums = torch.zeros(1 + 2 * self._n_sources, dtype=torch.float64, device=self.device)
         parts = self._parts(batch)
         with self._enough_memory():
@@ -96,7 +96,7 @@ class Trainer:
                     mean, own = self._mean_loss(part, n_targets)
                     torch.autograd.backward(mean * self.ranks.n_ranks)  # of which averaging takes the mean
                 sums += own
-            norm = clip_gradients(self.model.parameters(), self.config.grad_clip)
+            norm = whole(clip_gradients(self.model.parameters(), self.config.grad_clip))
         self.ranks.sum(sums)
         return Reading(step, torch.cat([sums[:1], norm.detach().double()[None], sums[1:]]))
 
@@ -110,7 +110,8 @@ class Trainer:
         """The sum of all losses of ``batches`` in nats, the number of targets, then both by source."""
         self.model.eval()
         sums = torch.zeros(2 + 2 * self._n_sources, dtype=torch.float64, device=self.device)
-        own = batches[self.ranks.rank :: self.ranks.n_ranks]
+        together = self.ranks.divides_weights  # no rank can compute alone
+        own = batches if together else batches[self.ranks.rank :: self.ranks.n_ranks]
         for batch in itertools.chain.from_iterable(self._parts(batch) for batch in own):
             here = batch.to(self.device)
             with _precision(self.device, self.config.dtype):
@@ -118,13 +119,13 @@ class Trainer:
             sums[0] += losses.double().sum()
             sums[1] += batch.n_targets
             sums[2:] += self._by_source(losses, here)
-        values: list[float] = self.ranks.sum(sums).tolist()
+        values: list[float] = (sums if together else self.ranks.sum(sums)).tolist()
         return values
 
     def keep(self, step: int, log_line: dict[str, Any], path: Path) -> None:
         """Writes the checkpoint of ``step``, whose log line it takes along."""
+        model, optimizer = whole(dict(self.model.state_dict())), whole(self.optimizer.state_dict())
         if self.ranks.is_first:
-            model, optimizer = self.model.state_dict(), self.optimizer.state_dict()
             checkpoint.save(
                 Checkpoint(self.model.config, self.config, self.data, step, log_line, model, optimizer), path
             )
@@ -143,9 +144,18 @@ class Trainer:
             raise WorkspaceError(
                 f"{path} belongs to another run: {'; '.join(differences)}; use the same values or another folder"
             )
-        self.model.load_state_dict(kept.model)
-        self.optimizer.load_state_dict(kept.optimizer)
+        like = self.model.state_dict()
+        self.model.load_state_dict({name: divided(value, like[name]) for name, value in kept.model.items()})
+        self.optimizer.load_state_dict(self._divided(kept.optimizer))
         return kept.last_log
+
+    def _divided(self, state: dict[str, Any]) -> dict[str, Any]:
+        """This rank's part of an optimizer's state."""
+        if not self.ranks.divides_weights:
+            return state
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        own = {i: {name: divided(v, weights[i]) for name, v in values.items()} for i, values in state["state"].items()}
+        return {**state, "state": own}
 
     def _parts(self, batch: StepBatch) -> list[StepBatch]:
         """What is computed at once."""
@@ -187,9 +197,9 @@ class Trainer:
             ) from error
 
 
-def step_seed(seed: int, step: int) -> int:
-    """What dropout of a step is drawn from, so that a resumed run draws the same."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """What a rank's dropout of a step is drawn from, so that a resumed run draws the same."""
+    return int(np.random.SeedSequence([seed, step, rank][: 3 if rank else 2]).generate_state(1, np.uint64)[0])
 
 
 def device_named(name: str) -> torch.device:
