@@ -16,9 +16,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from textmill.errors import UserError
@@ -52,6 +49,9 @@ class Ranks:
         if self.parallel == "ddp":
             return DistributedDataParallel(module, broadcast_buffers=False)
         if self.divides_weights:
+            from torch.distributed.device_mesh import init_device_mesh
+            from torch.distributed.fsdp import fully_shard  # takes a second
+
             mesh = init_device_mesh(device.type, (self.n_ranks,))
             for part in (*blocks, module):
                 fully_shard(part, mesh=mesh)
@@ -67,19 +67,21 @@ ALONE = Ranks()
 
 
 def whole(tree: Any) -> Any:
-    """State as one process alone has it: tensors in ``tree`` (dictionaries and lists) that ranks share out are gathered,
-    which all of them must do together."""
-    if isinstance(tree, DTensor):
+    """State as of one process: tensors in ``tree`` (dictionaries, lists) that ranks share out are gathered, by all of
+    them together."""
+    if hasattr(tree, "full_tensor"):
         return tree.full_tensor()
     if isinstance(tree, dict):
         return {key: whole(value) for key, value in tree.items()}
     return [whole(value) for value in tree] if isinstance(tree, list) else tree
 
 
-def divided(value: Any, like: Tensor) -> Any:
+def divided(value: Any, like: Any) -> Any:
     """The part of ``value`` that goes with this rank's part of the weight ``like``, if it has its shape."""
-    if not isinstance(like, DTensor) or not isinstance(value, Tensor) or value.shape != like.shape:
+    if not hasattr(like, "placements") or not isinstance(value, Tensor) or value.shape != like.shape:
         return value
+    from torch.distributed.tensor import distribute_tensor
+
     return distribute_tensor(value, like.device_mesh, like.placements)
 
 

@@ -72,8 +72,8 @@ class Trainer:
         self.config, self.data, self.ranks = config, data, ranks
         self.device = device_named(config.device)
         self.model = Transformer(model_config, config.seed).to(self.device)
-        compiled = self.device.type == "cuda" if config.compile is None else config.compile
-        self.loss_model = ranks.wrapped(LossModel(self.model, compiled), self.model.layers, self.device)
+        self.compiles = self.device.type == "cuda" if config.compile is None else config.compile
+        self.loss_model = ranks.wrapped(LossModel(self.model, self.compiles), self.model.layers, self.device)
         self.optimizer = optimizer_of(self.model, config)
         self._n_sources = n_sources
 
