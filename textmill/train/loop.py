@@ -150,8 +150,8 @@ class _Run:
         self.watch = Watch(self.config.spike_z, _late_values(self.log.kept))
         self.began_s = time.perf_counter() - self.last.seconds
         self.pace = _Pace(self.last.step)
+        self.ranks.wait()  # all have read what the first one is about to cut
         with self.log, self.spikes:
-            self.ranks.wait()
             if self.last.step == 0 and not self.validation.batches:
                 note = "nothing to evaluate: the validation set does not hold one sequence"
                 self.log.write({"step": 0, "note": note})
