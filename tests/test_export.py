@@ -210,6 +210,15 @@ def test_files_that_are_no_llama_are_refused(exported: Path, change: Callable[[P
         load_llama(exported)
 
 
+def test_a_tied_head_that_is_written_twice_and_old_tables_are_left_out(exported: Path) -> None:
+    expected, path = load_llama(exported).state_dict(), exported / "model.safetensors"
+    tensors = safetensors_file.read(path)
+    others = {"lm_head.weight": torch.zeros(260, 32), "model.layers.0.self_attn.rotary_emb.inv_freq": torch.zeros(4)}
+    safetensors_file.write(tensors | others, path)
+    found = load_llama(exported).state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
 def test_old_and_new_configurations_are_read() -> None:
     content = format_config(replace(SMALL, rope_theta=500.0))
     del content["rope_parameters"]
