@@ -343,18 +343,30 @@ def test_a_mask_is_true_for_what_precedes_within_the_window(n: int, n_queries: i
         assert mask.tolist() == expected
 
 
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-def test_flex_attention_takes_the_same_masks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uncompiled and on the CPU: what a GPU computes by blocks."""
-    flex = pytest.importorskip("torch.nn.attention.flex_attention")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@pytest.mark.parametrize("window", [None, 4])
+def test_flex_attention_takes_the_same_masks(window: int | None) -> None:
+    """As a GPU gets them, in one graph; here in plain operations on the CPU."""
+    pytest.importorskip("torch.nn.attention.flex_attention")
     generator = torch.Generator().manual_seed(0)
     q, k = torch.randn(2, 4, 16, 8, generator=generator), torch.randn(2, 2, 16, 8, generator=generator)
     documents = torch.tensor([[0] * 5 + [1] * 11, [0] * 16])
-    for document_ids, window in ((documents, None), (documents, 4), (None, 4)):
-        options = {"window": window, "document_ids": document_ids, "device": torch.device("cpu")}
-        expected = attend(q, k, k, attention_mask(16, 16, **options))
-        monkeypatch.setattr("textmill.train.attention._compiled_flex", lambda: flex.flex_attention)
-        torch.testing.assert_close(attend(q, k, k, attention_mask(16, 16, in_blocks=True, **options)), expected)
+
+    def attended(in_blocks: bool) -> torch.Tensor:
+        options = {"window": window, "document_ids": documents, "device": torch.device("cpu")}
+        return attend(q, k, k, attention_mask(16, 16, in_blocks=in_blocks, **options))
+
+    compiled = torch.compile(attended, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(True), attended(False))
+
+
+@pytest.mark.parametrize("form", ["default", "all"])
+def test_the_model_compiles_to_one_graph(form: str) -> None:
+    model, ids = model_of(form), torch.randint(17, (2, 8))
+    documents = torch.tensor([[0] * 3 + [1] * 5, [0] * 8])
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(ids), model(ids))
+    torch.testing.assert_close(compiled(ids, None, documents), model(ids, None, documents))
 
 
 @pytest.mark.parametrize("form", FORMS)
