@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from harness import (
@@ -150,7 +151,55 @@ def encode_here(text: Path, tokenizer_file: Path) -> list[dict[str, Any]]:
     return rounds
 
 
+def shards_here(text: Path, tokenizer_file: Path, out: Path) -> dict[str, Any]:
+    """A table of documents to the files of one shard, on one thread."""
+    import numpy as np
+    import pyarrow as pa
+
+    from textmill.tokenize import Tokenizer
+    from textmill.tokenize.shards.writer import write_shard
+
+    documents = pa.array(text.read_text().split(SEPARATOR), pa.large_string())
+    n = len(documents)
+    columns = {
+        "doc_id": pa.array(np.arange(n, dtype=np.uint64)),
+        "url": pa.array([f"https://manuals.example/{i}" for i in range(n)]),
+        "warc_file": pa.array(["manual-pages.warc.gz"] * n),
+        "warc_offset": pa.array(np.arange(n)),
+        "warc_length": pa.array(np.arange(n)),
+        "text": documents,
+        "split": pa.array(["val" if i % 20 == 0 else "train" for i in range(n)]),
+    }
+    batches = pa.table(columns).to_batches(max_chunksize=256)
+    tokenizer = Tokenizer.load(tokenizer_file)
+    write_shard(out / "warm-up", 0, [pa.Table.from_batches(batches[:1])], tokenizer)
+    tables = (pa.Table.from_batches([batch]) for batch in batches)
+    fresh = Tokenizer.load(tokenizer_file)
+    figures, written = _timed(lambda: write_shard(out, 0, tables, fresh))
+    n_tokens = written.counts["train_n_tokens"] + written.counts["val_n_tokens"]
+    return {**figures, "n_tokens": n_tokens, "mb_per_cpu_s": text.stat().st_size / 1e6 / figures["cpu_s"]}
+
+
+def load_here(tokens_file: Path) -> dict[str, Any]:
+    """Batches of the tokens in a file, each batch once over the file, shuffled."""
+    import numpy as np
+
+    from textmill.train.data import TrainBatches
+
+    tokens = np.memmap(tokens_file, np.uint16, "r")
+    source = SimpleNamespace(
+        tokens=[tokens], n_tokens=len(tokens), n_docs=1, n_bytes=1, vocab_size=VOCAB_SIZE, tokenizer_sha256=""
+    )
+    batches = TrainBatches(source, CONTEXT, BATCH, seed=1)
+    batches.at(0)
+    n_steps = len(tokens) // (CONTEXT * BATCH)
+    figures, _ = _timed(lambda: [batches.at(step) for step in range(n_steps)])
+    return {**figures, "million_tokens_per_s": n_steps * CONTEXT * BATCH / 1e6 / figures["wall_s"]}
+
+
 MEASURED: Mapping[str, Callable[..., Any]] = {
+    "shards": shards_here,
+    "load": load_here,
     "train": train_here,
     "small": train_here,
     "encode": encode_here,
@@ -186,14 +235,14 @@ def compare_small(text: Path, scratch: Path, options: argparse.Namespace) -> dic
 
 
 def compare_encoding(text: Path, scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
-    ours, hf_file, ranks = scratch / "tokenizer.json", scratch / "hf.json", scratch / "ranks.tiktoken"
+    ours, hf_folder, ranks = scratch / "tokenizer.json", scratch / "hf", scratch / "ranks.tiktoken"
     if not ours.is_file():
         _textmill("train", text, ours)
-    for kind, target in (("hf", hf_file), ("tiktoken", ranks)):
+    for kind, target in (("hf", hf_folder), ("tiktoken", ranks)):
         measure([sys.executable, "-m", "textmill", "tokenizer", "convert", ours, target, "--to", kind])
     jobs: dict[str, Callable[[], Any]] = {"textmill": lambda: _textmill("encode", text, ours)}
     for name in ENCODERS if options.rivals else ():
-        jobs[name] = partial(_rival, "encode", name, text, hf_file, ranks)
+        jobs[name] = partial(_rival, "encode", name, text, hf_folder / "tokenizer.json", ranks)
     results = by_turns(jobs, options.rounds)
     figures = {}
     for number, state in enumerate(("cold", "warm")):
@@ -204,6 +253,22 @@ def compare_encoding(text: Path, scratch: Path, options: argparse.Namespace) -> 
     if len({figure["n_tokens"] for figure in figures.values()}) > 1:
         say("the systems differ in the number of tokens")
     return figures
+
+
+def compare_shards(text: Path, scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
+    tokenizer = scratch / "tokenizer.json"
+    if not tokenizer.is_file():
+        _textmill("train", text, tokenizer)
+    out = scratch / "shards"
+    out.mkdir(exist_ok=True)
+    return _medians(by_turns({"textmill": lambda: _textmill("shards", text, tokenizer, out)}, options.rounds))
+
+
+def compare_loading(text: Path, scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
+    if not (scratch / "shards").is_dir():
+        compare_shards(text, scratch, options)
+    tokens = scratch / "shards" / "train" / "tokens-00000.bin"
+    return _medians(by_turns({"textmill": lambda: _textmill("load", tokens)}, options.rounds))
 
 
 def compare_scale(text: Path, scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -241,6 +306,8 @@ COMPARED: Mapping[str, Callable[[Path, Path, argparse.Namespace], dict[str, Any]
     "train": compare_training,
     "small": compare_small,
     "encode": compare_encoding,
+    "shards": compare_shards,
+    "load": compare_loading,
     "scale": compare_scale,
 }
 

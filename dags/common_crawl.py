@@ -91,7 +91,7 @@ def common_crawl(
     keep            which copy stays: longest, newest, first, or best:COLUMN by a column of the scores
     mask            personal data to replace: all (emails, phones, ips, cards, ibans, keys), dolma, fineweb, none
     vocab_size      entries of the tokenizer
-    pattern         how the tokenizer cuts text before it merges: gpt2
+    pattern         how the tokenizer cuts text before it merges: gpt2, cl100k, o200k, nanochat
     tie_break       which of two pairs of equal count is merged first: bytes, ids, first
     val_frac        share of hosts held out for validation, 0 to 1
     model           shape of the model: tiny, nano-25m, gpt2-124m, llama-350m, llama-1b, cs336

@@ -11,6 +11,7 @@ import pytest
 from textmill.dags.common_crawl import common_crawl
 
 from textmill import cli
+from textmill.cli.first_use import CUTTING, say_if_compiling
 from textmill.errors import EnvironmentFault
 from textmill.pipeline import dag
 from textmill.pipeline.stages import Decide
@@ -272,3 +273,15 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_report_as_json(capsys: pytest.CaptureFixture[str], work: str) -> None:
     assert cli.main(["report", work, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["run"]["dag"] == "demo"
+
+
+def test_kernels_that_were_never_compiled_are_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    say_if_compiling(CUTTING)
+    assert "compiling kernels" in capsys.readouterr().err
+    (tmp_path / "pretokens_1").mkdir()
+    (tmp_path / "pretokens_1" / "cut._cut-60.py311.nbi").touch()
+    say_if_compiling(CUTTING)
+    assert capsys.readouterr().err == ""

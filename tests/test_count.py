@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textmill.errors import InputError, InvariantError, UserError
-from textmill.tokenize import blocks, count
-from textmill.tokenize.count import PretokenCounts, add_counts, count_files, count_texts
-from textmill.tokenize.patterns import PATTERNS
-from textmill.tokenize.special import SpecialTokens
+from textmill.tokenize.pretokens import blocks, count
+from textmill.tokenize.pretokens.count import PretokenCounts, add_counts, count_files, count_texts
+from textmill.tokenize.pretokens.patterns import PATTERNS
+from textmill.tokenize.pretokens.special import SpecialTokens
 
 END = "<|endoftext|>"
 words = st.text(st.sampled_from("abé '.\n\t 1日\u00a0"), max_size=40)

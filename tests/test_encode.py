@@ -16,10 +16,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from textmill.errors import InputError, InvariantError
-from textmill.tokenize import Tokenizer, blocks, count_pretokens, encode_blocks, train_from_counts
-from textmill.tokenize.encode_blocks import encode_strings
-from textmill.tokenize.encode_kernels import SHORT, merge_tables
-from textmill.tokenize.patterns import PATTERNS
+from textmill.tokenize import Tokenizer, count_pretokens, train_from_counts
+from textmill.tokenize.encoding import encode_blocks
+from textmill.tokenize.encoding.encode_blocks import encode_strings
+from textmill.tokenize.encoding.encode_kernels import SHORT, merge_tables
+from textmill.tokenize.pretokens import blocks
+from textmill.tokenize.pretokens.patterns import PATTERNS
 
 EOT = "<|endoftext|>"
 BYTES = {byte: bytes([byte]) for byte in range(256)}
@@ -98,6 +100,7 @@ WORDS = st.binary(min_size=1, max_size=5) | st.text("abc", min_size=1, max_size=
 @example([b"abab" * 30], [(A, B, 256), (256, 256, 257), (257, 257, 258)])
 @example([b"a" * SHORT, b"a" * (SHORT + 1)], [(A, A, 256), (256, A, 257), (256, 256, 258)])
 @example([b"ab", b"ba"], [(A, B, 256), (A, B, 257)])
+@example([b"ab", b"abc", b"aba"], [(A, B, 2**20 - 1), (2**20 - 1, C, 2**20), (2**20 - 1, A, 2**32 - 1)])
 @example([b"abc", b"a" + b"abc" * SHORT], [(256, C, 257), (A, B, 256), (A, 257, 258)])
 def test_merging_goes_by_rank_and_from_the_left(pretokens: list[bytes], merges: list[tuple[int, int, int]]) -> None:
     assert by_kernel(pretokens, merges) == by_rule(pretokens, merges)
@@ -119,6 +122,12 @@ def test_the_ids_of_real_words() -> None:
     ranks = {(left, right): rank for rank, (left, right, _) in enumerate(numbers)}
     made = [number for _, _, number in numbers]
     assert by_kernel(pretokens, numbers) == [merge_by_heap(list(word), ranks, made) for word in pretokens]
+
+
+def test_of_equal_tokens_the_smaller_id_is_made() -> None:
+    vocab = BYTES | {300: b"ab", 299: b"ab", 301: b"a", 302: b""}
+    tokenizer = Tokenizer(vocab, [(b"a", b"b"), (b"a", b"b")])
+    assert tokenizer.encode_ordinary("ab a") == [299, 32, 97]
 
 
 # --- blocks ---
@@ -145,9 +154,9 @@ def as_lists(tokens: np.ndarray, offsets: np.ndarray) -> list[list[int]]:
 @example(CORPUS)
 def test_long_and_short_texts_are_encoded_alike(tokenizer: Tokenizer, text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("textmill.tokenize.encode.SHORT_CHARS", 0)
+        patch.setattr("textmill.tokenize.encoding.tokenizer.SHORT_CHARS", 0)
         long = tokenizer.encode(text), tokenizer.encode_ordinary(text)
-        patch.setattr("textmill.tokenize.encode.SHORT_CHARS", 1 << 30)
+        patch.setattr("textmill.tokenize.encoding.tokenizer.SHORT_CHARS", 1 << 30)
         assert long == (tokenizer.encode(text), tokenizer.encode_ordinary(text))
 
 
@@ -163,6 +172,7 @@ def test_no_cut_into_blocks_changes_a_token(
     assert as_lists(*batch) == one_by_one(tokenizer, texts)
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=5))
 def test_a_batch_is_encoded_one_by_one_from_any_arrow_text(tokenizer: Tokenizer, texts: list[str]) -> None:
     expected = one_by_one(tokenizer, texts)
@@ -189,6 +199,12 @@ def test_columns_that_are_no_text_are_a_bug(tokenizer: Tokenizer) -> None:
         tokenizer.encode_batch(pa.array([b"a"]))
 
 
+@pytest.mark.parametrize("merge", [(b"a", b""), (b"a",), (b"a", b"b", b"c")])
+def test_a_merge_that_is_none_is_refused(merge: tuple[bytes, ...]) -> None:
+    with pytest.raises(InputError, match=r"merge 1 .*: it must be of two tokens, none of them empty"):
+        Tokenizer(BYTES | {256: b"ab"}, [(b"a", b"b"), merge])  # type: ignore[list-item]
+
+
 def test_a_word_of_ten_million_bytes(tokenizer: Tokenizer) -> None:
     word = "aab" * 3_400_000
     tokens, offsets = tokenizer.encode_batch(pa.array(["a", word]))
@@ -210,6 +226,7 @@ def test_a_pickled_tokenizer_encodes_alike(tokenizer: Tokenizer) -> None:
 # --- decoding ---
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=6))
 def test_a_batch_decodes_to_its_texts(tokenizer: Tokenizer, texts: list[str]) -> None:
     tokens, offsets = tokenizer.encode_batch(pa.array(texts, pa.large_string()))
@@ -217,6 +234,7 @@ def test_a_batch_decodes_to_its_texts(tokenizer: Tokenizer, texts: list[str]) ->
     assert tokenizer.decode_batch(tokens.astype(np.int64), offsets[1:]).to_pylist() == texts[1:]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 299), max_size=8), max_size=6))
 @example([[0xC3], [0xA9]])  # together they are é
 def test_a_batch_decodes_as_its_documents_do(tokenizer: Tokenizer, documents: list[list[int]]) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from textmill import bits
 from textmill.errors import InvariantError
-from textmill.tokenize import inventory
-from textmill.tokenize.inventory import Inventory
+from textmill.tokenize.pretokens import inventory
+from textmill.tokenize.pretokens.inventory import Inventory
 
 strings = st.lists(
     st.binary(min_size=1, max_size=20) | st.sampled_from([b"a", b"a" * 15, b"a" * 16, b"\0", b"\0" * 16])

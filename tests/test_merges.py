@@ -12,9 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from textmill.errors import UnknownNameError, UserError
-from textmill.tokenize import merges as module
-from textmill.tokenize.merge_text import BOUNDARY, FIRST_SYMBOL, lay_out, weight_of
-from textmill.tokenize.merges import TIE_BREAKS, Merged, train_merges
+from textmill.tokenize.bpe import merges as module
+from textmill.tokenize.bpe.merge_text import BOUNDARY, FIRST_SYMBOL, lay_out, weight_of
+from textmill.tokenize.bpe.merges import TIE_BREAKS, Merged, train_merges
 
 Pair = tuple[int, int]
 

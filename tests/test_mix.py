@@ -18,13 +18,13 @@ from test_shards import BATCHES, TOKENIZER, publish
 
 from textmill.cli import main
 from textmill.errors import InputError, UserError, WorkspaceError
-from textmill.tokenize import mix as mixing
-from textmill.tokenize import shard_reader
-from textmill.tokenize.mix import Source, amounts, mix, plan
-from textmill.tokenize.permutation import N_ROUNDS, permute
-from textmill.tokenize.shard_check import verify
-from textmill.tokenize.shard_reader import by_source
-from textmill.tokenize.shards import TokenShards
+from textmill.tokenize.shards import mix as mixing
+from textmill.tokenize.shards import reader as shard_reader
+from textmill.tokenize.shards.check import verify
+from textmill.tokenize.shards.mix import Source, amounts, mix, plan
+from textmill.tokenize.shards.permutation import N_ROUNDS, permute
+from textmill.tokenize.shards.reader import by_source
+from textmill.tokenize.shards.token_shards import TokenShards
 
 lengths = st.lists(st.integers(0, 5), min_size=1, max_size=9)
 
@@ -135,10 +135,11 @@ def test_mixes_are_what_was_asked_for_whatever_the_shards(
         sides = [documents(0, a), documents(1, b)]
         for size in (10, shard_tokens):
             folders = [
-                write(folder / f"{size}-{i}", texts, texts[:2], shard_tokens=size) for i, texts in enumerate(sides)
+                write(folder / f"{len(found)}-{i}", texts, texts[:2], shard_tokens=size)
+                for i, texts in enumerate(sides)
             ]
             shares = plan([Source("a", folders[0], weight=3), Source("b", folders[1], weight=1)], n_tokens)
-            out = folder / f"out-{size}-{len(found)}"
+            out = folder / f"out-{len(found)}"
             mix(shares, str(out), seed, shard_tokens=50)
             verify(str(out))
             found.append(read(out))
@@ -190,6 +191,8 @@ def test_the_seed_decides_and_is_written_down(tmp_path: Path) -> None:
     }
     with pytest.raises(WorkspaceError, match="is there already"):
         mix(shares, str(tmp_path / "z"), 2)
+    with pytest.raises(UserError, match="seed -1: must not be negative"):
+        mix(shares, str(tmp_path / "w"), -1)
 
 
 def test_another_source_does_not_change_the_order_of_the_others(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,16 +23,19 @@ import pyarrow.parquet as pq
 import pytest
 from test_stage import Silent, tree
 
-from textmill import storage
+from textmill import cli, storage
 from textmill.pipeline import dag as dags
 from textmill.pipeline.executors import Dask, Serial
 from textmill.pipeline.runner import Executor, run_pipeline
 from textmill.pipeline.stage import Stage
+from textmill.pipeline.stages import TrainTokenizer
 from textmill.pipeline.workspace import Workspace, new_run
+from textmill.schema import show_doc_id
 from textmill.simulate.crawl import write_crawl
 from textmill.tokenize import Tokenizer, train_from_counts
-from textmill.tokenize.encode import END_OF_TEXT
-from textmill.tokenize.pretokenize import Pretokenizer
+from textmill.tokenize.encoding.tokenizer import END_OF_TEXT
+from textmill.tokenize.pretokens.pretokenizer import Pretokenizer
+from textmill.tokenize.shards.token_shards import SPLITS, TokenShards
 
 SETTINGS = ("language_model=builtin", "vocab_size=500", "steps=4", "shard_mb=0.1")
 TEXTMILL = [sys.executable, "-m", "textmill"]
@@ -89,6 +94,39 @@ def test_nothing_vanishes_from_records_to_tokens(crawl: Path, finished: Path) ->
     assert statuses == len(truth)
 
 
+def test_tokens_are_the_corpus_and_lead_back_to_it(finished: Path) -> None:
+    corpus = pa.concat_tables([pq.read_table(path) for path in sorted(finished.glob("corpus-*/*.parquet"))])
+    texts = dict(zip(corpus["doc_id"].to_pylist(), corpus["text"].to_pylist(), strict=True))
+    (path,) = finished.glob("tokenizer-*/tokenizer.json")
+    tokenizer, found = Tokenizer.load(path), {}
+    (folder,) = map(str, finished.glob("tokens-*"))
+    for shards in (TokenShards.open(folder, split) for split in SPLITS):
+        for i, offsets in enumerate(shards.offsets):
+            for start, end in pairwise(offsets.tolist()):
+                at = shards.locate_in(i, start)
+                assert (at.token, at.n_tokens) == (0, end - start)
+                found[at.doc_id] = tokenizer.decode(shards.tokens[i][start : end - 1])
+    assert found == texts
+
+
+def test_a_token_of_a_mix_is_traced_to_its_page(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixed = tmp_path / "mixed"
+    assert cli.main(["shards", "mix", "--source", f"crawl={finished}:2x", "--out", str(mixed)]) == 0
+    capsys.readouterr()
+    at = TokenShards.open(str(mixed), "train").locate(300)
+    for address, offset in ((str(mixed), 300), (str(mixed / "train/tokens-00000.bin"), 300)):
+        assert cli.main(["shards", "trace", address, str(offset)]) == 0
+        shown = capsys.readouterr().out
+        assert f"token {at.token + 1:,} of {at.n_tokens:,}, source crawl" in shown
+        assert f"page {show_doc_id(at.doc_id)}  {at.url}" in shown
+        assert f"{at.warc_file}, bytes {at.warc_offset:,} to" in shown
+        assert "rules fail" in shown and "verdict  kept" in shown
+    assert cli.main(["shards", "trace", str(finished), "300"]) == 0
+    assert "source web" in capsys.readouterr().out
+
+
 def test_a_threshold_reruns_only_the_decision_and_what_follows(crawl: Path, finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "w")
     ran = run(tmp_path / "w", pipeline(crawl, "gopher_words.low=120"), Serial())
@@ -101,7 +139,9 @@ def test_the_tokenizer_is_trained_on_the_whole_corpus(
     crawl: Path, finished: Path, tmp_path: Path, tie_break: str
 ) -> None:
     shutil.copytree(finished, tmp_path / "w")
-    target = pipeline(crawl, f"tie_break={tie_break}", to="tokenizer")
+    trainer = pipeline(crawl, to="tokenizer")
+    assert isinstance(trainer, TrainTokenizer)
+    target = replace(trainer, tie_break=tie_break)
     run(tmp_path / "w", target, Serial())
     corpus, pretokens = (sorted((tmp_path / "w").glob(f"{name}-*/*.parquet")) for name in ("corpus", "pretokens"))
     assert len(pretokens) == len(corpus) > 1
@@ -118,8 +158,10 @@ def test_the_tokenizer_is_trained_on_the_whole_corpus(
 
 
 def count_in_order(texts: list[str]) -> Counter[bytes]:
+    """Pages that say the special token are cut there."""
     pretokenizer = Pretokenizer([END_OF_TEXT])
-    return Counter(pretoken.encode() for text in texts for pretoken in pretokenizer.ordinary(text))
+    found = (pretoken for text in texts for pretoken in pretokenizer.split(text) if pretoken != END_OF_TEXT)
+    return Counter(map(str.encode, found))
 
 
 def test_the_same_pipeline_from_a_new_process_is_the_same_pipeline(crawl: Path) -> None:

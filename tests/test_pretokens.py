@@ -17,7 +17,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from textmill.errors import InvariantError, UnknownNameError
-from textmill.tokenize.patterns import (
+from textmill.tokenize.pretokens.cut import cut_pretokens, next_cut
+from textmill.tokenize.pretokens.patterns import (
     LETTER,
     LOWER,
     NEWLINE,
@@ -28,8 +29,7 @@ from textmill.tokenize.patterns import (
     UPPER,
     character_kinds,
 )
-from textmill.tokenize.pretokenize import Pretokenizer
-from textmill.tokenize.pretokens import cut_pretokens, next_cut
+from textmill.tokenize.pretokens.pretokenizer import Pretokenizer
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 needs_corpora = pytest.mark.skipif(not (SHARED / "text").is_dir(), reason="../shared/data/text is not there")
@@ -102,7 +102,8 @@ def test_every_character_is_what_the_expressions_take_it_for(pattern: str) -> No
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200) | st.lists(st.sampled_from([0xC3, 0xA9, 0xE3, 0x80, 0x41, 0x20, 0xF0, 0x9F, 0xED])))
 @example(b"\xc0\x80\xe0\x80\xaf\xed\xa0\x80\xf0\x80\x80\x80\xf4\x90\x80\x80\xf5\xff\x80" + b"x" * 64)
-@example(b" \xed\xa0\x80a \xe0\x80\xafa \xc1\x81a \xf0\x80\x81\x81a")  # none of which is one character before a letter
+@example(b"7\xed\xa0\x80a7\xe0\x80\xafa7\xc1\x81a7\xf0\x80\x81\x81a" + b"x" * 64)  # each byte is one
+@example(b"7\xed\xa0\x80a7\xe0\x80\xafa7\xc1\x81a7\xf0\x80\x81\x81a")
 @example(b"a" * 62 + b"\xe3\x81")
 def test_bytes_that_are_no_utf8_are_no_letters(pattern: str, data: bytes | list[int]) -> None:
     text = bytes(data).decode(errors="surrogateescape")
@@ -212,7 +213,7 @@ def test_a_stream_has_the_pretokens_of_the_whole(
 ) -> None:
     pretokenizer = Pretokenizer(["<||>", "<||>a", "\n "] if special else [], pattern)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("textmill.tokenize.pretokenize.BUFFER_CHARS", buffer_chars)
+        patch.setattr("textmill.tokenize.pretokens.pretokenizer.BUFFER_CHARS", buffer_chars)
         streamed = list(pretokenizer.stream(texts))
     assert streamed == pretokenizer.split("".join(texts))
 

@@ -41,6 +41,7 @@ from textmill.pipeline.stages import (
     Candidates,
     Clusters,
     Corpus,
+    CountPretokens,
     Decide,
     Edges,
     Edit,
@@ -242,7 +243,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Fixture:
     made.make(documents)
     decide = made.judged(documents, RULES)
     corpus = made.corpus(documents, decide, [(6, 0, "exact_duplicate"), (7, 1, "near_duplicate")])
-    tokenizer = TrainTokenizer(corpus, 300)
+    pretokens = CountPretokens(corpus)
+    made.make(pretokens)
+    tokenizer = TrainTokenizer(pretokens, 300)
     made.make(tokenizer)
     tokens = Tokens(corpus, tokenizer, 0.5)
     made.make(tokens)

@@ -16,9 +16,9 @@ from textmill import bits
 from textmill.cli import main
 from textmill.errors import InputError
 from textmill.tokenize import Tokenizer
-from textmill.tokenize.shard_check import describe, n_files, tokenizer_of, verify
-from textmill.tokenize.shard_writer import hash_strings
-from textmill.tokenize.shards import TokenFormat, TokenShards, place_of
+from textmill.tokenize.shards.check import describe, n_files, tokenizer_of, verify
+from textmill.tokenize.shards.token_shards import TokenFormat, TokenShards, place_of
+from textmill.tokenize.shards.writer import hash_strings
 
 
 @pytest.fixture
@@ -104,7 +104,18 @@ def test_a_manifest_edited_by_hand_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "meta",
-    [{"dtype": "uint32"}, {"dtype": 7}, {"eot_id": 258}, {"vocab_size": "many"}, {"eot_policy": "prepend"}, {"x": 1}],
+    [
+        {"dtype": "uint32"},
+        {"dtype": 7},
+        {"eot_id": 258},
+        {"eot_id": 1.5},
+        {"vocab_size": "many"},
+        {"vocab_size": 258.0},
+        {"eot_policy": "prepend"},
+        {"seed": "1"},
+        {"mix": ["web"]},
+        {"x": 1},
+    ],
 )
 def test_meta_that_makes_no_sense_is_refused(folder: Path, meta: dict[str, object]) -> None:
     change_manifest(folder, meta=TokenFormat.of(TOKENIZER).as_meta() | meta)

@@ -22,13 +22,15 @@ from hypothesis import strategies as st
 from textmill import schema
 from textmill.cli import main
 from textmill.errors import InputError, UnknownNameError, UserError, WorkspaceError
-from textmill.tokenize import Tokenizer, shard_exports, shard_imports
-from textmill.tokenize.shard_check import verify
-from textmill.tokenize.shard_exports import export, pieces
-from textmill.tokenize.shard_formats import FORMATS
-from textmill.tokenize.shard_imports import Import, TokenFile, end_with, import_files, open_files, prepends
-from textmill.tokenize.shard_writer import TokenBatch, write_folder
-from textmill.tokenize.shards import N_BYTES, RECORD, TokenFormat, TokenShards
+from textmill.tokenize import Tokenizer
+from textmill.tokenize.shards import exports as shard_exports
+from textmill.tokenize.shards import imports as shard_imports
+from textmill.tokenize.shards.check import verify
+from textmill.tokenize.shards.exports import export, pieces
+from textmill.tokenize.shards.formats import FORMATS
+from textmill.tokenize.shards.imports import Import, TokenFile, end_with, import_files, open_files, prepends
+from textmill.tokenize.shards.token_shards import N_BYTES, RECORD, TokenFormat, TokenShards
+from textmill.tokenize.shards.writer import TokenBatch, write_folder
 
 E = 9  # the end-of-text token
 VOCAB = 10
@@ -208,6 +210,14 @@ def test_what_cannot_be_exported_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match="is there already"):
         export(other, "nanogpt", folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "shards"]
+
+
+def test_damaged_offsets_are_not_exported(tmp_path: Path) -> None:
+    folder = write(tmp_path / "shards", [[1], [2, 3]])
+    for offsets in ([0, 4, 4], [0, 2, 4], [0, 6, 5]):
+        np.array(offsets, "<u8").tofile(tmp_path / "shards/train/docs-00000.u64")
+        with pytest.raises(InputError, match="damaged offsets"):
+            export(folder, "nanogpt", str(tmp_path / "out"))
 
 
 def test_a_document_beyond_the_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

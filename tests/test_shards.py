@@ -16,8 +16,8 @@ import pytest
 from textmill import storage
 from textmill.errors import InputError, InvariantError, UnknownNameError, UserError
 from textmill.tokenize import Tokenizer
-from textmill.tokenize.shard_writer import WrittenShard, write_shard
-from textmill.tokenize.shards import DOCUMENTS, TokenShards
+from textmill.tokenize.shards.token_shards import DOCUMENTS, TokenShards
+from textmill.tokenize.shards.writer import WrittenShard, write_shard
 
 EOT = "<|endoftext|>"
 BYTES = {byte: bytes([byte]) for byte in range(256)}

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from textmill import schema, storage
-from textmill.errors import InputError, InvariantError
+from textmill.errors import InputError, InvariantError, WorkspaceError
 
 SCHEMA = pa.schema([pa.field("doc_id", pa.uint64(), nullable=False), pa.field("n", pa.int64(), nullable=False)])
 
@@ -126,3 +126,34 @@ def test_flipped_bytes_of_equal_size_are_found(tmp_path: Path) -> None:
             assert storage.read_table(uri).equals(expected), f"byte {position}: other rows, and nobody noticed"
         except InputError as error:
             assert "damaged" in str(error)
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    with pytest.raises(KeyboardInterrupt), storage.whole_folder(str(out)) as folder:
+        (folder / "a").write_text("a")
+        raise KeyboardInterrupt
+    assert list(out.parent.iterdir()) == []
+    out.mkdir()  # an empty one is taken for none
+    with storage.whole_folder(str(out)) as folder:
+        (folder / "a").write_text("a")
+        assert not (out / "a").exists()
+    assert (out / "a").read_text() == "a"
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+    there = "is there already"
+    for taken, why in ((str(out), there), (str(out / "a"), there), ("s3://bucket/x", "not a local folder")):
+        with pytest.raises(WorkspaceError, match=why), storage.whole_folder(taken):
+            pass
+
+
+def test_a_manifest_changed_by_hand_is_refused_and_its_task_runs_again(tmp_path: Path) -> None:
+    manifest = storage.Manifest("stage", "f", "00000", {}, {"rows_in": 1})
+    storage.publish_task(str(tmp_path), manifest, {})
+    assert storage.manifests(str(tmp_path)) == {"00000": manifest}
+    path = tmp_path / "00000.manifest.json"
+    path.write_text(path.read_text().replace('"rows_in": 1', '"rows_in": 2'))
+    with pytest.raises(InputError, match=r"00000\.manifest\.json: changed since it was written"):
+        storage.manifests(str(tmp_path))
+    assert storage.read_manifest(str(tmp_path), "00000", "f") is None
+    storage.publish_task(str(tmp_path), manifest, {})
+    assert storage.manifests(str(tmp_path)) == {"00000": manifest}

@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 
 from textmill.errors import InputError, InvariantError, UnknownNameError, UserError
 from textmill.tokenize import Tokenizer, count_pretokens, train_bpe, train_from_counts
-from textmill.tokenize.encode import token_dtype
-from textmill.tokenize.pretokenize import Pretokenizer, utf8
+from textmill.tokenize.bpe.train import train
+from textmill.tokenize.encoding.tokenizer import token_dtype
+from textmill.tokenize.pretokens.count import count_texts
+from textmill.tokenize.pretokens.pretokenizer import Pretokenizer, utf8
 
 EOT = "<|endoftext|>"
 GPT2 = regex.compile(r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+""")
@@ -146,6 +148,20 @@ def test_training_on_text_equals_recounting() -> None:
     assert train_from_counts(counts, 400, [])[1] == naive_train(counts, 144)
 
 
+def test_one_training_tells_of_every_smaller_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = count_texts([pa.array([CORPUS], pa.large_string())])
+    training = train(counts, 350, [EOT])
+    for size in (257, 258, 300, 350):
+        vocab, merges = train_from_counts(count_pretokens([CORPUS]), size, [EOT])
+        n_tokens = len(Tokenizer(vocab, merges).encode_ordinary(CORPUS))
+        assert training.bytes_per_token(size) == len(CORPUS.encode()) / n_tokens
+    assert list(training.curve()) == [350]
+    assert train(count_texts([]), 400, []).curve() == {256: 1.0}
+    monkeypatch.setattr("textmill.tokenize.bpe.train.FIRST_CURVE_SIZE", 100)
+    assert list(training.curve()) == [100, 200, 350]
+    assert training.curve()[100] == 1
+
+
 def test_training_stops_when_no_pair_is_left() -> None:
     seen: list[int] = []
     vocab, merges = train_from_counts({b"abc": 1, b"d": 4}, 1000, [EOT], on_merge=seen.append)
@@ -209,7 +225,7 @@ def test_mistakes_in_training_are_named(tmp_path: Path) -> None:
 def test_a_stream_gives_the_pretokens_of_the_whole(texts: list[str], buffer_chars: int, special: bool) -> None:
     pretokenizer = Pretokenizer([EOT, EOT + "\n", "\n \n"] if special else [])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("textmill.tokenize.pretokenize.BUFFER_CHARS", buffer_chars)
+        patch.setattr("textmill.tokenize.pretokens.pretokenizer.BUFFER_CHARS", buffer_chars)
         streamed = list(pretokenizer.stream(texts))
     whole = "".join(texts)
     assert streamed == pretokenizer.split(whole)
@@ -218,7 +234,7 @@ def test_a_stream_gives_the_pretokens_of_the_whole(texts: list[str], buffer_char
 
 def test_a_stream_may_begin_with_half_a_special_token() -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("textmill.tokenize.pretokenize.BUFFER_CHARS", 1)
+        patch.setattr("textmill.tokenize.pretokens.pretokenizer.BUFFER_CHARS", 1)
         assert list(Pretokenizer(["a b c d e f g h"]).stream(["a b c d e f", " g h"])) == ["a b c d e f g h"]
 
 
@@ -330,7 +346,7 @@ def test_a_document_without_text_is_a_bug(tokenizer: Tokenizer) -> None:
 
 
 def test_full_cache_changes_nothing(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("textmill.tokenize.encode.N_CACHED", 2)
+    monkeypatch.setattr("textmill.tokenize.encoding.tokenizer.N_CACHED", 2)
     small = Tokenizer(tokenizer.vocab, tokenizer.merges, [EOT])
     assert small.encode(CORPUS) == tokenizer.encode(CORPUS)
 

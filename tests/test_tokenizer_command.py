@@ -14,8 +14,8 @@ import pytest
 
 from textmill import cli
 from textmill.tokenize import Tokenizer, count_pretokens, train_from_counts
-from textmill.tokenize.encode import END_OF_TEXT
-from textmill.tokenize.pretokenize import Pretokenizer
+from textmill.tokenize.encoding.tokenizer import END_OF_TEXT
+from textmill.tokenize.pretokens.pretokenizer import Pretokenizer
 
 TEXTS = ["the lighthouse keeper's lamp\n", "the lamp of the keeper, Über den Wäldern", "", "lamp lamp lamp 雪が降る"]
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from textmill.errors import InputError, UnknownNameError, UserError
 from textmill.tokenize import Tokenizer, count_pretokens, train_from_counts
-from textmill.tokenize.byte_alphabet import from_printable, to_printable
-from textmill.tokenize.patterns import PATTERNS
-from textmill.tokenize.tiktoken_files import merges_of_ranks
+from textmill.tokenize.files.byte_alphabet import from_printable, to_printable
+from textmill.tokenize.files.tiktoken import merges_of_ranks
+from textmill.tokenize.pretokens.patterns import PATTERNS
 
 EOT = "<|endoftext|>"
 SPECIAL = [EOT, "<｜end｜>", "<|endoftext|>\n"]
@@ -108,6 +108,15 @@ def test_hugging_face_reads_what_we_write(tokenizer: Tokenizer, tmp_path: Path) 
         assert ids == tokenizer.encode(text)
         assert theirs.decode(ids, skip_special_tokens=False) == text
     assert theirs.get_vocab_size() == len(tokenizer.vocab)
+
+
+def test_a_merge_that_comes_twice_is_written_once(tmp_path: Path) -> None:
+    library = pytest.importorskip("tokenizers")
+    vocab = BYTES | {256: b"ab", 257: b"bc"}
+    ours = Tokenizer(vocab, [(b"a", b"b"), (b"b", b"c"), (b"a", b"b")])
+    ours.save(tmp_path, "hf")
+    theirs = library.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert theirs.encode("abc").ids == ours.encode("abc") == [256, 99]
 
 
 def test_transformers_loads_the_folder_as_it_is(tmp_path: Path) -> None:
@@ -296,7 +305,7 @@ def test_files_of_openai_are_known_by_their_content(tmp_path: Path, monkeypatch:
     lines = [b"%s %d\n" % (base64.b64encode(token), number) for number, token in BYTES.items()]
     (tmp_path / "known").write_bytes(b"".join(lines))
     sha256 = "7a5ffd1ff2d53ec1ec3b2e0b15d8f2d6a1a0c5d0"
-    monkeypatch.setattr("textmill.tokenize.tiktoken_files.KNOWN", {sha256: ("o200k", {EOT: 300})})
+    monkeypatch.setattr("textmill.tokenize.files.tiktoken.KNOWN", {sha256: ("o200k", {EOT: 300})})
     monkeypatch.setattr("hashlib.sha256", lambda data: type("Hash", (), {"hexdigest": lambda self: sha256})())
     tokenizer = Tokenizer.load(tmp_path / "known")
     assert (tokenizer.pattern, tokenizer.encode(f"a{EOT}")) == ("o200k", [97, 300])

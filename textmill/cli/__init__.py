@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from textmill import __version__
 from textmill.cli import shards, tokenizer, train
+from textmill.cli.first_use import EXTRACTING, say_if_compiling
 from textmill.cli.options import add_executor, add_run_options, positive
 from textmill.errors import EnvironmentFault, InvariantError, UserError
 
@@ -409,7 +410,7 @@ def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple
     workspace = Workspace(options.out)
     workspace.create()
     executor = make_executor(options.workers, options.scheduler, options.serial)
-    _say_if_compiling()
+    say_if_compiling(EXTRACTING)
     try:
         with workspace.locked(), RunProgress() as progress:
             run = new_run(dag_name, options.settings, target)
@@ -420,13 +421,6 @@ def _execute(options: argparse.Namespace, target: Stage, dag_name: str) -> tuple
         print("everything is there already; nothing was executed")
     _save_report(workspace, run, again=progress.n_executed > 0)
     return workspace, run
-
-
-def _say_if_compiling() -> None:
-    from textmill.pipeline.extraction import is_compiled
-
-    if not is_compiled():
-        print("first use: compiling kernels; a minute, once", file=sys.stderr)
 
 
 def _say_what_was_lost(workspace: Workspace, run: Run) -> int:
@@ -500,7 +494,7 @@ def _check(target: Stage, n_shards: int) -> int:
     """The rules on a sample. Returns the exit status: a rule that is wrong is a mistake."""
     from textmill.pipeline.checks import check, print_checked
 
-    _say_if_compiling()
+    say_if_compiling(EXTRACTING)
     checked = check(target, n_shards)
     print_checked(checked)
     return 2 if checked.is_wrong else 0
@@ -750,7 +744,7 @@ def _show_figures(options: argparse.Namespace, everything: dict[str, Any], figur
     if options.json:
         sys.stdout.write(to_json(everything))
         return
-    n = f"{figures['npositive']:,} positive, {figures['n_negative']:,} negative, AUC {figures['auc']}"
+    n = f"{figures['n_positive']:,} positive, {figures['n_negative']:,} negative, AUC {figures['auc']}"
     rows = [[f"{p['negatives_kept']:.0%}", p["threshold"], p["recall"], p["precision"]] for p in figures["keep"]]
     rows += [["", p["threshold"], p["recall"], p["precision"]] for p in figures["curve"][4::5]]
     console().print(table(n, ["negatives kept", "score at least", "positives kept", "precision"], rows))

@@ -10,8 +10,9 @@ from textmill.cli.options import positive
 from textmill.errors import UserError
 
 if TYPE_CHECKING:
-    from textmill.tokenize.mix import Share, Source
+    from textmill.tokenize.shards.mix import Share, Source
 
+SHOWN_SHARDS = 20
 UNITS = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 EXAMPLES = """\
@@ -56,7 +57,13 @@ def add_commands(commands: Any) -> None:
     )
     trace.add_argument("--tokenizer", metavar="FILE", help="for shards that have none beside them and no run behind")
     trace.set_defaults(command=_trace)
+    _add_mix(actions)
+    _add_export(actions)
+    _add_import(actions)
 
+
+def _add_mix(actions: Any) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
     mix = actions.add_parser("mix", help="several sources in one shuffled order", epilog=EXAMPLES, formatter_class=raw)
     mix.add_argument(
         "--source", action="append", required=True, metavar="NAME=RUN_OR_SHARDS:AMOUNT", help="what to take how much of"
@@ -66,6 +73,8 @@ def add_commands(commands: Any) -> None:
     mix.add_argument("--out", metavar="DIR", help="a new folder of shards; without it, only the plan is shown")
     mix.set_defaults(command=_mix)
 
+
+def _add_export(actions: Any) -> None:
     export = actions.add_parser("export", help="write them as other trainers want them")
     _add_shards(export)
     export.add_argument("--to", required=True, metavar="FORMAT", help=FORMATS_HELP)
@@ -78,12 +87,14 @@ def add_commands(commands: Any) -> None:
     )
     export.set_defaults(command=_export)
 
+
+def _add_import(actions: Any) -> None:
     imports = actions.add_parser("import", help="make shards of what other trainers have")
     imports.add_argument("files", nargs="+", metavar="FILE", help="of tokens, for the training split, in order")
     imports.add_argument("--val", nargs="+", default=[], metavar="FILE", help="for the validation split")
     imports.add_argument("--from", required=True, metavar="FORMAT", dest="form", help=FORMATS_HELP)
     imports.add_argument("--out", required=True, metavar="DIR", help="a new folder of shards")
-    imports.add_argument("--tokenizer", metavar="FILE", help="that made the ids")
+    imports.add_argument("--tokenizer", metavar="FILE", help="that made the ids, of any kind that textmill reads")
     imports.add_argument("--vocab-size", type=positive, metavar="N", help="ids, where the tokenizer is not at hand")
     imports.add_argument("--eot-id", type=int, metavar="ID", help="of end of text (default: that of <|endoftext|>)")
     imports.add_argument("--eot", choices=("append", "prepend"), help="where it is (default: as the first token says)")
@@ -101,7 +112,7 @@ def _add_shards(parser: argparse.ArgumentParser) -> None:
 def _info(options: argparse.Namespace) -> None:
     from textmill.pipeline.workspace import tokens_folder
     from textmill.storage import to_json
-    from textmill.tokenize.shard_check import describe
+    from textmill.tokenize.shards.check import describe
 
     found = describe(tokens_folder(options.shards))
     if options.json:
@@ -111,13 +122,14 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _print_info(found: dict[str, Any]) -> None:
-    from textmill.terminal import console, table
+    from textmill.terminal import console, safe, table
 
     form = found["format"]
     print(f"{found['folder']}: {form['dtype']}, {form['vocab_size']:,} ids, {form['format']}")
-    print(f"tokenizer {form['tokenizer_sha256'] or 'not known'}; end-of-text {form['eot_id']}, {form['eot_policy']}")
+    tokenizer = safe(form["tokenizer_sha256"]) or "not known"
+    print(f"tokenizer {tokenizer}; end-of-text {form['eot_id']}, {form['eot_policy']}")
     if form["mix"] is not None:
-        print(f"mixed with seed {form['seed']} of {', '.join(form['mix']['sources'])}")
+        print(f"mixed with seed {form['seed']} of {safe(', '.join(form['mix']['sources']))}")
     header = ["split", "documents", "tokens", "text bytes", "bytes per token"]
     splits = found["splits"]
     rows: list[list[object]] = [
@@ -133,17 +145,22 @@ def _print_info(found: dict[str, Any]) -> None:
     ]
     console().print(table("sources", ["split", "source", "documents", "tokens"], rows))
     names = [f"{split}_n_{what}" for split in splits for what in ("docs", "tokens")]
-    rows = [[shard, *(counts[name] for name in names)] for shard, counts in found["shards"].items()]
+    shards = list(found["shards"].items())
+    rows = [[shard, *(counts[name] for name in names)] for shard, counts in shards[:SHOWN_SHARDS]]
     header = ["shard", *(name.replace("_n_", " ").replace("docs", "documents") for name in names)]
     console().print(table("shards", header, rows))
+    if len(shards) > SHOWN_SHARDS:
+        print(f"and {len(shards) - SHOWN_SHARDS:,} more: --json")
 
 
 def _verify(options: argparse.Namespace) -> None:
+    from textmill.pipeline.trace import tokenizer_behind
     from textmill.pipeline.workspace import tokens_folder
     from textmill.terminal import counter
-    from textmill.tokenize.shard_check import n_files, sum_counts, verify
+    from textmill.tokenize.shards.check import n_files, sum_counts, verify
 
     folder = tokens_folder(options.shards)
+    tokenizer_behind(folder)  # refuses another one
     with counter("files", n_files(folder)) as on_file:
         counts = verify(folder, on_file)
     n_docs, n_tokens = sum_counts(counts, "n_docs"), sum_counts(counts, "n_tokens")
@@ -169,7 +186,7 @@ def n_tokens(text: str) -> int:
 def _source(text: str) -> Source:
     """What ``NAME=RUN_OR_SHARDS:AMOUNT`` says. Errors: `UserError`."""
     from textmill.pipeline.workspace import tokens_folder
-    from textmill.tokenize.mix import Source
+    from textmill.tokenize.shards.mix import Source
 
     name, equals, rest = text.partition("=")
     address, _, amount = rest.rpartition(":")
@@ -188,9 +205,9 @@ def _source(text: str) -> Source:
 def _mix(options: argparse.Namespace) -> None:
     from textmill.pipeline.trace import tokenizer_behind
     from textmill.terminal import counter
-    from textmill.tokenize.mix import mix, plan
-    from textmill.tokenize.shard_check import sum_counts
-    from textmill.tokenize.shards import TokenShards
+    from textmill.tokenize.shards.check import sum_counts
+    from textmill.tokenize.shards.mix import mix, plan
+    from textmill.tokenize.shards.token_shards import TokenShards
 
     shares = plan([_source(text) for text in options.source], options.tokens)
     _print_plan(shares)
@@ -205,7 +222,7 @@ def _mix(options: argparse.Namespace) -> None:
 
 def _print_plan(shares: list[Share]) -> None:
     from textmill.terminal import console, table
-    from textmill.tokenize.mix import USEFUL_EPOCHS
+    from textmill.tokenize.shards.mix import USEFUL_EPOCHS
 
     total = sum(share.n_tokens for share in shares)
     header = ["source", "has tokens", "takes", "share", "epochs"]
@@ -223,8 +240,8 @@ def _print_plan(shares: list[Share]) -> None:
 def _export(options: argparse.Namespace) -> None:
     from textmill.pipeline.workspace import tokens_folder
     from textmill.terminal import counter
-    from textmill.tokenize.shard_check import sum_counts, totals
-    from textmill.tokenize.shard_exports import FILE_TOKENS, export
+    from textmill.tokenize.shards.check import sum_counts, totals
+    from textmill.tokenize.shards.exports import FILE_TOKENS, export
 
     folder = tokens_folder(options.shards)
     with counter("tokens", sum_counts(totals(folder), "n_tokens")) as on_tokens:
@@ -237,9 +254,9 @@ def _export(options: argparse.Namespace) -> None:
 def _import(options: argparse.Namespace) -> None:
     from textmill.terminal import counter
     from textmill.tokenize import Tokenizer
-    from textmill.tokenize.shard_check import sum_counts
-    from textmill.tokenize.shard_formats import format_named
-    from textmill.tokenize.shard_imports import Import, import_files, open_files, prepends
+    from textmill.tokenize.shards.check import sum_counts
+    from textmill.tokenize.shards.formats import format_named
+    from textmill.tokenize.shards.imports import Import, import_files, open_files, prepends
 
     form = format_named(options.form)
     tokenizer = Tokenizer.load(options.tokenizer) if options.tokenizer else None

@@ -1,4 +1,4 @@
-"""Commands of tokenizers: train one."""
+"""Commands of tokenizers: train one, compare some, convert and try them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from textmill.cli.compare import add_compare
+from textmill.cli.convert import add_convert
+from textmill.cli.first_use import CUTTING, MERGING, say_if_compiling
 from textmill.cli.options import positive
 from textmill.errors import UserError
 
 if TYPE_CHECKING:
-    from textmill.tokenize.bpe import Training
-    from textmill.tokenize.count import PretokenCounts
+    from textmill.tokenize.bpe.train import Training
+    from textmill.tokenize.pretokens.count import PretokenCounts
 
 TRAIN_EXAMPLES = """\
 examples:
@@ -30,6 +33,8 @@ def add_commands(commands: Any) -> None:
     parser = commands.add_parser("tokenizer", help="train a tokenizer")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     _add_train(actions)
+    add_compare(actions)
+    add_convert(actions)
 
 
 def _add_train(actions: Any) -> None:
@@ -41,7 +46,7 @@ def _add_train(actions: Any) -> None:
     )
     train.add_argument("sources", nargs="+", metavar="FILE_OR_RUN", help="text, Parquet, JSON lines, folders, or a run")
     train.add_argument("--vocab-size", type=positive, required=True, metavar="N", help="ids, special tokens among them")
-    train.add_argument("--pattern", default="gpt2", help="how text is cut before it is merged (default: %(default)s)")
+    train.add_argument("--pattern", default="gpt2", help="gpt2, cl100k, o200k, nanochat (default: %(default)s)")
     train.add_argument(
         "--tie-break", default="bytes", metavar="RULE", help="between equal pairs: bytes, ids, first (default: bytes)"
     )
@@ -57,17 +62,19 @@ def _train(options: argparse.Namespace) -> None:
     from textmill.pipeline.training_text import Sources
     from textmill.progress import share_progress
     from textmill.tokenize import Tokenizer
-    from textmill.tokenize.bpe import check, train
-    from textmill.tokenize.definition import END_OF_TEXT
+    from textmill.tokenize.bpe.train import check, train
+    from textmill.tokenize.files.definition import END_OF_TEXT, N_BYTES
 
     special_tokens = options.special or [END_OF_TEXT]
     check(options.vocab_size, special_tokens, options.pattern, options.tie_break)
     sources = Sources(options.sources, options.text)
+    say_if_compiling(CUTTING, MERGING)
     with share_progress("counting", sources.n_bytes) as on_bytes:
         counts = sources.count(special_tokens, options.pattern, on_bytes)
     if not len(counts):
         raise UserError(f"{', '.join(options.sources)}: no text to train on")
-    with share_progress("merging", options.vocab_size) as advance:
+    n_merges = options.vocab_size - N_BYTES - len(special_tokens)
+    with share_progress("merging", n_merges) as advance:
         training = train(
             counts,
             options.vocab_size,

@@ -129,7 +129,7 @@ def _train(options: argparse.Namespace) -> None:
     from textmill.pipeline.trace import tokenizer_behind
     from textmill.pipeline.workspace import tokens_folder
     from textmill.progress import training_progress
-    from textmill.tokenize.shards import TOKENIZER_FILE, TokenShards
+    from textmill.tokenize.shards.token_shards import TOKENIZER_FILE, TokenShards
     from textmill.train.config import preset, require_torch
 
     require_torch()
@@ -178,7 +178,7 @@ def _generate(options: argparse.Namespace) -> None:
 
 def _stop_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> set[int]:
     """The end of the document, if there is one, and what was asked for."""
-    from textmill.tokenize.definition import END_OF_TEXT
+    from textmill.tokenize.files.definition import END_OF_TEXT
 
     ids = {tokenizer.special_ids[END_OF_TEXT]} if END_OF_TEXT in tokenizer.special_ids else set()
     for text in texts:
@@ -255,7 +255,7 @@ def _planned(options: argparse.Namespace) -> tuple[Preset, int | None]:
     if options.source is None:
         return recipe.sized(vocab_size=recipe.model.vocab_size, steps=steps), None
     from textmill.pipeline.workspace import tokens_folder
-    from textmill.tokenize.shards import TokenShards
+    from textmill.tokenize.shards.token_shards import TokenShards
 
     shards = TokenShards.open(tokens_folder(options.source), "train")
     return recipe.sized(vocab_size=shards.vocab_size, steps=steps), shards.n_tokens

@@ -26,7 +26,7 @@ from textmill.pipeline.stages.rows import KeptRows, Rows
 from textmill.pipeline.watch import load_verdicts
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.terminal import safe
-from textmill.tokenize.shards import SPLITS
+from textmill.tokenize.shards.token_shards import SPLITS
 
 SHOWN_CHARS = 300
 SHOWN_CHANGES = 4  # places in which a copy differs from what stays

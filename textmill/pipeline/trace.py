@@ -13,8 +13,8 @@ from textmill.pipeline.stages import TrainTokenizer
 from textmill.pipeline.workspace import MARKER, Run, Workspace, tokens_folder
 from textmill.terminal import safe
 from textmill.tokenize import Tokenizer
-from textmill.tokenize.shard_check import tokenizer_of
-from textmill.tokenize.shards import Location, TokenShards, common_format, manifests_of, names, place_of
+from textmill.tokenize.shards.check import tokenizer_of
+from textmill.tokenize.shards.token_shards import Location, TokenShards, common_format, manifests_of, names, place_of
 
 AROUND_TOKENS = 24
 SHOWN_CHARS = 400  # of the text on either side

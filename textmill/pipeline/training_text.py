@@ -12,7 +12,7 @@ from itertools import groupby
 from textmill import storage
 from textmill.errors import InputError
 from textmill.pipeline.rows import TextFile, find_text_files
-from textmill.tokenize.count import PretokenCounts, add_counts, count_files, count_texts
+from textmill.tokenize.pretokens.count import PretokenCounts, add_counts, count_files, count_texts
 
 PLAIN = (".txt", ".text", ".md")
 
@@ -36,7 +36,10 @@ class Sources:
         self, special_tokens: Sequence[str], pattern: str, on_bytes: Callable[[int], None] = lambda _: None
     ) -> PretokenCounts:
         """The pretokens of all. ``on_bytes`` hears how many more of `n_bytes` are done."""
-        return add_counts(_one_after_the_other(self._parts(special_tokens, pattern, on_bytes)))
+        parts = self._parts(special_tokens, pattern, on_bytes)
+        if len(self._uris) == 1:
+            return next(parts)
+        return add_counts(_one_after_the_other(parts))
 
     def _parts(
         self, special_tokens: Sequence[str], pattern: str, on_bytes: Callable[[int], None]

@@ -40,7 +40,7 @@ from textmill.pipeline.verdicts import Chain, ScoredShard, Verdicts
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.schema import show_doc_id
 from textmill.terminal import console, safe, size, table
-from textmill.tokenize.shards import SPLITS
+from textmill.tokenize.shards.token_shards import SPLITS
 
 # For runs without a tokenizer: what common_crawl's 32,768 entries have on the English pages of ../shared/data/crawl.
 BYTES_PER_TOKEN = 4.4

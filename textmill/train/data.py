@@ -1,31 +1,44 @@
-"""Batches from token shards: the shards are read as one stream, cut into chunks, and the chunks are shuffled by index.
+"""Batches from token shards: samples are numbered, and shuffled by number.
 
-Chunk i is tokens ``i·T`` to ``i·T + T``: T inputs and, shifted by one, T targets. So every token but the first is
-predicted once an epoch, and only a last partial chunk is left out (packing by "concatenate and chunk"; documents are
-not cropped, which would change the data that is being compared). Nothing masks attention across documents.
+`Chunks` reads the shards as one stream: chunk i is tokens ``i·T`` to ``i·T + T``: T inputs and, shifted by one, T
+targets. So every token but the first is predicted once an epoch, and only a last partial chunk is left out (packing by
+"concatenate and chunk"; documents are not cropped, which would change the data that is being compared).
 
-The shuffle is a keyed permutation of chunk numbers (a Feistel network with cycle walking, Black and Rogaway 2002): no
-table, no state. The batch of a step is a pure function of (seed, step), so a run resumes from one integer and any
-batch can be looked at again later. Cost: a page fault or two a chunk, and one copy to int64.
+`PackedRows` has whole documents in a row (`packing`), and what is longer than a row in pieces. Every token is a target
+once; the input before the first one of a document is the end-of-text token, as it is in the stream. Padding has that
+token as input and `IGNORED` as target.
+
+Both say where documents are (`Documents`), so that attention need not cross from one to the next. In the stream, an
+end-of-text token as input belongs to the document that follows it, of which it predicts the first token.
+
+The shuffle is a keyed permutation of sample numbers (`textmill.tokenize.shards.permutation`): no table, no state. The
+batch of a step is a pure function of (seed, step), so a run resumes from one integer and any batch can be looked at
+again later; ranks share out a batch, and workers share out steps, so that neither changes what a step sees. Cost: a
+page fault or two a chunk, and one copy to int64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
+import numba
 import numpy as np
 import torch
+from torch.utils.data import IterableDataset, get_worker_info
 
-from textmill.errors import InputError, UserError
+from textmill.errors import InputError, UnknownNameError, UserError
+from textmill.tokenize.shards.permutation import permute
+from textmill.train.packing import pack_documents
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # inputs and targets, int64 [B, T]
 
-N_ROUNDS = 4  # a Feistel network of 4 rounds is a strong pseudo-random permutation (Luby and Rackoff 1988)
+IGNORED = -100  # a target that does not count: what `torch.nn.functional.cross_entropy` leaves out
+DOCUMENTS = ("across", "masked", "packed")  # attention across documents of the stream; within them; whole ones in rows
 
 
 class TokenSource(Protocol):
-    """What training needs to know of a split; `textmill.tokenize.shards.TokenShards` is one."""
+    """What training needs to know of a split; `textmill.tokenize.shards.token_shards.TokenShards` is one."""
 
     @property
     def tokens(self) -> Sequence[np.ndarray]: ...
@@ -41,96 +54,256 @@ class TokenSource(Protocol):
     def tokenizer_sha256(self) -> str: ...
 
 
-def permute(indices: np.ndarray, n: int, *, seed: int, epoch: int) -> np.ndarray:
-    """Where the shuffle of ``epoch`` sends ``indices`` (int64, each in 0 to n - 1): a permutation of these numbers."""
-    half_bits = max(1, ((n - 1).bit_length() + 1) // 2)
-    keys = np.random.SeedSequence([seed, epoch]).generate_state(N_ROUNDS, np.uint64)
-    places = _feistel(indices.astype(np.uint64), half_bits, keys)
-    while (outside := places >= n).any():  # the network permutes 4^half_bits < 16 n numbers: walk on until inside
-        places[outside] = _feistel(places[outside], half_bits, keys)
-    return places.astype(np.int64)
+class DocumentSource(TokenSource, Protocol):
+    """A split that knows where documents are. `TokenShards` is one, and `textmill.tokenize.shards.reader.SourceTokens`
+    another."""
+
+    @property
+    def offsets(self) -> Sequence[np.ndarray]: ...  # n_docs + 1 a shard
+    @property
+    def eot_id(self) -> int: ...
 
 
-def _feistel(values: np.ndarray, half_bits: int, keys: np.ndarray) -> np.ndarray:
-    """One pass of the network over ``values`` (uint64 of 2 · half_bits bits)."""
-    mask = np.uint64((1 << half_bits) - 1)
-    left, right = values >> np.uint64(half_bits), values & mask
-    for key in keys:
-        left, right = right, left ^ (_mix(right ^ key) & mask)
-    return (left << np.uint64(half_bits)) | right
+class Documents(NamedTuple):
+    """Where the documents of a batch are, counted over its inputs, row after row; three ways to say the same."""
+
+    ids: torch.Tensor  # int64 [B, T], the number of each input's document in the batch
+    bounds: torch.Tensor  # int32 [n + 1], from 0 to B·T: what variable-length attention calls cu_seqlens
+    positions: torch.Tensor  # int64 [B, T], of each input in its document, or in the part of it that is in the row
+    longest: int
 
 
-def _mix(values: np.ndarray) -> np.ndarray:
-    """Spreads every bit over all 64: the finisher of SplitMix64 (Steele, Lea and Flood 2014)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+class Samples(Protocol):
+    """Numbered samples of T inputs and T targets."""
+
+    def __len__(self) -> int: ...
+    def read(self, numbers: np.ndarray) -> Batch: ...
+    def documents(self, numbers: np.ndarray) -> Documents: ...
+
+
+class _Stream:
+    """The tokens of all shards, one after the other."""
+
+    def __init__(self, source: TokenSource) -> None:
+        self._shards = [np.asarray(shard) for shard in source.tokens]
+        self._vocab_size = source.vocab_size
+        self.ends = np.cumsum([len(shard) for shard in source.tokens], dtype=np.int64)
+        self.n_tokens = int(self.ends[-1]) if len(self.ends) else 0
+
+    def copy(self, starts: np.ndarray, lengths: np.ndarray, out: np.ndarray, places: np.ndarray) -> None:
+        """Write stretches of tokens, which begin at ``starts``, to the flat int64 array ``out`` from ``places`` on.
+
+        Errors: `InputError` for a token that is no id.
+        """
+        if len(starts) and (starts.min() < 0 or (starts + lengths).max() > self.n_tokens):
+            raise IndexError(f"tokens beyond 0 to {self.n_tokens}")
+        for shard, end in zip(self._shards, self.ends, strict=True):
+            _copy_within(shard, end - len(shard), starts, lengths, out, places)
+        if (largest := int(out.max(initial=0))) >= self._vocab_size:
+            raise InputError(
+                f"a token shard holds the id {largest}, but its vocabulary has {self._vocab_size}; "
+                "the shard is damaged: write it again"
+            )
+
+
+@numba.njit(cache=True, nogil=True)
+def _copy_within(shard, first, starts, lengths, out, places):  # type: ignore[no-untyped-def]
+    """Copy what of the stretches lies in the shard whose first token is number ``first``."""
+    for i in range(len(starts)):
+        start, stop = max(starts[i], first), min(starts[i] + lengths[i], first + len(shard))
+        shift = places[i] - starts[i]
+        for at in range(start, stop):
+            out[at + shift] = shard[at - first]
 
 
 class Chunks:
     """The chunks of a split, by number."""
 
     def __init__(self, source: TokenSource, context_length: int) -> None:
-        self._shards = source.tokens
-        self._vocab_size = source.vocab_size
-        self._ends = np.cumsum([len(shard) for shard in source.tokens], dtype=np.int64)
+        self._stream = _Stream(source)
         self._context_length = context_length
-        self.n_tokens = int(self._ends[-1]) if len(self._ends) else 0
+        self._offsets: Sequence[np.ndarray] | None = getattr(source, "offsets", None)
+        self.n_tokens = self._stream.n_tokens
 
     def __len__(self) -> int:
         return max(0, self.n_tokens - 1) // self._context_length
 
     def read(self, numbers: np.ndarray) -> Batch:
         """The chunks with these ``numbers``, in this order. Errors: `InputError` for a token that is no id."""
-        rows = np.stack([self._read_one(int(number)) for number in numbers])
-        if rows.max() >= self._vocab_size:
-            raise InputError(
-                f"a token shard holds the id {rows.max()}, but its vocabulary has {self._vocab_size}; "
-                "the shard is damaged: write it again"
-            )
+        width = self._context_length + 1
+        rows = np.empty((len(numbers), width), np.int64)
+        places = np.arange(len(numbers)) * width
+        self._stream.copy(numbers * self._context_length, np.full(len(numbers), width), rows.reshape(-1), places)
         return torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
 
-    def _read_one(self, number: int) -> np.ndarray:
-        """T + 1 tokens, across the ends of shards."""
-        position = number * self._context_length
-        stop = position + self._context_length + 1
-        pieces = []
-        while position < stop:
-            shard = int(np.searchsorted(self._ends, position, side="right"))
-            start = int(self._ends[shard]) - len(self._shards[shard])
-            pieces.append(self._shards[shard][position - start : stop - start])
-            position += len(pieces[-1])
-        return np.concatenate(pieces).astype(np.int64)
+    def documents(self, numbers: np.ndarray) -> Documents:
+        """Where documents are in these chunks. Errors: `UserError` when the source does not know."""
+        if self._offsets is None:
+            raise UserError("these tokens do not say where documents begin; only 'across' can be done")
+        starts, rows = numbers * self._context_length, np.arange(len(numbers)) * self._context_length
+        begins = [rows]
+        for i in _touched(self._stream.ends, starts, starts + self._context_length - 1):
+            shard_start = int(self._stream.ends[i - 1]) if i else 0
+            row, place = _ends_within(self._offsets[i], starts - shard_start, self._context_length)
+            begins.append(rows[row] + place)
+        return _documents(np.sort(np.concatenate(begins)), len(numbers), self._context_length)
+
+
+def _touched(ends: np.ndarray, first: np.ndarray, last: np.ndarray) -> list[int]:
+    """The shards, which end at ``ends``, that hold a token of any of these stretches."""
+    change = np.zeros(len(ends) + 1, np.int64)
+    np.add.at(change, np.searchsorted(ends, first, side="right"), 1)
+    np.add.at(change, np.searchsorted(ends, last, side="right") + 1, -1)
+    return np.flatnonzero(np.cumsum(change)).tolist()
+
+
+def _ends_within(offsets: np.ndarray, starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The last tokens of a shard's documents in stretches of the stream, each without its first token.
+
+    ``starts`` count from the beginning of the shard, and may be negative. Returns the stretch of each, and its place
+    there.
+    """
+    bounds = (np.maximum(at, 0).astype(np.uint64) for at in (starts + 1, starts + length))
+    low, high = (np.searchsorted(offsets, at, side="right") for at in bounds)
+    n = high - low
+    stretch = np.repeat(np.arange(len(starts)), n)
+    found = offsets[np.arange(n.sum()) + np.repeat(low - (np.cumsum(n) - n), n)].astype(np.int64)
+    return stretch, found - 1 - starts[stretch]
+
+
+class PackedRows:
+    """Rows of whole documents, by number."""
+
+    def __init__(self, source: DocumentSource, context_length: int) -> None:
+        self._stream = _Stream(source)
+        self._context_length = context_length
+        self._eot_id = source.eot_id
+        self._rows = pack_documents(source.offsets, context_length)
+        self.n_tokens = self._stream.n_tokens
+        if int(self._rows.lengths.sum(dtype=np.int64)) != self.n_tokens:
+            raise InputError("offsets of documents and tokens do not fit; `textmill shards verify` says where")
+
+    def __len__(self) -> int:
+        return len(self._rows.bounds) - 1
+
+    def read(self, numbers: np.ndarray) -> Batch:
+        """The rows with these ``numbers``, in this order. Errors: `InputError` for a token that is no id."""
+        rows, (pieces, places) = self._rows, self._places(numbers)
+        inputs = np.full((len(numbers), self._context_length), self._eot_id, np.int64)
+        targets = np.full((len(numbers), self._context_length), IGNORED, np.int64)
+        starts, lengths = rows.starts[pieces], rows.lengths[pieces].astype(np.int64)
+        self._stream.copy(starts, lengths, targets.reshape(-1), places)
+        inputs[:, 1:] = np.where(targets[:, :-1] == IGNORED, self._eot_id, targets[:, :-1])
+        inputs.reshape(-1)[places] = self._eot_id
+        later = ~rows.begins[pieces]  # parts of documents: the token before is one of theirs
+        self._stream.copy(starts[later] - 1, np.ones(later.sum(), np.int64), inputs.reshape(-1), places[later])
+        return torch.from_numpy(inputs), torch.from_numpy(targets)
+
+    def documents(self, numbers: np.ndarray) -> Documents:
+        """Where documents are in these rows; what stays empty counts as one of its own."""
+        pieces, places = self._places(numbers)
+        ends = places + self._rows.lengths[pieces]
+        begins = np.union1d(places, ends[ends < len(numbers) * self._context_length])
+        return _documents(begins, len(numbers), self._context_length)
+
+    def _places(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The pieces of these rows, and where each goes in a flat batch."""
+        first, stop = self._rows.bounds[numbers], self._rows.bounds[numbers + 1]
+        n_pieces = stop - first
+        row = np.repeat(np.arange(len(numbers)), n_pieces)
+        pieces = np.arange(n_pieces.sum()) + np.repeat(first - (np.cumsum(n_pieces) - n_pieces), n_pieces)
+        ends = np.cumsum(self._rows.lengths[pieces], dtype=np.int64)
+        before = ends - self._rows.lengths[pieces]
+        row_start = before[np.cumsum(n_pieces) - n_pieces]
+        return pieces, before - row_start[row] + row * self._context_length
+
+
+def _documents(begins: np.ndarray, n_rows: int, context_length: int) -> Documents:
+    """`Documents` that begin at these places of a flat batch, in order."""
+    shape = n_rows, context_length
+    bounds = np.append(begins, n_rows * context_length)
+    lengths = np.diff(bounds)
+    ids = np.repeat(np.arange(len(begins)), lengths)
+    positions = np.arange(bounds[-1]) - begins[ids]
+    return Documents(
+        torch.from_numpy(ids.reshape(shape)),
+        torch.from_numpy(bounds.astype(np.int32)),
+        torch.from_numpy(positions.reshape(shape)),
+        int(lengths.max(initial=0)),
+    )
 
 
 class TrainBatches:
-    """The batch of every step, epoch after epoch without a gap."""
+    """The batch of every step, epoch after epoch without a gap. Of ``n_ranks``, each gets its part of every batch."""
 
-    def __init__(self, source: TokenSource, context_length: int, batch_size: int, seed: int) -> None:
-        """Errors: `UserError` when the split cannot fill one batch."""
-        self._chunks = Chunks(source, context_length)
-        self._batch_size = batch_size
-        self._seed = seed
-        needed = batch_size * context_length + 1
-        if self._chunks.n_tokens < needed:
+    def __init__(
+        self,
+        source: TokenSource,
+        context_length: int,
+        batch_size: int,
+        seed: int,
+        *,
+        documents: str = "across",
+        rank: int = 0,
+        n_ranks: int = 1,
+    ) -> None:
+        """``batch_size`` counts the samples of all ranks. Errors: `UserError` when the split cannot fill one batch, or
+        the ranks cannot share one; `UnknownNameError` for ``documents``, which is one of `DOCUMENTS`."""
+        if documents not in DOCUMENTS:
+            raise UnknownNameError("documents", documents, DOCUMENTS)
+        if batch_size % n_ranks:
+            raise UserError(f"batch_size {batch_size} cannot be shared by {n_ranks} ranks; make it a multiple of that")
+        packed = documents == "packed"
+        self.samples: Samples = PackedRows(source, context_length) if packed else Chunks(source, context_length)  # type: ignore[arg-type]
+        self.masked = documents != "across"
+        self._batch_size, self._seed = batch_size, seed
+        self._rank, self._n_ranks = rank, n_ranks
+        if len(self.samples) < batch_size:
+            needed = batch_size * context_length + 1
             raise UserError(
-                f"the training set has {self._chunks.n_tokens} tokens, but one batch takes {needed} "
+                f"the training set has {source.n_tokens} tokens, but one batch takes {needed} "
                 f"(batch_size {batch_size} x context_length {context_length} + 1); lower batch_size or context_length"
             )
 
     def at(self, step: int) -> Batch:
         """The batch of the step after ``step`` finished ones."""
-        return self._chunks.read(self.chunk_numbers(step))
+        return self.samples.read(self.chunk_numbers(step))
+
+    def documents_at(self, step: int) -> Documents:
+        """Where documents are in that batch."""
+        return self.samples.documents(self.chunk_numbers(step))
 
     def chunk_numbers(self, step: int) -> np.ndarray:
-        """Which chunks that batch holds, int64 [B]."""
-        samples = np.arange(step * self._batch_size, (step + 1) * self._batch_size, dtype=np.int64)
-        epochs, places = np.divmod(samples, len(self._chunks))
-        numbers = np.empty_like(samples)
+        """Which samples this rank's part of that batch holds, int64 [B / n_ranks]."""
+        n = self._batch_size // self._n_ranks
+        first = step * self._batch_size + self._rank * n
+        epochs, places = np.divmod(np.arange(first, first + n, dtype=np.int64), len(self.samples))
+        numbers = np.empty_like(places)
         for epoch in np.unique(epochs):
             here = epochs == epoch
-            numbers[here] = permute(places[here], len(self._chunks), seed=self._seed, epoch=int(epoch))
+            numbers[here] = permute(places[here], len(self.samples), [self._seed, int(epoch)])
         return numbers
+
+
+class StepDataset(IterableDataset[tuple[Any, ...]]):
+    """`TrainBatches` for ``torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=...)``, from a step on.
+
+    Gives (inputs, targets), and `Documents` as a third where attention is masked: step after step, in order, whatever
+    the number of workers. To resume, begin with the number of finished steps.
+    """
+
+    def __init__(self, batches: TrainBatches, finished_steps: int = 0) -> None:
+        self._batches, self._finished_steps = batches, finished_steps
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        worker = get_worker_info()  # DataLoader takes from its workers in turn
+        step, stride = self._finished_steps, 1
+        if worker is not None:
+            step, stride = step + worker.id, worker.num_workers
+        while True:
+            batch = self._batches.at(step)
+            yield (*batch, self._batches.documents_at(step)) if self._batches.masked else batch
+            step += stride
 
 
 def eval_batches(source: TokenSource, context_length: int, batch_size: int, n_batches: int) -> list[Batch]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from textmill import storage
 from textmill.errors import InputError, UnknownNameError, UserError
 from textmill.tokenize import Tokenizer
-from textmill.tokenize.definition import END_OF_TEXT
+from textmill.tokenize.files.definition import END_OF_TEXT
 from textmill.train import safetensors_file
 from textmill.train.config import ModelConfig
 from textmill.train.model import Transformer

@@ -52,7 +52,7 @@ from textmill.pipeline.stages.duplicates import N_SIMILARITIES
 from textmill.pipeline.stages.keepers import COPIES
 from textmill.pipeline.stages.scores import TEXT_BYTES
 from textmill.pipeline.workspace import Run, Workspace
-from textmill.tokenize.shards import SPLITS
+from textmill.tokenize.shards.token_shards import SPLITS
 
 REMOVED_WORDS = "refinedweb_removed_word_frac"  # which edits may not be too large
 N_SIMILARITY_BINS = 20

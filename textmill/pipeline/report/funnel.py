@@ -26,7 +26,7 @@ from textmill.pipeline.report.values import Section
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Corpus, Decide, Edit, Extract, Materialize, Tokens
 from textmill.pipeline.stages.keepers import COPIES, KEEPERS, KNOWN
-from textmill.tokenize.shards import SPLITS
+from textmill.tokenize.shards.token_shards import SPLITS
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from textmill import storage
 from textmill.pipeline.stage import Result, Stage, Task
 from textmill.pipeline.stages.tokens import Tokens, TrainTokenizer
 from textmill.tokenize import Tokenizer
-from textmill.tokenize.shards import TokenShards
+from textmill.tokenize.shards.token_shards import TokenShards
 from textmill.train.config import ModelConfig, TrainConfig, require_torch
 
 SAMPLE_TOKENS = 120

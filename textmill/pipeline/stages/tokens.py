@@ -14,12 +14,12 @@ from textmill import storage
 from textmill.errors import UnknownNameError, UserError
 from textmill.pipeline.stage import Result, Stage, Task, one_table
 from textmill.tokenize import Tokenizer
-from textmill.tokenize.bpe import train
-from textmill.tokenize.count import PretokenCounts, add_counts, count_texts
-from textmill.tokenize.merges import TIE_BREAKS
-from textmill.tokenize.pretokenize import Pretokenizer
-from textmill.tokenize.shard_writer import write_shard
-from textmill.tokenize.shards import SPLITS
+from textmill.tokenize.bpe.merges import TIE_BREAKS
+from textmill.tokenize.bpe.train import train
+from textmill.tokenize.pretokens.count import PretokenCounts, add_counts, count_texts
+from textmill.tokenize.pretokens.pretokenizer import Pretokenizer
+from textmill.tokenize.shards.token_shards import SPLITS
+from textmill.tokenize.shards.writer import write_shard
 
 END_OF_TEXT = "<|endoftext|>"
 MIN_VOCAB_SIZE = 257
@@ -131,7 +131,7 @@ def _from_table(rows: pa.Table, first_place: int) -> PretokenCounts:
 
 @dataclass(frozen=True)
 class Tokens(Stage):
-    """Encodes the corpus into token shards, one of each split a task; see `textmill.tokenize.shards` for the files.
+    """Encodes the corpus into token shards, one of each split a task (`textmill.tokenize.shards.token_shards`).
 
     A document's split follows from a hash of its host, so no site is on both sides.
     """

@@ -1,0 +1,1 @@
+"""Text to token ids and back: `tokenizer` has the interface, the others the kernels."""
