@@ -99,15 +99,12 @@ def test_mfu_equals_published_figures() -> None:
     assert mfu_frac(GPT2, 8 * 468e3, "NVIDIA H100 80GB HBM3", n_gpus=8) == pytest.approx(0.405, abs=1e-3)
 
 
-def test_days_and_tokens() -> None:
-    plan = Plan(PRESETS["gpt2-124m"])
+def test_time_and_tokens() -> None:
+    plan, gpu = Plan(PRESETS["gpt2-124m"]), gpu_named("H200")
     assert plan.n_tokens == 38_000 * 64 * 1024
     assert optimal_tokens(GPT2) == 20 * n_parameters(GPT2)
-    seconds = plan.n_tokens * 0.855e9 / (989e12 * 0.4)
-    assert plan.days(gpu_named("H200"), 1, 0.4) == pytest.approx(seconds / 86_400, rel=1e-3)
-    assert plan.days(gpu_named("H200"), 4, 0.4, 10**9) == pytest.approx(
-        0.855e18 / (4 * 989e12 * 0.4) / 86_400, rel=1e-3
-    )
+    assert plan.seconds(gpu, 1, 0.4) == pytest.approx(plan.n_tokens * 0.855e9 / (989e12 * 0.4), rel=1e-3)
+    assert plan.seconds(gpu, 4, 0.4, 10**9) == pytest.approx(0.855e18 / (4 * 989e12 * 0.4), rel=1e-3)
 
 
 def test_memory_is_shared_out_by_batch_only() -> None:
@@ -146,7 +143,7 @@ def test_memory_is_near_what_autograd_keeps(form: dict[str, object]) -> None:
 def test_a_plan_says_everything_and_needs_no_torch(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "--plan", "--model", "llama-1b", "--gpu", "h100", "--gpus", "8", "--mfu", "0.5"]) == 0
     shown = capsys.readouterr().out
-    for part in ("1.24 G", "24.6 G", "on 8 H100 at 50% of 989 TFLOP/s", "47,000 steps of 256 × 2,048", "8 of keys"):
+    for part in ("1.24 G", "24.6 G", "8 H100 at 50% of 989 TFLOP/s", "47,000 steps of 256 × 2,048", "14.2 hours"):
         assert part in shown
     code = "import sys; from textmill import cli; cli.main(['train', '--plan']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0

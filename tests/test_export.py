@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,13 @@ import torch
 
 from textmill import cli
 from textmill.errors import InputError, UnknownNameError, UserError, WorkspaceError
+from textmill.pipeline.stages import Tokens, Train, TrainTokenizer
+from textmill.pipeline.stages.rows import Rows
+from textmill.pipeline.trained import find_model
+from textmill.pipeline.workspace import Workspace, new_run
 from textmill.tokenize import Tokenizer
 from textmill.train import safetensors_file
-from textmill.train.config import ModelConfig
+from textmill.train.config import ModelConfig, preset
 from textmill.train.huggingface import export_llama, format_config, load_llama, parse_config, to_llama
 from textmill.train.model import Transformer
 
@@ -210,6 +215,15 @@ def test_files_that_are_no_llama_are_refused(exported: Path, change: Callable[[P
         load_llama(exported)
 
 
+def test_a_tied_head_that_is_written_twice_and_old_tables_are_left_out(exported: Path) -> None:
+    expected, path = load_llama(exported).state_dict(), exported / "model.safetensors"
+    tensors = safetensors_file.read(path)
+    others = {"lm_head.weight": torch.zeros(260, 32), "model.layers.0.self_attn.rotary_emb.inv_freq": torch.zeros(4)}
+    safetensors_file.write(tensors | others, path)
+    found = load_llama(exported).state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
 def test_old_and_new_configurations_are_read() -> None:
     content = format_config(replace(SMALL, rope_theta=500.0))
     del content["rope_parameters"]
@@ -303,6 +317,32 @@ def test_a_model_without_tokenizer_is_exported_but_does_not_write(
     assert cli.main(["export", str(alone), "--to", "hf", "--out", str(tmp_path / "out")]) == 0
     assert "no tokenizer was found" in capsys.readouterr().err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_the_model_of_a_run_is_found_with_its_tokenizer(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "work"
+    workspace = Workspace(str(root))
+    workspace.create()
+    rows, recipe = Rows(()), preset("tiny")
+    tokenizer = TrainTokenizer(rows, 300)
+    tokens = Tokens(rows, tokenizer)
+    model = Train(tokens, tokenizer, recipe.model, recipe.train)
+    for target in (tokens, model):
+        for stage in target.ancestry():
+            workspace.save_stage(stage)
+        workspace.save_run(replace(new_run("dag", [], target), name=target.name))
+    for stage, name in ((tokenizer, "tokenizer.json"), (model, "checkpoint.pt")):
+        shutil.copy(trained / name, root / stage.folder / name)
+        (root / stage.folder / "_SUCCESS").write_text("{}")
+    found = find_model(f"{root}:model")
+    assert found == (root / model.folder / "checkpoint.pt", root / tokenizer.folder / "tokenizer.json")
+    assert find_model(f"{root}:model", "other.json").tokenizer == Path("other.json")
+    assert cli.main(["generate", f"{root}:model", "--prompt", "a", "--max-tokens", "3"]) == 0
+    capsys.readouterr()
+    assert cli.main(["generate", f"{root}:tokens"]) == 2
+    assert "run tokens has no model; `textmill run dag --to model` trains one" in capsys.readouterr().err
 
 
 # --- safetensors

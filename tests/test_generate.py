@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from textmill.errors import UserError
 from textmill.train.config import ModelConfig
-from textmill.train.generate import Sampling, generate, generate_ids, stream
+from textmill.train.generate import Context, Sampling, generate, generate_ids, stream
 from textmill.train.model import Transformer
 
 SMALL = ModelConfig(vocab_size=17, n_layers=2, n_heads=4, n_kv_heads=2, d_model=16, d_ff=24, context_length=16)
@@ -117,6 +117,18 @@ def test_no_token_is_run_twice_while_the_context_lasts(monkeypatch: pytest.Monke
     monkeypatch.setattr(Transformer, "hidden_states", counted)
     list(generate_ids(model, [[1] * 13], max_tokens=14, sampling=GREEDY, stop_ids=(), n_ids=17))
     assert lengths == [13, 1, 1, 1, 9, *[1] * 7, 9, 1]
+
+
+def test_a_full_context_goes_on_from_its_newer_half() -> None:
+    model = restless().eval()
+    with torch.inference_mode():
+        context = Context(model, [[5], list(range(12))], cached=True)
+        for token_id in range(5):
+            context.next_logits()
+            context.append([token_id, token_id])
+        expected = Context(model, [[5, 0, 1, 2, 3, 4], [8, 9, 10, 11, 0, 1, 2, 3, 4]], cached=False)
+        torch.testing.assert_close(context.next_logits(), expected.next_logits())
+        assert context.n_padding.tolist() == [[3], [0]]
 
 
 def test_generation_follows_the_pattern_and_stops_at_the_end_of_text() -> None:

@@ -17,8 +17,9 @@ from torch.nn import functional as F  # noqa: N812 - the field's usual name
 
 from textmill.errors import UserError
 from textmill.train.accounting import matmul_parameters, n_parameters
-from textmill.train.attention import attend, attention, attention_mask, document_positions
+from textmill.train.attention import attend, attention, attention_mask
 from textmill.train.config import PRESETS, ModelConfig, TrainConfig
+from textmill.train.data import IGNORED
 from textmill.train.functional import (
     cross_entropy,
     embedding,
@@ -171,6 +172,9 @@ def test_cross_entropy_survives_large_logits() -> None:
         assert actual.item() == pytest.approx(expected, rel=1e-5)
     assert cross_entropy(torch.tensor([[[1000.0, 0.0]]]), torch.tensor([[1]])).item() == 1000.0
     assert cross_entropy(torch.zeros(1, 2).bfloat16(), torch.tensor([1])).dtype == torch.float32
+    logits = torch.tensor([[0.0, 3.0], [9.0, 0.0]])
+    counted = cross_entropy(logits[:1], torch.tensor([1]))
+    torch.testing.assert_close(cross_entropy(logits, torch.tensor([1, IGNORED])), counted)
 
 
 @pytest.mark.parametrize("leading", [(3,), (2, 3)])
@@ -310,8 +314,7 @@ def test_documents_do_not_see_each_other(form: str) -> None:
     model = model_of(form)
     rng = np.random.default_rng(8)
     ids, documents = rng.integers(0, 17, (2, 8)), np.array([[4, 4, 4, 9, 9, 2, 2, 2], [1, 2, 2, 2, 2, 2, 2, 3]])
-    positions = document_positions(torch.tensor(documents))
-    assert positions.tolist() == [[0, 1, 2, 0, 1, 0, 1, 2], [0, 0, 1, 2, 3, 4, 5, 0]]
+    positions = torch.tensor([[0, 1, 2, 0, 1, 0, 1, 2], [0, 0, 1, 2, 3, 4, 5, 0]])
     with torch.no_grad():
         actual = model(torch.tensor(ids), positions, torch.tensor(documents))
         for row, document in ((0, 4), (0, 9), (0, 2), (1, 2), (1, 3)):
@@ -327,7 +330,7 @@ def test_with_rope_only_distance_counts_so_documents_need_no_positions_of_their_
     model = model_of("default")
     ids, documents = torch.randint(17, (1, 8)), torch.tensor([[0, 0, 0, 1, 1, 1, 1, 1]])
     with torch.no_grad():
-        one, other = model(ids, None, documents), model(ids, document_positions(documents), documents)
+        one, other = model(ids, None, documents), model(ids, torch.tensor([[0, 1, 2, 0, 1, 2, 3, 4]]), documents)
     torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
@@ -343,18 +346,30 @@ def test_a_mask_is_true_for_what_precedes_within_the_window(n: int, n_queries: i
         assert mask.tolist() == expected
 
 
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-def test_flex_attention_takes_the_same_masks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uncompiled and on the CPU: what a GPU computes by blocks."""
-    flex = pytest.importorskip("torch.nn.attention.flex_attention")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@pytest.mark.parametrize("window", [None, 4])
+def test_flex_attention_takes_the_same_masks(window: int | None) -> None:
+    """As a GPU gets them, in one graph; here in plain operations on the CPU."""
+    pytest.importorskip("torch.nn.attention.flex_attention")
     generator = torch.Generator().manual_seed(0)
     q, k = torch.randn(2, 4, 16, 8, generator=generator), torch.randn(2, 2, 16, 8, generator=generator)
     documents = torch.tensor([[0] * 5 + [1] * 11, [0] * 16])
-    for document_ids, window in ((documents, None), (documents, 4), (None, 4)):
-        options = {"window": window, "document_ids": document_ids, "device": torch.device("cpu")}
-        expected = attend(q, k, k, attention_mask(16, 16, **options))
-        monkeypatch.setattr("textmill.train.attention._compiled_flex", lambda: flex.flex_attention)
-        torch.testing.assert_close(attend(q, k, k, attention_mask(16, 16, in_blocks=True, **options)), expected)
+
+    def attended(in_blocks: bool) -> torch.Tensor:
+        options = {"window": window, "document_ids": documents, "device": torch.device("cpu")}
+        return attend(q, k, k, attention_mask(16, 16, in_blocks=in_blocks, **options))
+
+    compiled = torch.compile(attended, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(True), attended(False))
+
+
+@pytest.mark.parametrize("form", ["default", "all"])
+def test_the_model_compiles_to_one_graph(form: str) -> None:
+    model, ids = model_of(form), torch.randint(17, (2, 8))
+    documents = torch.tensor([[0] * 3 + [1] * 5, [0] * 8])
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(ids), model(ids))
+    torch.testing.assert_close(compiled(ids, None, documents), model(ids, None, documents))
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TRAIN_EXAMPLES = """\
 examples:
   textmill train work --model tiny --steps 400
-  textmill train --plan --model llama-1b --gpu h200 --gpus 8      parameters, memory, operations, days
+  textmill train --plan --model llama-1b --gpu h200 --gpus 8      parameters, memory, operations, time
   textmill train work --plan --model nano-25m --mfu 0.5           for the vocabulary and the tokens of a run
 
 models: tiny, nano-25m, gpt2-124m, llama-350m, llama-1b, cs336
@@ -39,6 +39,7 @@ examples:
 """
 EXPORTS = ("hf",)
 MODEL_HELP = "workspace, WORKSPACE:NAME, a folder that train or export wrote, or a checkpoint"
+TIMES = ((86_400, "days"), (3_600, "hours"), (60, "minutes"))
 UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -279,9 +280,9 @@ def _run_rows(plan: Plan, gpu: Gpu, n_gpus: int, mfu: float, n_available: int | 
     epochs = "" if not n_available else f", {plan.n_tokens / n_available:.2f} times those there"
     yield ["tokens", _short(plan.n_tokens), batch + epochs]
     yield ["operations", _short(plan.flops), ""]
-    yield ["days", f"{plan.days(gpu, n_gpus, mfu):.3g}", f"on {n_gpus} {gpu.name} at {mfu:.0%} of {_peak(gpu)}"]
+    yield ["time", _duration(plan.seconds(gpu, n_gpus, mfu)), f"on {n_gpus} {gpu.name} at {mfu:.0%} of {_peak(gpu)}"]
     yield ["optimal tokens", _short(best), f"{TOKENS_PER_PARAMETER} a parameter (Chinchilla)"]
-    yield ["days for these", f"{plan.days(gpu, n_gpus, mfu, best):.3g}", ""]
+    yield ["time for these", _duration(plan.seconds(gpu, n_gpus, mfu, best)), ""]
 
 
 def _memory_rows(memory: Memory, gpu: Gpu) -> Iterator[list[object]]:
@@ -301,6 +302,11 @@ def _bytes(n_bytes: float) -> str:
     from textmill.terminal import size
 
     return size(n_bytes)
+
+
+def _duration(seconds: float) -> str:
+    scale, unit = next(((scale, unit) for scale, unit in TIMES if seconds >= scale), (1, "s"))
+    return f"{seconds / scale:.3g} {unit}"
 
 
 def _short(n: float) -> str:

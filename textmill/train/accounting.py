@@ -18,7 +18,6 @@ from textmill.train.config import ModelConfig, Preset
 
 TOKENS_PER_PARAMETER = 20  # where loss is least for its operations: Hoffmann et al. 2022, about
 FLOAT32_BYTES, BFLOAT16_BYTES = 4, 2
-SECONDS_A_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ class Plan:
         """Of each of ``n_gpus`` that share out the batch."""
         return Memory.of(self.preset.model, -(-self.preset.train.batch_size // n_gpus))
 
-    def days(self, gpu: Gpu, n_gpus: int, mfu_frac: float, n_tokens: int | None = None) -> float:
+    def seconds(self, gpu: Gpu, n_gpus: int, mfu_frac: float, n_tokens: int | None = None) -> float:
         """To train on ``n_tokens`` (by default those of the preset), if ``mfu_frac`` of the GPUs' peak is reached."""
         flops = flops_per_token(self.preset.model) * (self.n_tokens if n_tokens is None else n_tokens)
-        return flops / (gpu.peak_flops * n_gpus * mfu_frac) / SECONDS_A_DAY
+        return flops / (gpu.peak_flops * n_gpus * mfu_frac)

@@ -10,6 +10,7 @@ Grouped queries: n_heads / kv_heads neighbouring heads share one head of keys an
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's usual name
 
+HAS_FLEX = importlib.util.find_spec("torch.nn.attention.flex_attention") is not None
 Mask = Any  # booleans that broadcast to [B, heads, queries, keys]; FlexAttention's BlockMask; or None: causal
 
 
@@ -24,7 +26,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, dropout: 
     """``softmax(q kᵀ / sqrt(d_k)) v`` for ``q`` [..., Q, d_k], ``k`` [..., K, d_k] and ``v`` [..., K, d_v].
 
     ``mask`` (booleans that broadcast to [..., Q, K]) is true where a query attends to a key; without one all do.
-    ``dropout`` is the share of attention that is dropped. Heads, where there are some, are the dimension before last.
+    ``dropout`` is the share of attention that is dropped.
     """
     return _dot_product(q, k, v, mask, False, dropout)
 
@@ -33,7 +35,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask, *, dropout: float = 0.0)
     """`attention` of heads [B, heads, T, d_head] under what `attention_mask` gave; there may be fewer k and v heads."""
     if mask is None or isinstance(mask, Tensor):
         return _dot_product(q, k, v, mask, mask is None, dropout)
-    return _compiled_flex()(q, k, v, block_mask=mask, enable_gqa=q.shape[1] != k.shape[1])
+    return _flex()(q, k, v, block_mask=mask, enable_gqa=q.shape[1] != k.shape[1])
 
 
 def _dot_product(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, dropout: float) -> Tensor:
@@ -70,15 +72,6 @@ def attention_mask(
     return (mask & same)[:, None]
 
 
-def document_positions(document_ids: Tensor) -> Tensor:
-    """The place of each token in its document, from 0; the ids [B, T] are equal within a document and its neighbours
-    differ."""
-    places = torch.arange(document_ids.shape[-1], device=document_ids.device).expand_as(document_ids)
-    begins = torch.ones_like(document_ids, dtype=torch.bool)
-    begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
-    return places - torch.where(begins, places, 0).cummax(dim=-1).values
-
-
 class LayerCache:
     """The keys and values of the tokens that a layer has seen, in memory for ``n_slots`` of them.
 
@@ -102,16 +95,9 @@ def _sees(query: Tensor, key: Tensor, window: int | None) -> Tensor:
     return causal if window is None else causal & (key > query - window)
 
 
-@functools.cache
 def has_flex(device: torch.device) -> bool:
-    """Whether masks are FlexAttention's there."""
-    if device.type != "cuda":
-        return False
-    try:
-        from torch.nn.attention.flex_attention import flex_attention  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    """Whether FlexAttention is to be had there."""
+    return device.type == "cuda" and HAS_FLEX
 
 
 def _block_mask(n_tokens: int, window: int | None, document_ids: Tensor | None, device: torch.device) -> Mask:
@@ -125,8 +111,17 @@ def _block_mask(n_tokens: int, window: int | None, document_ids: Tensor | None, 
     return create_block_mask(sees, n_rows, None, n_tokens, n_tokens, device=device)
 
 
+def _flex() -> Callable[..., Tensor]:
+    """FlexAttention, which must be compiled, by itself or with the model: else it would hold all scores."""
+    if not torch.compiler.is_compiling():
+        return _compiled_flex()
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return flex_attention
+
+
 @functools.cache
 def _compiled_flex() -> Callable[..., Tensor]:
     from torch.nn.attention.flex_attention import flex_attention
 
-    return torch.compile(flex_attention, dynamic=False)  # uncompiled it would hold all scores
+    return torch.compile(flex_attention, dynamic=False)
