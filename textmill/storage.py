@@ -146,7 +146,7 @@ def read_json(uri: str) -> Any:
         data = stream.read()
     try:
         return json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{uri}: not valid JSON ({error}); delete it, and its step runs again") from error
 
 
