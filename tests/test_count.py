@@ -121,6 +121,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_mistakes() -> None:
     with pytest.raises(UserError, match="give each of them once"):
         count_texts([], ["a", "a"])
+    with pytest.raises(UserError, match="give a list of texts"):
+        count_texts([], "abc")
     with pytest.raises(InvariantError, match="1 documents without text"):
         count_texts([pa.array(["a", None], pa.large_string())])
 
