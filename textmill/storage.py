@@ -203,6 +203,20 @@ def write_text(text: str, uri: str) -> None:
         beside.unlink(missing_ok=True)
 
 
+def check_writable(uri: str) -> None:
+    """Whether a file can be written at ``uri``, to be asked before the work that makes it. Errors: `WorkspaceError`."""
+    if not is_local(uri):
+        return
+    target = local_path(uri)
+    if target.is_dir():
+        raise WorkspaceError(f"{uri}: is a folder; name a file in it")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=target.parent).close()
+    except OSError as error:
+        raise WorkspaceError(f"{uri}: cannot be written ({error.strerror}); choose another place") from error
+
+
 @contextlib.contextmanager
 def scratch(folder: str) -> Iterator[Path]:
     """A private temporary folder, removed at the end: in a local ``folder`` (same device), else in the system's own."""

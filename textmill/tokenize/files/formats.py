@@ -46,7 +46,8 @@ def read_tokenizer(uri: str, pattern: str | None = None) -> Definition:
 def write_tokenizer(definition: Definition, uri: str, kind: str) -> list[str]:
     """Write one of the `KINDS`: textmill and tiktoken to a file, hf and gpt2 to a folder. Returns what was written.
 
-    Errors: `UnknownNameError`; `InputError` for a tokenizer that the kind cannot express, before anything is written.
+    Errors, before anything is written: `UnknownNameError`; `InputError` for a tokenizer that the kind cannot express;
+    `WorkspaceError` where no file can be written.
     """
     if kind not in KINDS:
         raise UnknownNameError("kind of tokenizer file", kind, KINDS)
@@ -62,6 +63,8 @@ def write_tokenizer(definition: Definition, uri: str, kind: str) -> list[str]:
     else:
         texts = format_gpt2(definition, uri)
         files = {storage.join(uri, name): text for name, text in zip(("vocab.json", "merges.txt"), texts, strict=True)}
+    for file in files:
+        storage.check_writable(file)
     for file, text in files.items():
         storage.write_text(text, file)
     return list(files)
