@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from test_shards import batch, publish  # noqa: E402
 
-from textmill.cli.trace_step import add_trace  # noqa: E402
+from textmill import cli  # noqa: E402
 from textmill.errors import InputError, UserError  # noqa: E402
 from textmill.tokenize.shards.token_shards import TokenShards  # noqa: E402
 from textmill.train import checkpoint  # noqa: E402
@@ -107,11 +106,8 @@ def test_the_command_prints_the_hardest_pages(
     tmp_path: Path, shards: TokenShards, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(MODEL, RECIPE, shards, None, tmp_path / "run")
-    parser = argparse.ArgumentParser()
-    add_trace(parser.add_subparsers())
-    arguments = ["trace", shards.folder, "--model", str(tmp_path / "run"), "--step", "3", "--top", "2"]
-    options = parser.parse_args(arguments)
-    options.command(options)
+    arguments = ["train", "trace", shards.folder, "--model", str(tmp_path / "run"), "--step", "3", "--top", "2"]
+    assert cli.main(arguments) == 0
     shown = capsys.readouterr().out
     found: StepTrace = trace_step(tmp_path / "run", shards, 3)
     assert f"step 3: {len(found.pages)} pages" in shown and "weights of step 4" in shown

@@ -13,6 +13,7 @@ from textmill import __version__
 from textmill.cli import shards, tokenizer, train
 from textmill.cli.first_use import EXTRACTING, say_if_compiling
 from textmill.cli.options import add_executor, add_run_options, positive
+from textmill.cli.trace_step import TRACE, add_trace
 from textmill.errors import EnvironmentFault, InvariantError, UserError
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ MACHINE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.E
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0 done, 1 a bug, 2 a mistake, a lack, a loss, 130 interrupted."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_with_two_words(sys.argv[1:] if arguments is None else arguments))
     logging.basicConfig(format="textmill: %(message)s", level=logging.WARNING)
     try:
         _refuse_undecodable(sys.argv[1:] if arguments is None else arguments)
@@ -158,6 +159,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ntextmill: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
+
+
+def _with_two_words(arguments: Sequence[str]) -> list[str]:
+    """``train trace`` is a command of two words, since ``train`` by itself is one that takes a name."""
+    words = " ".join(arguments[:2])
+    return [words, *arguments[2:]] if words == TRACE else list(arguments)
 
 
 def _refuse_undecodable(arguments: Sequence[str]) -> None:
@@ -281,6 +288,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_decontaminate(commands)
 
     train.add_commands(commands)
+    add_trace(commands)
     tokenizer.add_commands(commands)
     shards.add_commands(commands)
 

@@ -11,6 +11,7 @@ from textmill.cli.options import positive
 if TYPE_CHECKING:
     from textmill.train.trace import StepTrace
 
+TRACE = "train trace"
 TRACE_EXAMPLES = """\
 examples:
   textmill train trace work --step 1234                  the training in the folder model, on the tokens of a run
@@ -18,10 +19,10 @@ examples:
 """
 
 
-def add_trace(actions: Any) -> None:
-    """Adds ``trace``."""
-    trace = actions.add_parser(
-        "trace",
+def add_trace(commands: Any) -> None:
+    """Adds ``train trace``."""
+    trace = commands.add_parser(
+        TRACE,
         help="list the pages of a training step with their loss",
         epilog=TRACE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
