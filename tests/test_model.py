@@ -19,6 +19,7 @@ from textmill.errors import UserError
 from textmill.train.accounting import matmul_parameters, n_parameters
 from textmill.train.attention import attend, attention, attention_mask, document_positions
 from textmill.train.config import PRESETS, ModelConfig, TrainConfig
+from textmill.train.data import IGNORED
 from textmill.train.functional import (
     cross_entropy,
     embedding,
@@ -171,6 +172,9 @@ def test_cross_entropy_survives_large_logits() -> None:
         assert actual.item() == pytest.approx(expected, rel=1e-5)
     assert cross_entropy(torch.tensor([[[1000.0, 0.0]]]), torch.tensor([[1]])).item() == 1000.0
     assert cross_entropy(torch.zeros(1, 2).bfloat16(), torch.tensor([1])).dtype == torch.float32
+    logits = torch.tensor([[0.0, 3.0], [9.0, 0.0]])
+    counted = cross_entropy(logits[:1], torch.tensor([1]))
+    torch.testing.assert_close(cross_entropy(logits, torch.tensor([1, IGNORED])), counted)
 
 
 @pytest.mark.parametrize("leading", [(3,), (2, 3)])

@@ -82,7 +82,7 @@ def soft_cap(logits: Tensor, cap: float) -> Tensor:
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean over all ``targets`` [...] of ``-log softmax(logits)[target]``, in nats; ``logits`` [..., V] of any size.
 
-    Computed in float32 or more.
+    Computed in float32 or more. Targets of -100 do not count (`textmill.train.data.IGNORED`).
     """
     return F.cross_entropy(_wide(logits.flatten(0, -2)), targets.flatten())
 
