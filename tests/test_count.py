@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -115,12 +116,17 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         count_files([tmp_path / "odd", tmp_path / "none"])
     with pytest.raises(InputError, match="cannot be read"):
         count_files([tmp_path])
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe: a pipe cannot be mapped into memory; save it to a file first"):
+        count_files([tmp_path / "pipe"])
     assert threading.active_count() < 50
 
 
 def test_mistakes() -> None:
     with pytest.raises(UserError, match="give each of them once"):
         count_texts([], ["a", "a"])
+    with pytest.raises(UserError, match="give a list of texts"):
+        count_texts([], "abc")
     with pytest.raises(InvariantError, match="1 documents without text"):
         count_texts([pa.array(["a", None], pa.large_string())])
 

@@ -217,6 +217,23 @@ def test_a_block_too_large_is_refused(tokenizer: Tokenizer, monkeypatch: pytest.
         tokenizer.encode_batch(pa.array(["a" * 11]))
 
 
+def test_what_failed_leaves_nothing_behind(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*arguments: object) -> None:
+        raise MemoryError
+
+    texts = pa.array([f"never seen {i} before" for i in range(99)])
+    expected = [tokenizer.encode(text) for text in texts.to_pylist()]
+    tokenizer.encode_batch(texts)
+    for name in ("Inventory", "encode_pretokens", "gather"):
+        with monkeypatch.context() as patch:
+            patch.setattr(encode_blocks, name, no_memory)
+            patch.setattr(encode_blocks, "MAX_KEPT_BYTES", 1)
+            with pytest.raises(MemoryError):
+                tokenizer.encode_batch(texts)
+        tokens, offsets = tokenizer.encode_batch(texts)
+        assert [tokens[start:end].tolist() for start, end in pairwise(offsets)] == expected
+
+
 def test_a_pickled_tokenizer_encodes_alike(tokenizer: Tokenizer) -> None:
     again = pickle.loads(pickle.dumps(tokenizer))  # noqa: S301 - our own
     assert again.encode(CORPUS + EOT) == tokenizer.encode(CORPUS + EOT)

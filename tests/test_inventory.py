@@ -66,6 +66,21 @@ def test_strings_of_one_hash_are_told_apart() -> None:
     assert number(Inventory(), pieces + pieces) == [*range(200), *range(200)]
 
 
+def _no_memory(*arrays: object) -> None:
+    raise MemoryError
+
+
+def test_a_table_that_found_no_memory_goes_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = [b"%d" % i for i in range(10_000)]
+    table = Inventory()
+    with monkeypatch.context() as patch:
+        patch.setattr(inventory, "_move", _no_memory)
+        with pytest.raises(MemoryError):
+            number(table, pieces)
+    assert sorted(number(table, pieces)) == list(range(10_000))
+    assert number(table, content(table)) == list(range(10_000))
+
+
 def test_too_many_strings_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inventory, "MAX_STRINGS", 1 << 12)
     with pytest.raises(InvariantError, match="more than 4096"):

@@ -99,6 +99,16 @@ def test_plans_that_make_no_sense() -> None:
         amounts([Source("a", "", n_tokens=5)], [10], 9)
     with pytest.raises(UserError, match="5 tokens leave nothing for weights: the other sources take 5"):
         amounts([Source("a", "", n_tokens=5), Source("b", "", weight=1)], [10, 10], 5)
+    for source, n_tokens in [
+        (Source("a", "", epochs=1e308), None),
+        (Source("a", "", n_tokens=10**19), None),
+        (Source("a", "", weight=1e-320), None),
+        (Source("a", "", weight=1), 10**19),
+    ]:
+        with pytest.raises(UserError, match="more than 281,474,976,710,656 tokens; ask for less"):
+            amounts([source], [10], n_tokens)
+    with pytest.raises(UserError, match="comes to no token"):
+        amounts([Source("a", "", epochs=1e-9)], [10], None)
     for bad in ({}, {"weight": 0.0}, {"weight": 1.0, "epochs": 1.0}, {"epochs": float("inf")}, {"n_tokens": -1}):
         with pytest.raises(UserError, match="give one of weight, tokens or epochs, above 0"):
             Source("a", "", **bad)  # type: ignore[arg-type]

@@ -152,7 +152,10 @@ def test_wrong_arguments_are_named() -> None:
         cut_pretokens("gpt2", data, np.array([0, 5]), room)
     with pytest.raises(InvariantError, match="room for 3"):
         cut_pretokens("gpt2", data, np.array([0, 4]), room[:3])
+    with pytest.raises(InvariantError, match="a text ends before it begins"):
+        cut_pretokens("gpt2", data, np.array([0, 4, 2, 4]), room)
     assert cut_pretokens("gpt2", data, np.array([4]), room) == 0
+    assert next_cut(np.frombuffer(b"words", np.uint8), 2, 1 << 20) == 5
 
 
 # --- cutting for parallel work ---

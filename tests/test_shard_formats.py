@@ -390,6 +390,8 @@ def test_bytes_of_documents_come_from_the_tokenizer(tmp_path: Path) -> None:
     assert importing.form.tokenizer_sha256 == tokenizer.digest
     with pytest.raises(UserError, match="give the tokenizer"):
         Import.of("theirs", None, 300, None)
+    with pytest.raises(UserError, match="a vocabulary of 4,294,967,297 ids: shards hold at most 4,294,967,296"):
+        Import.of("x", None, (1 << 32) + 1, 0)
     with pytest.raises(UserError, match="end-of-text id 300: not in a vocabulary of 300 ids"):
         Import.of("theirs", None, 300, 300)
 

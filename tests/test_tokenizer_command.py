@@ -86,6 +86,10 @@ def test_a_text_that_supports_no_more(tmp_path: Path, capsys: pytest.CaptureFixt
         (["a.txt.gz", "--vocab-size", "300"], "must be unpacked first"),
         (["latin.txt", "--vocab-size", "300"], "latin.txt: not UTF-8 at byte 3"),
         (["empty.txt", "--vocab-size", "300"], "no text to train on"),
+        (["a.txt", "--vocab-size", "300", "--out", "./a.txt"], "would take the place of a text to train on"),
+        (["a.txt", "--vocab-size", "300", "--out", "a.txt/t.json"], "cannot be written (File exists)"),
+        (["a.txt", "--vocab-size", "300", "--out", "/"], "/: is a folder; name a file in it"),
+        (["a.txt", "--vocab-size", "300", "--out", "/proc/t.json"], "/proc/t.json: cannot be written (No such file"),
     ],
 )
 def test_mistakes_are_one_line_and_write_nothing(
@@ -103,4 +107,17 @@ def test_mistakes_are_one_line_and_write_nothing(
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
-    assert not Path("tokenizer.json").exists()
+    assert sorted(map(str, Path().iterdir())) == ["a.txt", "empty.txt", "latin.txt"]
+    assert Path("a.txt").read_text() == "a b c"
+
+
+def test_no_memory_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*arguments: object, **more: object) -> None:
+        raise MemoryError("Unable to allocate 32.0 GiB")
+
+    (tmp_path / "a.txt").write_text("a b c")
+    monkeypatch.setattr("textmill.tokenize.bpe.train.train_merges", no_memory)
+    assert command("train", tmp_path / "a.txt", "--vocab-size", "300", "--out", tmp_path / "t.json") == 2
+    assert capsys.readouterr().err == "textmill: not enough memory (Unable to allocate 32.0 GiB); give it more\n"

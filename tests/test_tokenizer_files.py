@@ -324,12 +324,35 @@ def test_files_of_openai_are_known_by_their_content(tmp_path: Path, monkeypatch:
         (b"\xff\xfe", "not a tokenizer"),
         (b"{}", "not a tokenizer of textmill, Hugging Face, tiktoken or GPT-2"),
         (b"[1]", "not a tokenizer"),
+        (b"[" * 200_000, "not a tokenizer"),
+        (b"YQ== 0\nYg== -5\n", "ranks from -5 to 0; they must be 0 to 4294967295"),
+        (b"YQ== 0\nYg== 9999999999\n", "ranks from 0 to 9999999999"),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "x.file").write_bytes(content)
     with pytest.raises(InputError, match=message):
         Tokenizer.load(tmp_path / "x.file", pattern="gpt2")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pattern", "gpt9"),
+        ("pattern", 5),
+        ("pattern", ["gpt2"]),
+        ("special_tokens", "abc"),
+        ("special_tokens", [5]),
+        ("special_tokens", [""]),
+        ("vocab", {"4294967296": "a"}),
+        ("merges", [["a"]]),
+    ],
+)
+def test_a_file_changed_by_hand_is_named(tmp_path: Path, key: str, value: object) -> None:
+    trained("gpt2").save(path := tmp_path / "tokenizer.json")
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {key: value}), "utf-8")
+    with pytest.raises(InputError, match=rf"{path.name}: "):
+        Tokenizer.load(path)
 
 
 def test_a_kind_that_does_not_exist(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def read_json(uri: str) -> Any:
         data = stream.read()
     try:
         return json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{uri}: not valid JSON ({error}); delete it, and its step runs again") from error
 
 
@@ -201,6 +201,20 @@ def write_text(text: str, uri: str) -> None:
         beside.replace(target)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def check_writable(uri: str) -> None:
+    """Whether a file can be written at ``uri``, to be asked before the work that makes it. Errors: `WorkspaceError`."""
+    if not is_local(uri):
+        return
+    target = local_path(uri)
+    if target.is_dir():
+        raise WorkspaceError(f"{uri}: is a folder; name a file in it")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=target.parent).close()
+    except OSError as error:
+        raise WorkspaceError(f"{uri}: cannot be written ({error.strerror}); choose another place") from error
 
 
 @contextlib.contextmanager

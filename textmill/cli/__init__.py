@@ -147,6 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has gone; nothing is left to say
         return 1
+    except MemoryError as error:
+        print(f"textmill: not enough memory ({_one_line(error) or 'none is left'}); give it more", file=sys.stderr)
+        return 2
     except OSError as error:
         if error.errno not in MACHINE_FAULTS:
             raise

@@ -30,7 +30,7 @@ files: .txt (UTF-8, each file one text), .parquet and .jsonl, packed or not (eac
 
 def add_commands(commands: Any) -> None:
     """Adds the command ``tokenizer`` and what it can do."""
-    parser = commands.add_parser("tokenizer", help="train a tokenizer")
+    parser = commands.add_parser("tokenizer", help="train, compare, convert and try tokenizers")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     _add_train(actions)
     add_compare(actions)
@@ -61,6 +61,7 @@ def _add_train(actions: Any) -> None:
 def _train(options: argparse.Namespace) -> None:
     from textmill.pipeline.training_text import Sources
     from textmill.progress import share_progress
+    from textmill.storage import check_writable
     from textmill.tokenize import Tokenizer
     from textmill.tokenize.bpe.train import check, train
     from textmill.tokenize.files.definition import END_OF_TEXT, N_BYTES
@@ -68,6 +69,9 @@ def _train(options: argparse.Namespace) -> None:
     special_tokens = options.special or [END_OF_TEXT]
     check(options.vocab_size, special_tokens, options.pattern, options.tie_break)
     sources = Sources(options.sources, options.text)
+    if sources.holds(options.out):
+        raise UserError(f"--out {options.out}: would take the place of a text to train on; choose another name")
+    check_writable(options.out)  # better now than after an hour
     say_if_compiling(CUTTING, MERGING)
     with share_progress("counting", sources.n_bytes) as on_bytes:
         counts = sources.count(special_tokens, options.pattern, on_bytes)

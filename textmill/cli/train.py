@@ -194,7 +194,7 @@ def _load(found: TrainedModel, tokenizer: Tokenizer | None, device_name: str) ->
     from textmill.train.checkpoint import load_model
     from textmill.train.config import DEVICES
     from textmill.train.huggingface import load_llama
-    from textmill.train.loop import device_named
+    from textmill.train.trainer import device_named
 
     if device_name not in DEVICES:
         raise UnknownNameError("device", device_name, DEVICES)

@@ -32,6 +32,10 @@ class Sources:
         self._uris = [file if isinstance(file, str) else file.uri for group in self._groups for file in group]
         self.n_bytes = sum(map(_size, self._uris))  # of the files as they lie there
 
+    def holds(self, uri: str) -> bool:
+        """Whether ``uri`` is one of the files."""
+        return storage.absolute(uri) in map(storage.absolute, self._uris)
+
     def count(
         self, special_tokens: Sequence[str], pattern: str, on_bytes: Callable[[int], None] = lambda _: None
     ) -> PretokenCounts:

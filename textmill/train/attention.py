@@ -72,15 +72,6 @@ def attention_mask(
     return (mask & same)[:, None]
 
 
-def document_positions(document_ids: Tensor) -> Tensor:
-    """The place of each token in its document, from 0; the ids [B, T] are equal within a document and its neighbours
-    differ."""
-    places = torch.arange(document_ids.shape[-1], device=document_ids.device).expand_as(document_ids)
-    begins = torch.ones_like(document_ids, dtype=torch.bool)
-    begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
-    return places - torch.where(begins, places, 0).cummax(dim=-1).values
-
-
 class LayerCache:
     """The keys and values of the tokens that a layer has seen, in memory for ``n_slots`` of them.
 

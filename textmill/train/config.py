@@ -13,12 +13,16 @@ from dataclasses import dataclass, replace
 from textmill.errors import MissingExtraError, UnknownNameError, UserError
 
 DEVICES = ("auto", "cpu", "cuda")
+DOCUMENTS = ("across", "masked", "packed")  # see `TrainConfig.documents`
+PARALLEL = ("none", "ddp", "fsdp")
 DTYPES = ("auto", "float32", "bfloat16")
 NORMS = ("rmsnorm", "layernorm", "none")
 NORM_POSITIONS = ("pre", "post")
 POSITIONS = ("rope", "sinusoidal", "learned", "none")
 GATED = ("swiglu",)  # a third matrix gates the activation
 ACTIVATIONS = (*GATED, "silu", "gelu", "relu", "relu2")
+OPTIMIZERS = ("adamw", "muon")
+SCHEDULES = ("cosine", "wsd", "linear")
 
 
 def require_torch() -> None:
@@ -108,6 +112,10 @@ class TrainConfig:
     learning_rate: float
     min_learning_rate: float
     warmup_steps: int
+    micro_batch_size: int | None = None  # sequences at once; gradients of a batch's parts are summed up. None: all
+    optimizer: str = "adamw"  # or muon: for the blocks' matrices, with AdamW for the rest, at the same learning rate
+    schedule: str = "cosine"  # after the warm-up: cosine; linear; or wsd: level, then linear at the end
+    decay_frac: float = 0.2  # of the steps, at the end: wsd's decay
     weight_decay: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.95
@@ -118,6 +126,14 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"  # cuda where there is one
     dtype: str = "auto"  # of the matrix products: bfloat16 on cuda, float32 on the CPU; weights are always float32
+    documents: str = (
+        "across"  # attention across documents of the stream; masked: within them; packed: rows of whole ones
+    )
+    compile: bool | None = None  # by torch.compile; None: on a GPU
+    log_every: int | None = None  # steps between looks at the loss, for which a GPU waits; None: 10 there, 1 on a CPU
+    spike_z: float = 6.0  # standard deviations above late steps, from which a loss or gradient norm is a spike
+    skip_spikes: bool = False  # steps that are spikes change no weights
+    parallel: str = "none"  # ddp: among torchrun's processes, each with all weights; fsdp: each with its part of them
     n_threads: int | None = None  # CPU threads of torch, for the whole process; None leaves them as they are
 
     def __post_init__(self) -> None:
@@ -127,7 +143,8 @@ class TrainConfig:
             _require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must not be negative")
         for name in ("beta1", "beta2"):
             _require(0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; it must be in [0, 1)")
-        _require(self.grad_clip > 0, f"grad_clip is {self.grad_clip}; it must be above 0")
+        for name in ("grad_clip", "spike_z"):
+            _require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}; it must be above 0")
         _require(
             0 <= self.min_learning_rate <= self.learning_rate < float("inf") and self.learning_rate > 0,
             f"learning_rate {self.learning_rate} and min_learning_rate {self.min_learning_rate} do not fit; "
@@ -137,11 +154,27 @@ class TrainConfig:
             self.warmup_steps <= self.steps,
             f"warmup_steps is {self.warmup_steps}, but the run has {self.steps} steps; lower warmup_steps",
         )
-        _require(self.n_threads is None or self.n_threads >= 1, f"n_threads is {self.n_threads}; use at least 1")
-        if self.device not in DEVICES:
-            raise UnknownNameError("device", self.device, DEVICES)
-        if self.dtype not in DTYPES:
-            raise UnknownNameError("dtype", self.dtype, DTYPES)
+        _require(
+            (self.optimizer, self.parallel) != ("muon", "fsdp"),
+            "muon needs whole matrices, which fsdp shares out; use parallel=ddp or optimizer=adamw",
+        )
+        _require(0 <= self.decay_frac <= 1, f"decay_frac is {self.decay_frac}; it must be in [0, 1]")
+        for name in ("n_threads", "micro_batch_size", "log_every"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, f"{name} is {value}; use at least 1")
+        for name, valid in RECIPE_CHOICES.items():
+            if getattr(self, name) not in valid:
+                raise UnknownNameError(name, getattr(self, name), valid)
+
+
+RECIPE_CHOICES = {
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "documents": DOCUMENTS,
+    "parallel": PARALLEL,
+    "device": DEVICES,
+    "dtype": DTYPES,
+}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ page fault or two a chunk, and one copy to int64.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -29,12 +30,12 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from textmill.errors import InputError, UnknownNameError, UserError
 from textmill.tokenize.shards.permutation import permute
+from textmill.train.config import DOCUMENTS
 from textmill.train.packing import pack_documents
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # inputs and targets, int64 [B, T]
 
 IGNORED = -100  # a target that does not count: what `torch.nn.functional.cross_entropy` leaves out
-DOCUMENTS = ("across", "masked", "packed")  # attention across documents of the stream; within them; whole ones in rows
 
 
 class TokenSource(Protocol):
@@ -73,12 +74,44 @@ class Documents(NamedTuple):
     longest: int
 
 
+class StepBatch(NamedTuple):
+    """A batch with what a step may ask of it; all tensors are int64 [B, T]."""
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    document_ids: torch.Tensor | None = None  # where attention stays within documents
+    positions: torch.Tensor | None = None  # in them
+    sources: torch.Tensor | None = None  # the number of each target's source
+
+    @property
+    def n_targets(self) -> int:
+        """Targets that count."""
+        return int((self.targets != IGNORED).sum())
+
+    def split(self, n_rows: int) -> list[StepBatch]:
+        """Parts of at most as many rows."""
+        parts = [itertools.repeat(None) if part is None else torch.split(part, n_rows) for part in self]
+        return [StepBatch(*part) for part in zip(*parts, strict=False)]
+
+    def to(self, device: torch.device) -> StepBatch:
+        """On a GPU the copy goes on while the program does."""
+        if device.type == "cpu":
+            return self
+        return StepBatch(*(part if part is None else _sent(part, device) for part in self))  # type: ignore[arg-type]
+
+
+def _sent(part: torch.Tensor, device: torch.device) -> torch.Tensor:
+    return part.pin_memory().to(device, non_blocking=True)
+
+
 class Samples(Protocol):
     """Numbered samples of T inputs and T targets."""
 
     def __len__(self) -> int: ...
     def read(self, numbers: np.ndarray) -> Batch: ...
     def documents(self, numbers: np.ndarray) -> Documents: ...
+    def first_targets(self, numbers: np.ndarray, documents: Documents) -> np.ndarray: ...
+    def n_targets(self, numbers: np.ndarray) -> int: ...
 
 
 class _Stream:
@@ -148,6 +181,15 @@ class Chunks:
             begins.append(rows[row] + place)
         return _documents(np.sort(np.concatenate(begins)), len(numbers), self._context_length)
 
+    def first_targets(self, numbers: np.ndarray, documents: Documents) -> np.ndarray:
+        """The place in the stream of the first target of each of these ``documents``, int64."""
+        row, place = np.divmod(documents.bounds[:-1].numpy().astype(np.int64), self._context_length)
+        return numbers[row] * self._context_length + place + 1
+
+    def n_targets(self, numbers: np.ndarray) -> int:
+        """Targets of these chunks."""
+        return len(numbers) * self._context_length
+
 
 def _touched(ends: np.ndarray, first: np.ndarray, last: np.ndarray) -> list[int]:
     """The shards, which end at ``ends``, that hold a token of any of these stretches."""
@@ -205,6 +247,17 @@ class PackedRows:
         ends = places + self._rows.lengths[pieces]
         begins = np.union1d(places, ends[ends < len(numbers) * self._context_length])
         return _documents(begins, len(numbers), self._context_length)
+
+    def first_targets(self, numbers: np.ndarray, documents: Documents) -> np.ndarray:
+        """The place in the stream of the first target of each of these ``documents``, int64; -1 for padding."""
+        pieces, places = self._places(numbers)
+        found = np.full(len(documents.bounds) - 1, -1, np.int64)
+        found[np.searchsorted(documents.bounds[:-1].numpy(), places)] = self._rows.starts[pieces]
+        return found
+
+    def n_targets(self, numbers: np.ndarray) -> int:
+        """Targets of these rows, without padding."""
+        return int(self._rows.lengths[self._places(numbers)[0]].sum())
 
     def _places(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The pieces of these rows, and where each goes in a flat batch."""
@@ -273,10 +326,22 @@ class TrainBatches:
         """Where documents are in that batch."""
         return self.samples.documents(self.chunk_numbers(step))
 
+    def n_targets_at(self, step: int) -> int:
+        """Targets of that batch, in the parts of all ranks, that count."""
+        return self.samples.n_targets(self._numbers(step * self._batch_size, self._batch_size))
+
+    def first_targets_of(self, step: int) -> np.ndarray:
+        """The place in the stream of the first target of each document of that batch, in the parts of all ranks."""
+        numbers = self._numbers(step * self._batch_size, self._batch_size)
+        return self.samples.first_targets(numbers, self.samples.documents(numbers))
+
     def chunk_numbers(self, step: int) -> np.ndarray:
         """Which samples this rank's part of that batch holds, int64 [B / n_ranks]."""
         n = self._batch_size // self._n_ranks
-        first = step * self._batch_size + self._rank * n
+        return self._numbers(step * self._batch_size + self._rank * n, n)
+
+    def _numbers(self, first: int, n: int) -> np.ndarray:
+        """Which samples come at the places ``first`` to ``first + n`` of a training."""
         epochs, places = np.divmod(np.arange(first, first + n, dtype=np.int64), len(self.samples))
         numbers = np.empty_like(places)
         for epoch in np.unique(epochs):
@@ -307,9 +372,14 @@ class StepDataset(IterableDataset[tuple[Any, ...]]):
 
 
 def eval_batches(source: TokenSource, context_length: int, batch_size: int, n_batches: int) -> list[Batch]:
-    """The same batches at every evaluation: chunks spread evenly over the split, at most all of them, each once. The
-    last batch may be short. Empty when the split does not hold one chunk."""
+    """The same batches at every evaluation, of the chunks that `eval_numbers` names."""
     chunks = Chunks(source, context_length)
-    n_chosen = min(n_batches * batch_size, len(chunks))
-    numbers = np.arange(n_chosen, dtype=np.int64) * len(chunks) // max(1, n_chosen)
-    return [chunks.read(numbers[start : start + batch_size]) for start in range(0, n_chosen, batch_size)]
+    return [chunks.read(numbers) for numbers in eval_numbers(len(chunks), batch_size, n_batches)]
+
+
+def eval_numbers(n_chunks: int, batch_size: int, n_batches: int) -> list[np.ndarray]:
+    """Which chunks are in each batch of an evaluation: spread evenly over the split, at most all of them, each once.
+    The last batch may be short. None when the split does not hold one chunk."""
+    n_chosen = min(n_batches * batch_size, n_chunks)
+    numbers = np.arange(n_chosen, dtype=np.int64) * n_chunks // max(1, n_chosen)
+    return [numbers[start : start + batch_size] for start in range(0, n_chosen, batch_size)]

@@ -3,41 +3,42 @@
 In the folder of a run, ``log.jsonl`` has one line a step (`StepLog`) and ``checkpoint.pt`` the last kept state. A run
 that finds a checkpoint of its own configuration there goes on from it; what the log said after that step is cut off.
 On a CPU with the same number of threads, an interrupted run ends with the same bits as an uninterrupted one. A step
-whose loss or gradient is not finite is never applied, so a checkpoint never holds broken weights.
+whose loss or gradient is not finite stops the run, and no checkpoint holds its weights.
+
+A GPU runs ahead of the program: losses are read every ``log_every`` steps, and then those of all steps but the last,
+so nobody waits. Steps that stand out (`textmill.train.watch`) are written to ``spikes.jsonl`` with their documents.
 
 An interrupt (Ctrl-C) passes through; the last checkpoint stays, and the steps since then are done again.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import Any
 
-import numpy as np
 import torch
 
-from textmill.errors import EnvironmentFault, UserError, WorkspaceError
-from textmill.train import checkpoint
-from textmill.train.checkpoint import Checkpoint, DataIdentity
+from textmill.errors import UserError, WorkspaceError
+from textmill.train.accounting import mfu_frac
+from textmill.train.checkpoint import DataIdentity
 from textmill.train.config import ModelConfig, TrainConfig
-from textmill.train.data import Batch, TokenSource, TrainBatches, eval_batches
-from textmill.train.functional import cross_entropy
-from textmill.train.model import Transformer
-from textmill.train.optim import adamw, clip_gradients, cosine_learning_rate, set_learning_rate
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from textmill.train.data import StepBatch, TokenSource, TrainBatches
+from textmill.train.parallel import Ranks, joined
+from textmill.train.runlog import LineFile
+from textmill.train.sources import Records, Sources, step_batch
+from textmill.train.trainer import Reading, Trainer, device_named
+from textmill.train.validation import Evaluation, Validation
+from textmill.train.watch import WINDOW_STEPS, Spike, Watch
 
 CHECKPOINT_NAME = "checkpoint.pt"
 LOG_NAME = "log.jsonl"
-# A resumed run may change these: they decide where it runs and when it reports, not what it learns.
-FREE_ON_RESUME = ("device", "n_threads", "eval_every", "checkpoint_every")
+SPIKES_NAME = "spikes.jsonl"
+GPU_LOG_EVERY = 10  # steps
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,13 @@ class StepLog:
     lr: float  # the learning rate of this step
     tokens: int  # trained on so far
     seconds: float  # spent so far, earlier attempts included
+    grad_norm: float = math.nan  # before clipping
+    skipped: bool = False  # a spike that changed no weights
+    tokens_per_s: float | None = None  # of the steps read together with this one, without evaluations and checkpoints
+    mfu_frac: float | None = None  # by the convention of `textmill.train.accounting`; None for an unknown GPU
+    loss_by_source: dict[str, float] = field(default_factory=dict)  # where there is more than one
+    val_loss_by_source: dict[str, float] = field(default_factory=dict)
+    bits_per_byte_by_source: dict[str, float] = field(default_factory=dict)
 
 
 UNTRAINED = StepLog(step=0, loss=math.nan, val_loss=None, bits_per_byte=None, lr=0.0, tokens=0, seconds=0.0)
@@ -84,160 +92,191 @@ def train(
     _check_tokenizers(model_config, train_shards, val_shards)
     if train_config.n_threads is not None:
         torch.set_num_threads(train_config.n_threads)
-    batches = TrainBatches(train_shards, model_config.context_length, train_config.batch_size, train_config.seed)
-    validation = Validation.of(val_shards, model_config, train_config)
-    trainer = Trainer(model_config, train_config, DataIdentity.of(train_shards))
-    _make_folder(out)
-    checkpoint_path = out / CHECKPOINT_NAME
-    last = trainer.resume(checkpoint_path) if checkpoint_path.exists() else UNTRAINED
-    started_s = time.perf_counter() - last.seconds
-
-    with _open_log(out / LOG_NAME, last.step) as log:
-        if last.step == 0 and not validation.batches:
-            _write_line(log, {"step": 0, "note": "nothing to evaluate: the validation set does not hold one sequence"})
-        for step in range(last.step + 1, train_config.steps + 1):
-            is_last = step == train_config.steps
-            loss = trainer.step(step, batches.at(step - 1))
-            due = bool(validation.batches) and (is_last or step % train_config.eval_every == 0)
-            val_loss = trainer.evaluate(step, validation.batches) if due else None
-            last = StepLog(
-                step=step,
-                loss=loss,
-                val_loss=val_loss,
-                bits_per_byte=validation.bits_per_byte(val_loss),
-                lr=trainer.learning_rate(step),
-                tokens=step * train_config.batch_size * model_config.context_length,
-                seconds=round(time.perf_counter() - started_s, 3),
-            )
-            _write_line(log, asdict(last))
-            if is_last or step % train_config.checkpoint_every == 0:
-                trainer.keep(last, checkpoint_path)
-            if on_step is not None:
-                on_step(last)
-    return TrainResult(last, trainer.model.n_parameters, checkpoint_path)
+    with joined(train_config.parallel, device_named(train_config.device)) as ranks:
+        run = _Run(model_config, train_config, train_shards, val_shards, out, ranks)
+        _make_folder(out)
+        last = run.go(on_step or (lambda _: None))
+    return TrainResult(last, run.trainer.model.n_parameters, out / CHECKPOINT_NAME)
 
 
-@dataclass(frozen=True)
-class Validation:
-    """The batches of every evaluation, and how many tokens the tokenizer makes of a byte."""
+@dataclass
+class _Step:
+    """A step whose measurements have been read, on its way to the log."""
 
-    batches: list[Batch]
-    tokens_per_byte: float | None
-
-    @classmethod
-    def of(cls, shards: TokenSource | None, model_config: ModelConfig, train_config: TrainConfig) -> Validation:
-        if shards is None:
-            return cls([], None)
-        batches = eval_batches(shards, model_config.context_length, train_config.batch_size, train_config.eval_batches)
-        return cls(batches, shards.n_tokens / shards.n_bytes if shards.n_bytes else None)
-
-    def bits_per_byte(self, val_loss: float | None) -> float | None:
-        """Bits to code one byte of the documents, their end tokens included; taken over the split's mean token."""
-        if val_loss is None or self.tokens_per_byte is None:
-            return None
-        return val_loss / math.log(2) * self.tokens_per_byte
+    step: int
+    loss: float
+    grad_norm: float
+    by_source: list[float]
+    spike: Spike | None
 
 
-class Trainer:
-    """A model, its optimizer and its recipe on one device: single steps, evaluations, checkpoints."""
+class _Run:
+    """One attempt of a run, from its checkpoint to its end."""
 
-    def __init__(self, model_config: ModelConfig, config: TrainConfig, data: DataIdentity) -> None:
-        self.config = config
-        self.data = data
-        self.device = device_named(config.device)
-        self.model = Transformer(model_config, config.seed).to(self.device)
-        self.optimizer = adamw(self.model, config)
-
-    def learning_rate(self, step: int) -> float:
-        """Of the update that makes step ``step`` (from 1)."""
-        return cosine_learning_rate(
-            step,
-            highest=self.config.learning_rate,
-            lowest=self.config.min_learning_rate,
-            warmup_steps=self.config.warmup_steps,
-            total_steps=self.config.steps,
+    def __init__(
+        self,
+        model: ModelConfig,
+        config: TrainConfig,
+        train_shards: TokenSource,
+        val_shards: TokenSource | None,
+        out: Path,
+        ranks: Ranks,
+    ) -> None:
+        self.config, self.ranks, self.out = config, ranks, out
+        self.sources = Sources.of(train_shards)
+        self.records = Records.of(train_shards)
+        self.batches = TrainBatches(
+            train_shards,
+            model.context_length,
+            config.batch_size,
+            config.seed,
+            documents=config.documents,
+            rank=ranks.rank,
+            n_ranks=ranks.n_ranks,
         )
+        self.validation = Validation.of(val_shards, model, config, self.sources)
+        n_sources = len(self.sources.names) if self.sources else 0
+        self.trainer = Trainer(model, config, DataIdentity.of(train_shards), ranks, n_sources)
+        self.log_every = _steps_between_looks(config, self.trainer.device)
+        self.pending: list[Reading] = []
+        self.measured: list[_Step] = []
 
-    def step(self, step: int, batch: Batch) -> float:
-        """Trains on ``batch``; the loss before the update. Errors: `UserError` when loss or gradient is not finite."""
-        self.model.train()
-        if self.model.config.dropout:
-            torch.manual_seed(step_seed(self.config.seed, step))
-        loss = self._loss(batch)
-        torch.autograd.backward(loss)
-        norm = clip_gradients(self.model.parameters(), self.config.grad_clip)
-        self._require_finite("loss", loss.item(), step)
-        self._require_finite("gradient norm", norm.item(), step)
-        set_learning_rate(self.optimizer, self.learning_rate(step))
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return loss.item()
+    def go(self, on_step: Callable[[StepLog], None]) -> StepLog:
+        """All steps that are left; the log line of the last one."""
+        path, self.on_step = self.out / CHECKPOINT_NAME, on_step
+        self.last = StepLog(**self.trainer.resume(path)) if path.exists() else UNTRAINED
+        self.log = LineFile(self.out / LOG_NAME, self.last.step, writes=self.ranks.is_first)
+        self.spikes = LineFile(self.out / SPIKES_NAME, self.last.step, writes=self.ranks.is_first, when_needed=True)
+        self.watch = Watch(self.config.spike_z, _late_values(self.log.kept))
+        self.began_s = time.perf_counter() - self.last.seconds
+        self.pace = _Pace(self.last.step)
+        self.ranks.wait()  # all have read what the first one is about to cut
+        with self.log, self.spikes:
+            if self.last.step == 0 and not self.validation.batches:
+                note = "nothing to evaluate: the validation set does not hold one sequence"
+                self.log.write({"step": 0, "note": note})
+            for step, batch in self._coming():
+                self._step(step, batch)
+        return self.last
 
-    @torch.inference_mode()
-    def evaluate(self, step: int, batches: Sequence[Batch]) -> float:
-        """Mean loss over every target of ``batches``, in nats a token. Errors: `UserError` when it is not finite."""
-        self.model.eval()
-        n_targets = sum(targets.numel() for _, targets in batches)
-        total = sum(self._loss(batch).item() * batch[1].numel() for batch in batches)
-        self._require_finite("validation loss", total, step)
-        return total / n_targets
+    def _step(self, step: int, batch: StepBatch) -> None:
+        config, is_last = self.config, step == self.config.steps
+        self.pending.append(self.trainer.gradients(step, batch, self.batches.n_targets_at(step - 1)))
+        if self.log_every == 1:
+            self._read(self.pending)
+        if not (config.skip_spikes and self.measured[-1].spike):
+            self.trainer.apply(step)
+        evaluates = bool(self.validation.batches) and (is_last or step % config.eval_every == 0)
+        keeps = is_last or step % config.checkpoint_every == 0
+        if evaluates or keeps:
+            self._read(self.pending)
+        elif step % self.log_every == 0:
+            self._read(self.pending[:-1])
+        self._write(self.validation.evaluate(self.trainer, step) if evaluates else Evaluation(), keeps)
 
-    def keep(self, last: StepLog, path: Path) -> None:
-        """Writes the checkpoint of the step in ``last``."""
-        model, optimizer = self.model.state_dict(), self.optimizer.state_dict()
-        checkpoint.save(
-            Checkpoint(self.model.config, self.config, self.data, last.step, asdict(last), model, optimizer), path
-        )
+    def _read(self, readings: list[Reading]) -> None:
+        """Takes over what these steps measured. Errors: `UserError` when a loss or gradient is not finite."""
+        if not readings:
+            return
+        self.pending = self.pending[len(readings) :]
+        for reading in readings:
+            loss, grad_norm, *by_source = reading.read()
+            spike = self.watch.see(reading.step, loss, grad_norm)
+            if spike is not None:
+                self._note(spike)
+            self._require_finite("loss", loss, reading.step)
+            self._require_finite("gradient norm", grad_norm, reading.step)
+            self.measured.append(_Step(reading.step, loss, grad_norm, by_source, spike))
+        self.steps_per_s = self.pace.steps_per_s(self.measured[-1].step)
 
-    def resume(self, path: Path) -> StepLog:
-        """Takes over the state kept in ``path``; the log line of its step. Errors: `WorkspaceError` when it is the
-        state of another run."""
-        kept = checkpoint.load(path, self.device)
-        differences = [
-            *_differences(kept.model_config, self.model.config),
-            *_differences(kept.train_config, self.config),
-            *_differences(kept.data, self.data),
-        ]
-        if differences:
-            raise WorkspaceError(
-                f"{path} belongs to another run: {'; '.join(differences)}; use the same values or another folder"
+    def _write(self, evaluation: Evaluation, keeps: bool) -> None:
+        """Log lines for all steps that were read; the newest one has the ``evaluation``."""
+        if not self.measured:
+            return
+        model, n_gpus = self.trainer.model.config, self.ranks.n_ranks
+        tokens_a_step = self.config.batch_size * model.context_length
+        tokens_per_s = self.steps_per_s * tokens_a_step
+        share = mfu_frac(model, tokens_per_s, _name_of(self.trainer.device), n_gpus)
+        for done in self.measured:
+            is_newest = done is self.measured[-1]
+            self.last = StepLog(
+                step=done.step,
+                loss=done.loss,
+                lr=self.trainer.learning_rate(done.step),
+                tokens=done.step * tokens_a_step,
+                seconds=round(time.perf_counter() - self.began_s, 3),
+                grad_norm=done.grad_norm,
+                skipped=self.config.skip_spikes and done.spike is not None,
+                tokens_per_s=round(tokens_per_s, 1),
+                mfu_frac=None if share is None else round(share, 4),
+                loss_by_source=self._means(done.by_source),
+                **asdict(evaluation if is_newest else Evaluation()),
             )
-        self.model.load_state_dict(kept.model)
-        self.optimizer.load_state_dict(kept.optimizer)
-        return StepLog(**kept.last_log)
+            self.log.write(asdict(self.last))
+            if is_newest and keeps:
+                self.trainer.keep(self.last.step, asdict(self.last), self.out / CHECKPOINT_NAME)
+            self.on_step(self.last)
+        self.measured.clear()
+        self.pace.restart(self.last.step)
 
-    def _loss(self, batch: Batch) -> torch.Tensor:
-        inputs, targets = (part.to(self.device, non_blocking=True) for part in batch)
-        with _precision(self.device, self.config.dtype):
-            logits = self.model(inputs)
-        return cross_entropy(logits, targets)
+    def _coming(self) -> Iterator[tuple[int, StepBatch]]:
+        """The batches of the steps that are left; each is read while the step before is computed."""
+        steps = range(self.last.step + 1, self.config.steps + 1)
+        with ThreadPoolExecutor(1, "batches") as reader:
+            coming = reader.submit(self._batch, steps.start)
+            for step in steps:
+                batch = coming.result()
+                if step < self.config.steps:
+                    coming = reader.submit(self._batch, step + 1)
+                yield step, batch
+
+    def _batch(self, step: int) -> StepBatch:
+        numbers, masked = self.batches.chunk_numbers(step - 1), self.batches.masked
+        return step_batch(self.batches.samples, numbers, self.sources, masked=masked)
+
+    def _means(self, by_source: list[float]) -> dict[str, float]:
+        n = len(by_source) // 2
+        return self.sources.means(by_source[:n], by_source[n:]) if self.sources else {}
+
+    def _note(self, spike: Spike) -> None:
+        """Writes a spike down, with the documents of its whole batch."""
+        ids = self.records.ids_in(self.batches, spike.step) if self.records else []
+        self.spikes.write({**asdict(spike), "doc_ids": ids})
 
     def _require_finite(self, what: str, value: float, step: int) -> None:
         if not math.isfinite(value):
             raise UserError(
-                f"the {what} is {value} at step {step}; the step is not applied and the last checkpoint stays; "
-                f"lower learning_rate ({self.config.learning_rate}) or raise warmup_steps"
+                f"the {what} is {value} at step {step}; the last checkpoint stays; {SPIKES_NAME} names the step's "
+                f"documents; lower learning_rate ({self.config.learning_rate}) or raise warmup_steps"
             )
 
 
-def step_seed(seed: int, step: int) -> int:
-    """What dropout of a step is drawn from, so that a resumed run draws the same."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])
+def _late_values(lines: list[dict[str, Any]]) -> list[tuple[float, float]]:
+    """Loss and gradient norm of the last steps in a log."""
+    return [(line["loss"], line["grad_norm"]) for line in lines[-WINDOW_STEPS:] if "grad_norm" in line]
 
 
-def device_named(name: str) -> torch.device:
-    """One of the `DEVICES`. Errors: `EnvironmentFault` when there is no GPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise EnvironmentFault("device is cuda, but torch finds no GPU here; use device=cpu or auto")
-    return torch.device(name)
+class _Pace:
+    """Steps a second since the last look at the clock."""
+
+    def __init__(self, step: int) -> None:
+        self.restart(step)
+
+    def restart(self, step: int) -> None:
+        self._step, self._began_s = step, time.perf_counter()
+
+    def steps_per_s(self, step: int) -> float:
+        return (step - self._step) / max(1e-9, time.perf_counter() - self._began_s)
 
 
-def _precision(device: torch.device, dtype: str) -> torch.autocast:
-    """Matrix products in bfloat16 where asked for, or by default on a GPU; all else stays in float32."""
-    in_bfloat16 = dtype == "bfloat16" or (dtype == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=in_bfloat16)
+def _steps_between_looks(config: TrainConfig, device: torch.device) -> int:
+    if config.skip_spikes:
+        return 1  # a step is judged before it is applied
+    return config.log_every or (GPU_LOG_EVERY if device.type == "cuda" else 1)
+
+
+def _name_of(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _check_tokenizers(model_config: ModelConfig, train_shards: TokenSource, val_shards: TokenSource | None) -> None:
@@ -253,39 +292,8 @@ def _check_tokenizers(model_config: ModelConfig, train_shards: TokenSource, val_
         )
 
 
-def _differences(kept: DataclassInstance, asked: DataclassInstance) -> list[str]:
-    """``name was A, now B`` for every field that differs and matters."""
-    before, now = asdict(kept), asdict(asked)
-    return [
-        f"{name} was {before[name]}, now {now[name]}"
-        for name in now
-        if name not in FREE_ON_RESUME and before[name] != now[name]
-    ]
-
-
 def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WorkspaceError(f"{out}: cannot be used as the folder of a run: {error.strerror}") from error
-
-
-def _open_log(path: Path, step: int) -> TextIO:
-    """The log, open for the line after ``step``: what a stopped attempt wrote beyond it is cut off."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if step and path.exists() else []
-    kept = itertools.takewhile(lambda line: _is_up_to(step, line), lines)
-    stream = path.open("w", encoding="utf-8")
-    stream.writelines(kept)
-    return stream
-
-
-def _is_up_to(step: int, line: str) -> bool:
-    try:
-        return bool(json.loads(line)["step"] <= step)
-    except (ValueError, TypeError, KeyError):  # the attempt was stopped while it wrote this line
-        return False
-
-
-def _write_line(log: TextIO, values: dict[str, object]) -> None:
-    log.write(json.dumps(values, allow_nan=False) + "\n")
-    log.flush()

@@ -128,10 +128,9 @@ class TextEncoder:
             encoder = self._idle.pop()
         except IndexError:
             encoder = BlockEncoder(*self._arguments)
-        try:
-            return encoder.encode(data, bounds)
-        finally:
-            self._idle.append(encoder)
+        block = encoder.encode(data, bounds)
+        self._idle.append(encoder)  # not one that failed: what it has learnt may be half
+        return block
 
 
 def _with_room(array: NDArray, n_used: int, n: int) -> NDArray:

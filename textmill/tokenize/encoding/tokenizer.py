@@ -39,7 +39,7 @@ from textmill.tokenize.encoding.encode_blocks import (
     join_blocks,
 )
 from textmill.tokenize.encoding.encode_kernels import MergeTables, merge_tables
-from textmill.tokenize.files.definition import END_OF_TEXT, N_BYTES, Definition, special_ids
+from textmill.tokenize.files.definition import END_OF_TEXT, MAX_IDS, N_BYTES, Definition, special_ids
 from textmill.tokenize.files.formats import (
     no_collection,
     read_gpt2,
@@ -51,7 +51,6 @@ from textmill.tokenize.pretokens.blocks import text_buffers
 from textmill.tokenize.pretokens.inventory import Inventory
 from textmill.tokenize.pretokens.pretokenizer import Pretokenizer, utf8
 
-MAX_IDS = 1 << 32
 SHORT_CHARS = 400  # a text as long as this is quicker by kernel
 MAX_CACHED_CHARS = 32  # longer pretokens hardly come twice
 N_CACHED = 1 << 14
@@ -208,7 +207,7 @@ class Tokenizer:
                 tokenizer = cls(vocab, merges, list(special_tokens), pattern=pattern)
             if whole_tokens:
                 tokenizer._check_whole_tokens()
-        except InputError as error:
+        except UserError as error:
             raise InputError(f"{name}: {error}") from None
         if tokenizer.special_ids != special_tokens:
             raise InputError(f"{name}: a special token has the bytes of an ordinary token with a larger id")

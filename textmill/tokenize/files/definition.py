@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 END_OF_TEXT = "<|endoftext|>"
 N_BYTES = 256
+MAX_IDS = 1 << 32  # ids are 0 to 2**32 - 1, what shards can hold
 
 
 class Definition(NamedTuple):

@@ -46,7 +46,8 @@ def read_tokenizer(uri: str, pattern: str | None = None) -> Definition:
 def write_tokenizer(definition: Definition, uri: str, kind: str) -> list[str]:
     """Write one of the `KINDS`: textmill and tiktoken to a file, hf and gpt2 to a folder. Returns what was written.
 
-    Errors: `UnknownNameError`; `InputError` for a tokenizer that the kind cannot express, before anything is written.
+    Errors, before anything is written: `UnknownNameError`; `InputError` for a tokenizer that the kind cannot express;
+    `WorkspaceError` where no file can be written.
     """
     if kind not in KINDS:
         raise UnknownNameError("kind of tokenizer file", kind, KINDS)
@@ -62,6 +63,8 @@ def write_tokenizer(definition: Definition, uri: str, kind: str) -> list[str]:
     else:
         texts = format_gpt2(definition, uri)
         files = {storage.join(uri, name): text for name, text in zip(("vocab.json", "merges.txt"), texts, strict=True)}
+    for file in files:
+        storage.check_writable(file)
     for file, text in files.items():
         storage.write_text(text, file)
     return list(files)
@@ -112,7 +115,7 @@ def _parse_json(data: bytes, uri: str) -> Definition:
             return parse_hf(content, uri)
         if content and all(isinstance(number, int) for number in content.values()):
             return _with_merges(content, uri)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise InputError(f"{uri}: not a tokenizer, or a damaged one ({type(error).__name__}: {error})") from error
     raise InputError(f"{uri}: not a tokenizer of textmill, Hugging Face, tiktoken or GPT-2")
 
@@ -137,6 +140,9 @@ def textmill_content(definition: Definition) -> dict[str, Any]:
 def _parse_textmill(content: dict[str, Any], uri: str) -> Definition:
     if content["format"] != FORMAT:
         raise InputError(f"{uri}: format {content['format']!r}, expected {FORMAT!r}")
+    for name, kind in {"pattern": str, "special_tokens": list}.items():
+        if not isinstance(content[name], kind):
+            raise TypeError(f"{name} is {content[name]!r}")
     vocab = {int(number): token.encode("latin-1") for number, token in content["vocab"].items()}
     merges = [(left.encode("latin-1"), right.encode("latin-1")) for left, right in content["merges"]]
     return Definition(vocab, merges, special_ids(vocab, content["special_tokens"]), content["pattern"])
@@ -151,7 +157,7 @@ def read_gpt2(vocab_uri: str, merges_uri: str, special_tokens: Sequence[str]) ->
     with no_collection():
         try:
             return _parse_gpt2(json.loads(vocab), merges.decode(), special_tokens)
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, RecursionError, TypeError, ValueError) as error:
             raise InputError(f"{vocab_uri}, {merges_uri}: not a vocabulary of GPT-2 ({error})") from error
 
 

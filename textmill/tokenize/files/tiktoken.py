@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from textmill.errors import InputError, UserError
 from textmill.tokenize.encoding.encode_kernels import SHORT, empty_pairs, merge_long, merge_short, put_pair, value_of
-from textmill.tokenize.files.definition import END_OF_TEXT, N_BYTES, Definition
+from textmill.tokenize.files.definition import END_OF_TEXT, MAX_IDS, N_BYTES, Definition
 
 _FIM = "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"
 _END_OF_PROMPT = "<|endofprompt|>"
@@ -58,6 +58,8 @@ def _parse_lines(data: bytes, name: str) -> dict[int, bytes]:
         raise InputError(f"{name}: not ranks of tiktoken, a token in base64 and a number a line ({error})") from None
     if len(vocab) < len(tokens) or len(set(tokens)) < len(tokens):
         raise InputError(f"{name}: two tokens have one rank, or two ranks one token")
+    if vocab and not 0 <= min(vocab) <= max(vocab) < MAX_IDS:
+        raise InputError(f"{name}: ranks from {min(vocab)} to {max(vocab)}; they must be 0 to {MAX_IDS - 1}")
     return vocab
 
 

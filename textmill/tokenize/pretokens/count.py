@@ -298,6 +298,8 @@ def _file_blocks(paths: Sequence[str | os.PathLike[str]], may_cut: bool) -> Iter
 
 
 def _mapped(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    if Path(path).is_fifo() or Path(path).is_char_device():
+        raise InputError(f"{os.fspath(path)}: a pipe cannot be mapped into memory; save it to a file first")
     try:
         with Path(path).open("rb") as stream:
             if not os.fstat(stream.fileno()).st_size:

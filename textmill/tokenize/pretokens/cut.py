@@ -28,13 +28,15 @@ def cut_pretokens(pattern: str, data: NDArray[np.uint8], bounds: NDArray[np.int6
 
     ``bounds`` is int64 [texts + 1], rising. Writes where each pretoken ends in ``data`` to ``ends``, which has room for
     as many as there are bytes; each begins where the one before ends, the first at ``bounds[0]``. An empty text has
-    none. Errors: `UnknownNameError` for the pattern.
+    none. Errors: `UnknownNameError` for the pattern; `InvariantError` for bounds that are none, or too little room.
     """
     number = pattern_number(pattern)
     if len(bounds) < 2:
         return 0
     if not 0 <= bounds[0] <= bounds[-1] <= len(data) or len(ends) < bounds[-1] - bounds[0]:
         raise InvariantError(f"texts from {bounds[0]} to {bounds[-1]} of {len(data)} bytes, room for {len(ends)} ends")
+    if (bounds[1:] < bounds[:-1]).any():
+        raise InvariantError("a text ends before it begins")
     return int(_cut(number, read_only(data), read_only(bounds), ends, character_kinds()))
 
 
@@ -44,7 +46,7 @@ def next_cut(data: NDArray[np.uint8], i: int, stop: int) -> int:
     The pretokens of the parts are those of the whole. A place is before a blank (U+0020) between two characters that
     are no white space: there every pattern cuts. Special tokens may hold such blanks, and are to be cut off first.
     """
-    return int(_next_cut(read_only(data), i, stop, character_kinds()))
+    return int(_next_cut(read_only(data), i, min(stop, len(data)), character_kinds()))
 
 
 @numba.njit(cache=True, nogil=True)

@@ -87,10 +87,10 @@ class Inventory:
             self._arena = _enlarged(self._arena, int(used), max(2 * len(self._arena), int(used) + size))
         if self._n + 1 == len(self._starts):
             n_strings = 2 * (len(self._starts) - 1)
-            self._starts = _enlarged(self._starts, self._n + 1, n_strings + 1)
+            starts = _enlarged(self._starts, self._n + 1, n_strings + 1)
             slots = np.zeros(3 * 2 * n_strings, np.uint64)
             _move(self._slots, slots, self._salt)
-            self._slots = slots
+            self._starts, self._slots = starts, slots  # both or none: a table with more strings than slots has no end
 
 
 def _enlarged(array: NDArray, n_used: int, n: int) -> NDArray:

@@ -139,6 +139,8 @@ def without_special(counts: Counter[str], special_tokens: Sequence[str]) -> Coun
 
 
 def _check_special_tokens(special_tokens: Sequence[str]) -> None:
+    if isinstance(special_tokens, str):
+        raise UserError(f"special tokens {special_tokens!r}: give a list of texts, not one text")
     for token in special_tokens:
         if not token or _SURROGATE.search(token):
             raise UserError(f"special token {token!r}: it must be text of at least one character")

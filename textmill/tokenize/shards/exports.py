@@ -1,4 +1,4 @@
-"""Token shards written in the formats of other trainers; `shard_formats` has the layouts.
+"""Token shards written in the formats of other trainers; `formats` has the layouts.
 
 Documents stay whole and in their order; files begin and end with documents. The end-of-text token moves to where the
 format wants it. What a format cannot hold is refused before anything is written. One block of tokens is in memory, and

@@ -1,4 +1,4 @@
-"""Token files of other trainers: their layouts, which `shard_exports` writes and `shard_imports` reads.
+"""Token files of other trainers: their layouts, which `exports` writes and `imports` reads.
 
     name       files                      layout, all of it little-endian                                 end of text
     nanogpt    train.bin                  uint16 ids and nothing else; CS336 reads the same               appended

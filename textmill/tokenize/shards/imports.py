@@ -1,4 +1,4 @@
-"""Token files of other trainers, as token shards of ours; `shard_formats` has the layouts.
+"""Token files of other trainers, as token shards of ours; `formats` has the layouts.
 
 Where a format says where documents end, that is taken; else they are cut at the end-of-text token, and the files given
 are one stream: a document may begin in one and end in the next, as llm.c writes them. In our shards the token is last
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from textmill.errors import InputError, UserError
 from textmill.tokenize.encoding.tokenizer import Tokenizer, token_dtype
+from textmill.tokenize.files.definition import MAX_IDS
 from textmill.tokenize.shards.formats import (
     HEADER_INTS,
     MEGATRON_MAGIC,
@@ -67,6 +68,8 @@ class Import:
             raise UserError("give the tokenizer; or, if there is none, the size of its vocabulary and end-of-text id")
         else:
             n_ids, token_bytes, digest = vocab_size, None, ""
+        if n_ids > MAX_IDS:
+            raise UserError(f"a vocabulary of {n_ids:,} ids: shards hold at most {MAX_IDS:,}")
         if not 0 <= eot_id < n_ids:
             raise UserError(f"end-of-text id {eot_id}: not in a vocabulary of {n_ids:,} ids")
         if token_bytes is not None:

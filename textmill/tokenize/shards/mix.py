@@ -14,7 +14,7 @@ Documents are not split between training and validation anew: no site is on both
 one share of validation (the split follows from a hash of the host). The validation documents of all sources follow each
 other, source by source, each once: `textmill.tokenize.shards.reader.by_source` gives them back one source at a time.
 
-Tokens are copied, not encoded anew (`shard_reader`). One batch of documents, 4 M tokens, is in memory.
+Tokens are copied, not encoded anew (`reader`). One batch of documents, 4 M tokens, is in memory.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from textmill.tokenize.shards.writer import SHARD_TOKENS, TokenBatch, write_fold
 BATCH_TOKENS = 1 << 22
 AHEAD_DOCS = 4096  # of a source, whose lengths are looked up together
 USEFUL_EPOCHS = 4
+MOST_TOKENS = 1 << 48  # of a mix: more is a slip, and would not fit a disk
 SOURCE = [field.name for field in RECORD].index("source")
 
 
@@ -85,9 +86,22 @@ def plan(sources: Sequence[Source], n_tokens: int | None = None) -> list[Share]:
 
 
 def amounts(sources: Sequence[Source], available: Sequence[int], n_tokens: int | None) -> list[int]:
-    """The tokens to take of each source, which has so many ``available``; they add up to ``n_tokens``."""
+    """The tokens to take of each source, which has so many ``available``; they add up to ``n_tokens``.
+
+    Errors: `UserError` where that comes to none, or to more than `MOST_TOKENS`.
+    """
+    taken = _amounts(sources, available, n_tokens)
+    if sum(taken) > MOST_TOKENS:
+        raise UserError(f"the mix would have more than {MOST_TOKENS:,} tokens; ask for less")
+    if not any(taken):
+        raise UserError("the mix comes to no token; ask for more")
+    return taken
+
+
+def _amounts(sources: Sequence[Source], available: Sequence[int], n_tokens: int | None) -> list[int]:
+    too_many = MOST_TOKENS + 1  # stands for whatever is more
     fixed = [
-        source.n_tokens if source.epochs is None else round(source.epochs * n)
+        source.n_tokens if source.epochs is None else round(min(source.epochs * n, too_many))
         for source, n in zip(sources, available, strict=True)
     ]
     weights = [source.weight or 0.0 for source in sources]
@@ -97,9 +111,10 @@ def amounts(sources: Sequence[Source], available: Sequence[int], n_tokens: int |
             raise UserError(f"the sources add up to {n_fixed:,} tokens, not {n_tokens:,}; give one of them a weight")
         return [n or 0 for n in fixed]
     if n_tokens is None:
-        rest = int(min(n / weight for n, weight in zip(available, weights, strict=True) if weight) * sum(weights))
+        least = min(n / weight for n, weight in zip(available, weights, strict=True) if weight)
+        rest = int(min(least * sum(weights), too_many))
     else:
-        rest = n_tokens - n_fixed
+        rest = min(n_tokens, too_many) - n_fixed
     if rest <= 0:
         raise UserError(f"{n_tokens:,} tokens leave nothing for weights: the other sources take {n_fixed:,}")
     shared = _share(rest, weights)

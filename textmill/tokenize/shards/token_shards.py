@@ -12,8 +12,8 @@ bare ids cannot say (`TokenFormat`: its type, tokenizer, end-of-text policy, and
 ``meta`` of the manifest of shard NNNNN, with the size and sha256 of each file. `TokenShards` opens only what manifests
 name, and refuses shards that disagree. ``tokenizer.json`` may lie beside them.
 
-Reading maps the files and costs nothing until tokens are touched. `shard_writer` writes them, `shard_check` reads every
-byte of them, `shard_exports` and `shard_imports` speak the formats of other trainers.
+Reading maps the files and costs nothing until tokens are touched. `writer` writes them, `check` reads every byte of
+them, `exports` and `imports` speak the formats of other trainers.
 """
 
 from __future__ import annotations

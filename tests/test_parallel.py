@@ -1,0 +1,97 @@
+"""Processes that train one model together end where one process alone does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+if not (torch.distributed.is_available() and torch.distributed.is_gloo_available()):
+    pytest.skip("torch has no gloo here", allow_module_level=True)
+
+from test_data import split_of  # noqa: E402
+
+from textmill.errors import UserError  # noqa: E402
+from textmill.train import checkpoint  # noqa: E402
+from textmill.train.config import ModelConfig, TrainConfig  # noqa: E402
+from textmill.train.loop import StepLog, train  # noqa: E402
+
+MODEL = ModelConfig(vocab_size=400, n_layers=2, n_heads=2, d_model=16, d_ff=24, context_length=8)
+RECIPE = TrainConfig(
+    steps=5,
+    batch_size=4,
+    learning_rate=1e-2,
+    min_learning_rate=1e-3,
+    warmup_steps=2,
+    eval_every=3,
+    checkpoint_every=3,
+    device="cpu",
+    n_threads=1,
+    documents="packed",  # so that ranks have unequal numbers of targets
+    micro_batch_size=1,
+)
+SPLIT = split_of([[3, 9, 1, 30], [12, 4, 4, 7, 20, 2], [], [30, 5, 5, 5, 40]])
+SPLIT.vocab_size = 400
+TESTS = Path(__file__).parent
+
+
+def train_in_processes(n: int, parallel: str, out: Path, optimizer: str) -> None:
+    """As torchrun starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    code = f"import test_parallel; test_parallel.train_here({parallel!r}, {str(out)!r}, {optimizer!r})"
+    shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(n)}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, cwd=TESTS
+        )
+        for rank in range(n)
+    ]
+    try:
+        assert [process.wait(timeout=120) for process in started] == [0] * n
+    finally:
+        for process in started:
+            process.kill()
+
+
+def train_here(parallel: str, out: Path | str, optimizer: str) -> None:
+    """With a stop after step 4, and a second attempt from step 3 on."""
+
+    def stop(log: StepLog) -> None:
+        if log.step == 4:
+            raise KeyboardInterrupt
+
+    recipe = replace(RECIPE, parallel=parallel, optimizer=optimizer)
+    if parallel != "none":
+        with contextlib.suppress(KeyboardInterrupt):
+            train(MODEL, recipe, SPLIT, SPLIT, Path(out), on_step=stop)
+    train(MODEL, recipe, SPLIT, SPLIT, Path(out))
+
+
+@pytest.mark.parametrize(("parallel", "optimizer"), [("ddp", "muon"), ("fsdp", "adamw")])
+def test_two_processes_train_what_one_does(tmp_path: Path, parallel: str, optimizer: str) -> None:
+    train_in_processes(2, parallel, tmp_path / "two", optimizer)
+    train_here("none", tmp_path / "one", optimizer)
+    two, one = (checkpoint.load(tmp_path / name / "checkpoint.pt", torch.device("cpu")) for name in ("two", "one"))
+    assert max(float((two.model[name] - one.model[name]).abs().max()) for name in one.model) < 1e-6
+    for name in ("loss", "val_loss", "grad_norm"):
+        assert two.last_log[name] == pytest.approx(one.last_log[name], abs=1e-5)
+    assert len((tmp_path / "two" / "log.jsonl").read_text().splitlines()) == 5
+
+
+def test_processes_must_be_wanted_and_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(UserError, match="parallel is ddp, which needs processes: start with torchrun"):
+        train_here("ddp", tmp_path, "adamw")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="torchrun started 2 processes, but parallel is none; set it to ddp"):
+        train_here("none", tmp_path, "adamw")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,105 @@
+"""Several processes that train one model together, as ``torchrun`` starts them, each on its part of every batch.
+
+With ``parallel=ddp`` each holds all weights, and gradients are averaged (Li et al. 2020); with ``fsdp`` weights,
+gradients and the optimizer's state are shared out too, layer by layer (FSDP2, Zhao et al. 2023). Processes talk by
+NCCL on GPUs and by gloo on CPUs. The first one writes the log and the checkpoints.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from textmill.errors import UserError
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes of a training and the place of this one among them."""
+
+    rank: int = 0
+    n_ranks: int = 1
+    parallel: str = "none"
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """``values`` added up over all ranks, in place."""
+        if self.n_ranks > 1:
+            dist.all_reduce(values)
+        return values
+
+    @property
+    def divides_weights(self) -> bool:
+        return self.parallel == "fsdp"
+
+    def wrapped(self, module: nn.Module, blocks: Iterable[nn.Module], device: torch.device) -> nn.Module:
+        """``module`` with gradients that are means over the ranks. ``blocks`` are gathered one after the other where
+        weights are shared out; optimizers are made after that."""
+        if self.parallel == "ddp":
+            return DistributedDataParallel(module, broadcast_buffers=False)
+        if self.divides_weights:
+            from torch.distributed.device_mesh import init_device_mesh
+            from torch.distributed.fsdp import fully_shard  # takes a second
+
+            mesh = init_device_mesh(device.type, (self.n_ranks,))
+            for part in (*blocks, module):
+                fully_shard(part, mesh=mesh)
+        return module
+
+    def wait(self) -> None:
+        """Until all ranks are here."""
+        if self.n_ranks > 1:
+            dist.barrier()
+
+
+ALONE = Ranks()
+
+
+def whole(tree: Any) -> Any:
+    """State as of one process: tensors in ``tree`` (dictionaries, lists) that ranks share out are gathered, by all of
+    them together."""
+    if hasattr(tree, "full_tensor"):
+        return tree.full_tensor()
+    if isinstance(tree, dict):
+        return {key: whole(value) for key, value in tree.items()}
+    return [whole(value) for value in tree] if isinstance(tree, list) else tree
+
+
+def divided(value: Any, like: Any) -> Any:
+    """The part of ``value`` that goes with this rank's part of the weight ``like``, if it has its shape."""
+    if not hasattr(like, "placements") or not isinstance(value, Tensor) or value.shape != like.shape:
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(value, like.device_mesh, like.placements)
+
+
+@contextlib.contextmanager
+def joined(parallel: str, device: torch.device) -> Iterator[Ranks]:
+    """The ranks that ``torchrun`` started. Errors: `UserError` when it did not, or did unasked."""
+    n_ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if parallel == "none":
+        if n_ranks > 1:
+            raise UserError(f"torchrun started {n_ranks} processes, but parallel is none; set it to ddp")
+        yield ALONE
+        return
+    if "RANK" not in os.environ:
+        raise UserError(f"parallel is {parallel}, which needs processes: start with torchrun, or set it to none")
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Ranks(dist.get_rank(), dist.get_world_size(), parallel)
+    finally:
+        dist.destroy_process_group()

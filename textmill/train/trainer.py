@@ -1,0 +1,227 @@
+"""A model, its optimizer and its recipe on one device: gradients, updates, evaluations, checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from textmill.errors import EnvironmentFault, UserError, WorkspaceError
+from textmill.train import checkpoint
+from textmill.train.checkpoint import Checkpoint, DataIdentity
+from textmill.train.config import ModelConfig, TrainConfig
+from textmill.train.data import StepBatch
+from textmill.train.loss import LossModel
+from textmill.train.model import Transformer
+from textmill.train.optim import clip_gradients, learning_rate_of, optimizer_of, set_learning_rate
+from textmill.train.parallel import ALONE, Ranks, divided, whole
+from textmill.train.sources import sums_by_source
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+# A resumed run may change these: they decide where it runs and when it reports, not what it learns.
+FREE_ON_RESUME = (
+    "device",
+    "n_threads",
+    "eval_every",
+    "checkpoint_every",
+    "log_every",
+    "compile",
+    "micro_batch_size",
+    "parallel",
+)
+
+
+class Reading:
+    """What a step measured: its loss, its gradient norm, and sums by source; on its way from the device."""
+
+    def __init__(self, step: int, values: Tensor) -> None:
+        self.step = step
+        self._values = values.to("cpu", non_blocking=True)
+        self._copied = torch.cuda.Event() if values.is_cuda else None  # type: ignore[no-untyped-call]
+        if self._copied is not None:
+            self._copied.record()
+
+    def read(self) -> list[float]:
+        """The values; waits for this step alone, not for those after it."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        values: list[float] = self._values.tolist()
+        return values
+
+
+class Trainer:
+    """What a training does in a step. ``n_sources`` above 0: batches say where targets come from."""
+
+    def __init__(
+        self,
+        model_config: ModelConfig,
+        config: TrainConfig,
+        data: DataIdentity,
+        ranks: Ranks = ALONE,
+        n_sources: int = 0,
+    ) -> None:
+        self.config, self.data, self.ranks = config, data, ranks
+        self.device = device_named(config.device)
+        self.model = Transformer(model_config, config.seed).to(self.device)
+        self.compiles = self.device.type == "cuda" if config.compile is None else config.compile
+        self.loss_model = ranks.wrapped(LossModel(self.model, self.compiles), self.model.layers, self.device)
+        self.optimizer = optimizer_of(self.model, config)
+        self._n_sources = n_sources
+
+    def learning_rate(self, step: int) -> float:
+        """Of the update that makes step ``step`` (from 1)."""
+        return learning_rate_of(step, self.config)
+
+    def gradients(self, step: int, batch: StepBatch, n_targets: int) -> Reading:
+        """Takes the gradient of the mean loss over a batch, of which ``batch`` is this rank's part and ``n_targets``
+        are those of all ranks. Errors: `UserError` when memory does not suffice."""
+        self.model.train()
+        self.optimizer.zero_grad()
+        if self.model.config.dropout:
+            torch.manual_seed(step_seed(self.config.seed, step, self.ranks.rank))
+        sums = torch.zeros(1 + 2 * self._n_sources, dtype=torch.float64, device=self.device)
+        parts = self._parts(batch)
+        with self._enough_memory():
+            for part in parts:
+                with self._averaged(part is parts[-1]):
+                    mean, own = self._mean_loss(part, n_targets)
+                    torch.autograd.backward(mean * self.ranks.n_ranks)  # of which averaging takes the mean
+                sums += own
+            norm = whole(clip_gradients(self.model.parameters(), self.config.grad_clip))
+        self.ranks.sum(sums)
+        return Reading(step, torch.cat([sums[:1], norm.detach().double()[None], sums[1:]]))
+
+    def apply(self, step: int) -> None:
+        """Makes the update of ``step`` with the gradient taken last."""
+        set_learning_rate(self.optimizer, self.learning_rate(step))
+        self.optimizer.step()
+
+    @torch.no_grad()
+    def evaluate(self, batches: Sequence[StepBatch]) -> list[float]:
+        """The sum of all losses of ``batches`` in nats, the number of targets, then both by source."""
+        self.model.eval()
+        sums = torch.zeros(2 + 2 * self._n_sources, dtype=torch.float64, device=self.device)
+        together = self.ranks.divides_weights  # no rank can compute alone
+        own = batches if together else batches[self.ranks.rank :: self.ranks.n_ranks]
+        for batch in itertools.chain.from_iterable(self._parts(batch) for batch in own):
+            here = batch.to(self.device)
+            with _precision(self.device, self.config.dtype):
+                _, losses = self._alone(here)
+            sums[0] += losses.double().sum()
+            sums[1] += batch.n_targets
+            sums[2:] += self._by_source(losses, here)
+        values: list[float] = (sums if together else self.ranks.sum(sums)).tolist()
+        return values
+
+    def keep(self, step: int, log_line: dict[str, Any], path: Path) -> None:
+        """Writes the checkpoint of ``step``, whose log line it takes along."""
+        model, optimizer = whole(dict(self.model.state_dict())), whole(self.optimizer.state_dict())
+        if self.ranks.is_first:
+            checkpoint.save(
+                Checkpoint(self.model.config, self.config, self.data, step, log_line, model, optimizer), path
+            )
+        self.ranks.wait()
+
+    def resume(self, path: Path) -> dict[str, Any]:
+        """Takes over the state kept in ``path``; the log line of its step. Errors: `WorkspaceError` when it is the
+        state of another run."""
+        kept = checkpoint.load(path, self.device)
+        differences = [
+            *_differences(kept.model_config, self.model.config),
+            *_differences(kept.train_config, self.config),
+            *_differences(kept.data, self.data),
+        ]
+        if differences:
+            raise WorkspaceError(
+                f"{path} belongs to another run: {'; '.join(differences)}; use the same values or another folder"
+            )
+        like = self.model.state_dict()
+        self.model.load_state_dict({name: divided(value, like[name]) for name, value in kept.model.items()})
+        self.optimizer.load_state_dict(self._divided(kept.optimizer))
+        return kept.last_log
+
+    def _divided(self, state: dict[str, Any]) -> dict[str, Any]:
+        """This rank's part of an optimizer's state."""
+        if not self.ranks.divides_weights:
+            return state
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        own = {i: {name: divided(v, weights[i]) for name, v in values.items()} for i, values in state["state"].items()}
+        return {**state, "state": own}
+
+    def _parts(self, batch: StepBatch) -> list[StepBatch]:
+        """What is computed at once."""
+        return batch.split(self.config.micro_batch_size or len(batch.inputs))
+
+    def _mean_loss(self, batch: StepBatch, n_targets: int) -> tuple[Tensor, Tensor]:
+        """The part of the mean that ``batch`` adds, and that with its sums by source, for the log."""
+        here = batch.to(self.device)
+        with _precision(self.device, self.config.dtype):
+            total, losses = self.loss_model(here)
+        mean = total / n_targets
+        return mean, torch.cat([mean.detach().double()[None], self._by_source(losses, here)])
+
+    def _by_source(self, losses: Tensor, batch: StepBatch) -> Tensor:
+        if not self._n_sources:
+            return losses.new_empty(0, dtype=torch.float64)
+        return sums_by_source(losses, batch, self._n_sources).flatten()
+
+    @property
+    def _alone(self) -> torch.nn.Module:
+        """The model with its loss, not as ranks share it."""
+        return self.loss_model.module if self.ranks.parallel == "ddp" else self.loss_model  # type: ignore[return-value]
+
+    def _averaged(self, is_last: bool) -> contextlib.AbstractContextManager[None]:
+        """Ranks exchange gradients with the last part of a batch only."""
+        if is_last or self.ranks.parallel != "ddp":
+            return contextlib.nullcontext()
+        return self.loss_model.no_sync()  # type: ignore[operator]
+
+    @contextlib.contextmanager
+    def _enough_memory(self) -> Iterator[None]:
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            rows = self.config.micro_batch_size or self.config.batch_size // self.ranks.n_ranks
+            raise UserError(
+                f"{rows} sequences at once do not fit into the memory of {self.device}; "
+                f"set micro_batch_size to {max(1, rows // 2)}"
+            ) from error
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """What a rank's dropout of a step is drawn from, so that a resumed run draws the same."""
+    return int(np.random.SeedSequence([seed, step, rank][: 3 if rank else 2]).generate_state(1, np.uint64)[0])
+
+
+def device_named(name: str) -> torch.device:
+    """One of the `DEVICES`. Errors: `EnvironmentFault` when there is no GPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise EnvironmentFault("device is cuda, but torch finds no GPU here; use device=cpu or auto")
+    return torch.device(name)
+
+
+def _precision(device: torch.device, dtype: str) -> torch.autocast:
+    """Matrix products in bfloat16 where asked for, or by default on a GPU; all else stays in float32."""
+    in_bfloat16 = dtype == "bfloat16" or (dtype == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=in_bfloat16)
+
+
+def _differences(kept: DataclassInstance, asked: DataclassInstance) -> list[str]:
+    """``name was A, now B`` for every field that differs and matters."""
+    before, now = asdict(kept), asdict(asked)
+    return [
+        f"{name} was {before[name]}, now {now[name]}"
+        for name in now
+        if name not in FREE_ON_RESUME and before[name] != now[name]
+    ]
