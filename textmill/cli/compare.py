@@ -53,6 +53,8 @@ def _compare(options: argparse.Namespace) -> None:
     from textmill.terminal import console, safe
     from textmill.tokenize.compare import compare
 
+    if options.html:
+        storage.check_writable(options.html)
     tokenizers, batches = _tokenizers_and_text(options)
     with _status("comparing") as on_bytes:
         comparison = compare(tokenizers, batches, on_bytes)
