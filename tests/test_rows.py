@@ -72,6 +72,14 @@ def test_deep_and_broken_lines_are_named(tmp_path: Path) -> None:
                 read(str(path))
 
 
+def test_text_that_is_no_utf8_is_named(tmp_path: Path) -> None:
+    raw = pa.array([b"sound", b"caf\xe9 au lait"], pa.binary())
+    text = pa.Array.from_buffers(pa.string(), 2, raw.buffers())
+    pq.write_table(pa.table({"text": text}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet: column 'text' holds no text \(Invalid UTF8"):
+        list(TextFile(str(tmp_path / "a.parquet"), 0).batches())
+
+
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), tmp_path / "a.parquet")
     with pytest.raises(InputError, match="2 columns are called 'text'"):

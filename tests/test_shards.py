@@ -129,8 +129,19 @@ def test_every_token_leads_back_to_its_record(folder: Path) -> None:
     assert (location.url, location.warc_file) == ("http://example.org/5", "crawl.warc.gz")
     assert (location.warc_offset, location.warc_length, location.shard, location.n_tokens) == (500, 100, 0, 3)
     for position in (-1, 10):
-        with pytest.raises(UserError, match="tokens 0 to 9"):
+        with pytest.raises(UserError, match="has 10 tokens, the first is 0"):
             shards.locate(position)
+
+
+def test_no_place_is_told_by_damaged_offsets(folder: Path) -> None:
+    path = folder / "train" / "docs-00000.u64"
+    sound = np.fromfile(path, "<u8")
+    for damaged in (sound + np.uint64(8), sound * np.uint64(0), sound[::-1]):
+        damaged.tofile(path)
+        shards = TokenShards.open(str(folder), "train")
+        for position in range(len(shards.tokens[0])):
+            with pytest.raises(InputError, match="damaged offsets; `textmill shards verify` says where"):
+                shards.locate(position)
 
 
 def test_a_shard_without_documents(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -144,6 +145,24 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     for taken, why in ((str(out), there), (str(out / "a"), there), ("s3://bucket/x", "not a local folder")):
         with pytest.raises(WorkspaceError, match=why), storage.whole_folder(taken):
             pass
+
+
+def test_of_two_at_one_folder_the_first_stays(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(WorkspaceError, match="somebody else has written it meanwhile"), storage.whole_folder(str(out)):
+        out.mkdir()
+        (out / "theirs").touch()
+    assert list(tmp_path.rglob("*")) == [out, out / "theirs"]
+
+
+def test_a_manifest_of_wrong_types_is_refused(tmp_path: Path) -> None:
+    publish(tmp_path, tmp_path, b"abc")
+    path = tmp_path / "00000.manifest.json"
+    sound = {name: value for name, value in json.loads(path.read_text()).items() if name != "sha256"}
+    for wrong in ({"counts": [1]}, {"meta": "x"}, {"outputs": ["x"]}, {"counts": None}):
+        path.write_text(json.dumps(sound | wrong))
+        with pytest.raises(InputError, match="not a manifest of textmill"):
+            storage.manifests(str(tmp_path))
 
 
 def test_a_manifest_changed_by_hand_is_refused_and_its_task_runs_again(tmp_path: Path) -> None:

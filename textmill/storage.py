@@ -12,6 +12,7 @@ differs (seconds) stands beside it in ``SHARD.stats.json``.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import json
@@ -259,7 +260,12 @@ def whole_folder(out: str) -> Iterator[Path]:
     beside.mkdir()
     try:
         yield beside
-        beside.replace(target)
+        try:
+            beside.replace(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise WorkspaceError(f"{out}: somebody else has written it meanwhile; choose another --out") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -335,6 +341,8 @@ def load_manifest(uri: str) -> Manifest:
         outputs = {name: Output(**output) for name, output in value.pop("outputs").items()}
         digest = value.pop("sha256", None)  # earlier versions wrote none
         manifest = Manifest(outputs=outputs, **value)
+        if not (isinstance(manifest.counts, dict) and isinstance(manifest.meta, dict)):
+            raise TypeError("counts and meta must be objects")
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{uri}: not a manifest of textmill; delete it, and its task runs again") from error
     if digest not in (None, _digest(manifest)):

@@ -54,6 +54,8 @@ def _compare(options: argparse.Namespace) -> None:
     from textmill.terminal import console, safe
     from textmill.tokenize.compare import compare
 
+    if options.html:
+        storage.check_writable(options.html)
     say_if_compiling(CUTTING, ENCODING)
     tokenizers, batches = _tokenizers_and_text(options)
     with _status("comparing") as on_bytes:

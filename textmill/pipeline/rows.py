@@ -144,6 +144,7 @@ class TextFile:
                 table = file.read_row_group(group)
                 try:
                     text = table[self.column].cast(pa.large_string()).fill_null("").combine_chunks()
+                    text.validate(full=True)  # Parquet promises UTF-8, and does not look
                 except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
                     raise InputError(f"{self.uri}: column {self.column!r} holds no text ({error})") from error
                 for first, n in pieces(text, BATCH_BYTES):

@@ -211,7 +211,7 @@ class TokenShards:
     def locate(self, position: int) -> Location:
         """Where the token at ``position``, counted over all shards, comes from. Errors: `UserError`: no such token."""
         if not 0 <= position < self.n_tokens:
-            raise UserError(f"token {position}: split {self.split!r} has tokens 0 to {self.n_tokens - 1}")
+            raise UserError(f"token {position}: split {self.split!r} has {self.n_tokens:,} tokens, the first is 0")
         shard = 0
         while position >= len(self.tokens[shard]):
             position -= len(self.tokens[shard])
@@ -219,11 +219,17 @@ class TokenShards:
         return self.locate_in(shard, position)
 
     def locate_in(self, shard: int, position: int) -> Location:
-        """Where the token at ``position`` of the shard at index ``shard`` comes from. Errors: `UserError`."""
+        """Where the token at ``position`` of the shard at index ``shard`` comes from.
+
+        Errors: `UserError`: no such token; `InputError` for damaged offsets.
+        """
         if not 0 <= position < len(self.tokens[shard]):
             name = names(self.split, self.names[shard])[0]
-            raise UserError(f"token {position}: {name} has tokens 0 to {len(self.tokens[shard]) - 1}")
-        document = int(np.searchsorted(self.offsets[shard], np.uint64(position), side="right")) - 1
+            raise UserError(f"token {position}: {name} has {len(self.tokens[shard]):,} tokens, the first is 0")
+        offsets = self.offsets[shard]
+        document = int(np.searchsorted(offsets, np.uint64(position), side="right")) - 1
+        if not (0 <= document < len(offsets) - 1 and offsets[document] <= position < offsets[document + 1]):
+            raise InputError(f"{self.folder}: damaged offsets; `textmill shards verify` says where")
         row = _read_row(self.documents[shard], document)
         row = {name: row[name] for name in Location.__dataclass_fields__ if name in row}
         return Location(**row, token=position - row["offset"])
