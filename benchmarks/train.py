@@ -30,7 +30,7 @@ from torch.nn import functional as F  # noqa: N812 - the field's usual name
 
 from textmill.train.accounting import mfu_frac
 from textmill.train.checkpoint import DataIdentity
-from textmill.train.config import ModelConfig, TrainConfig, preset
+from textmill.train.config import OPTIMIZERS, ModelConfig, TrainConfig, preset
 from textmill.train.data import StepBatch, TrainBatches
 from textmill.train.loop import StepLog, train
 from textmill.train.loss import LossModel
@@ -224,12 +224,12 @@ def muon(options: argparse.Namespace) -> dict[str, Any]:
         checkpoint_every=options.steps,
     )
     best: dict[str, TrainConfig] = {}
-    for optimizer in ("adamw", "muon"):
-        tried = {}
-        for rate in options.rates:
+    for optimizer in OPTIMIZERS:
+        tried: dict[float, TrainConfig] = {}
+        for rate in (rates := getattr(options, f"{optimizer}_rates")):
             own = replace(config, optimizer=optimizer, learning_rate=rate, min_learning_rate=rate / 10)
-            tried[losses_of(own, source)[-2]] = own
-            say(f"{optimizer} at {rate}: {min(tried):.4f} is the least so far")
+            tried[losses_of(own, source)[-2] if len(rates) > 1 else rate] = own
+        say(f"{optimizer}: loss and learning rate {[(loss, own.learning_rate) for loss, own in tried.items()]}")
         best[optimizer] = tried[min(tried)]
     shares = []
     for seed in SEEDS:
@@ -257,7 +257,9 @@ def main() -> None:
             command.add_argument("--rows", type=int, help="of a step (default: those of the model's recipe)")
         if name == "muon":
             command.add_argument("--text", type=Path, required=True)
-            command.add_argument("--rates", type=float, nargs="+", default=[1e-3, 3e-3, 1e-2])
+            for optimizer in OPTIMIZERS:
+                rates = f"--{optimizer}-rates"
+                command.add_argument(rates, type=float, nargs="+", default=[1e-3, 3e-3, 1e-2], help="to choose from")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     figures = options.action(options)

@@ -41,6 +41,12 @@ def test_orthogonalizing_nothing_gives_nothing() -> None:
     assert not orthogonalized(torch.zeros(2, 3, 4)).any()
 
 
+def test_muon_leaves_what_has_no_gradient() -> None:
+    weight = torch.nn.Parameter(torch.ones(2, 3))
+    Muon([weight], lr=0.5, weight_decay=0.5).step()
+    assert torch.equal(weight.data, torch.ones(2, 3))
+
+
 def test_muon_equals_its_definition() -> None:
     generator = torch.Generator().manual_seed(2)
     weights = [torch.randn(*shape, generator=generator) for shape in ((6, 4), (4, 6), (6, 4))]
