@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("kernels", deadline=None)  # a first call compiles, and no time is asserted
+settings.load_profile("kernels")
 
 SENTENCES = "The cat sat on the mat. It was a good day, and all were with us.\n" * 20
 
@@ -21,6 +25,18 @@ def compile_filters() -> None:
 
 def compile_others() -> None:
     apply("pii@dolma", "classifier@textmill")
+
+
+def compile_tokens() -> None:
+    import pyarrow as pa
+
+    from textmill.tokenize import Tokenizer
+    from textmill.tokenize.bpe.train import train
+    from textmill.tokenize.pretokens.count import count_texts
+
+    documents = pa.array([SENTENCES], pa.large_string())
+    training = train(count_texts([documents]), 300, [])
+    Tokenizer(training.vocab, training.merges).encode_batch(documents)
 
 
 def apply(*names: str) -> None:
@@ -45,7 +61,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """
     worker = getattr(session.config, "workerinput", {}).get("workerid", "")
     if worker:
-        parts = [compile_extraction, compile_others, compile_filters]
+        parts = [compile_extraction, compile_others, compile_tokens, compile_filters]
         for part in parts if int(worker.removeprefix("gw")) % 2 == 0 else reversed(parts):
             part()
 
