@@ -143,6 +143,11 @@ def test_a_run_with_muon_goes_on_with_the_same_bits(tmp_path: Path, split: Recor
     assert furthest(weights(tmp_path / "whole"), weights(tmp_path / "cut")) == 0
 
 
+def test_a_run_with_growing_batches_counts_its_tokens(tmp_path: Path, split: Recorded) -> None:
+    train(MODEL, replace(RECIPE, batch_warmup_steps=4), split, None, tmp_path / "run")
+    assert [line["tokens"] for line in lines_of(tmp_path / "run")[1:]] == [8, 24, 48, 80, 112, 144]
+
+
 # --- the loss
 
 
