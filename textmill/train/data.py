@@ -303,7 +303,8 @@ class TrainBatches:
     ) -> None:
         """``batch_size`` counts the samples of all ranks; in the first ``warmup_steps`` batches grow to it.
 
-        Errors: `UserError` when the split cannot fill one batch, or the ranks cannot share one; `UnknownNameError` for ``documents``, which is one of `DOCUMENTS`."""
+        Errors: `UserError` when the split cannot fill one batch, or the ranks cannot share one;
+        `UnknownNameError` for ``documents``, which is one of `DOCUMENTS`."""
         if documents not in DOCUMENTS:
             raise UnknownNameError("documents", documents, DOCUMENTS)
         if batch_size % n_ranks:
