@@ -202,7 +202,7 @@ def test_blocks_are_compiled_on_a_cpu_when_asked(
     monkeypatch: pytest.MonkeyPatch, asked: bool | None, n_compiled: int
 ) -> None:
     compiled: list[torch.nn.Module] = []
-    monkeypatch.setattr("torch.nn.Module.compile", compiled.append)
+    monkeypatch.setattr("torch.nn.Module.compile", lambda block: compiled.append(block))
     Trainer(MODEL, replace(RECIPE, compile=asked), DataIdentity("", 0, 0, 0))
     assert len(compiled) == n_compiled
 
