@@ -179,6 +179,18 @@ def test_ranks_share_out_each_batch_and_epochs_hold_all(documents: str, n_ranks:
         assert sorted(seen[epoch * n : (epoch + 1) * n]) == list(range(n))
 
 
+@pytest.mark.parametrize("n_ranks", [1, 2])
+def test_batches_grow_and_miss_nothing(n_ranks: int) -> None:
+    parts = [TrainBatches(SPLIT, 4, 6, seed=5, rank=r, n_ranks=n_ranks, warmup_steps=4) for r in range(n_ranks)]
+    whole = TrainBatches(SPLIT, 4, 1, seed=5)
+    steps = [np.concatenate([part.chunk_numbers(step) for part in parts]) for step in range(8)]
+    assert [len(numbers) for numbers in steps] == ([1, 3, 4, 6] if n_ranks == 1 else [2, 2, 4, 6]) + [6] * 4
+    seen = np.concatenate(steps).tolist()
+    assert seen == [int(whole.chunk_numbers(i)[0]) for i in range(len(seen))]
+    assert [parts[0].n_samples_before(step) for step in (0, 1, 8)] == [0, len(steps[0]), len(seen)]
+    assert [parts[0].n_targets_at(step) for step in range(8)] == [4 * len(numbers) for numbers in steps]
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("n_workers", [0, 1, 3])
 def test_workers_and_restarts_change_nothing(n_workers: int) -> None:

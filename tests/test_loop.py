@@ -21,12 +21,14 @@ from test_data import Split, split_of  # noqa: E402
 
 from textmill.errors import UserError  # noqa: E402
 from textmill.train import checkpoint  # noqa: E402
+from textmill.train.checkpoint import DataIdentity  # noqa: E402
 from textmill.train.config import ModelConfig, TrainConfig  # noqa: E402
 from textmill.train.data import IGNORED, StepBatch, TrainBatches  # noqa: E402
 from textmill.train.loop import StepLog, train  # noqa: E402
 from textmill.train.loss import LossModel, sum_of_losses, token_losses  # noqa: E402
 from textmill.train.model import Transformer  # noqa: E402
 from textmill.train.sources import Records, Sources, step_batch  # noqa: E402
+from textmill.train.trainer import Trainer  # noqa: E402
 from textmill.train.watch import WINDOW_STEPS, Watch  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -143,6 +145,11 @@ def test_a_run_with_muon_goes_on_with_the_same_bits(tmp_path: Path, split: Recor
     assert furthest(weights(tmp_path / "whole"), weights(tmp_path / "cut")) == 0
 
 
+def test_a_run_with_growing_batches_counts_its_tokens(tmp_path: Path, split: Recorded) -> None:
+    train(MODEL, replace(RECIPE, batch_warmup_steps=4), split, None, tmp_path / "run")
+    assert [line["tokens"] for line in lines_of(tmp_path / "run")[1:]] == [8, 24, 48, 80, 112, 144]
+
+
 # --- the loss
 
 
@@ -188,6 +195,16 @@ def test_a_model_learns_the_same_from_chunks(tied: bool, dtype: torch.dtype) -> 
         gradients.append({name: weight.grad for name, weight in model.named_parameters()})
     tolerance = 2e-3 if dtype == torch.bfloat16 else 1e-6
     assert furthest(*gradients) < tolerance
+
+
+@pytest.mark.parametrize(("asked", "n_compiled"), [(None, 0), (False, 0), (True, 2)])
+def test_blocks_are_compiled_on_a_cpu_when_asked(
+    monkeypatch: pytest.MonkeyPatch, asked: bool | None, n_compiled: int
+) -> None:
+    compiled: list[torch.nn.Module] = []
+    monkeypatch.setattr("torch.nn.Module.compile", lambda block: compiled.append(block))
+    Trainer(MODEL, replace(RECIPE, compile=asked), DataIdentity("", 0, 0, 0))
+    assert len(compiled) == n_compiled
 
 
 def test_no_target_no_loss() -> None:

@@ -56,10 +56,11 @@ def train_in_processes(n: int, parallel: str, out: Path, optimizer: str) -> None
         for rank in range(n)
     ]
     try:
-        assert [process.wait(timeout=120) for process in started] == [0] * n
+        assert [process.wait(timeout=500) for process in started] == [0] * n
     finally:
         for process in started:
             process.kill()
+            process.wait()
 
 
 def train_here(parallel: str, out: Path | str, optimizer: str) -> None:

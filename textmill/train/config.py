@@ -112,6 +112,7 @@ class TrainConfig:
     learning_rate: float
     min_learning_rate: float
     warmup_steps: int
+    batch_warmup_steps: int = 0  # in which batches grow evenly to batch_size
     micro_batch_size: int | None = None  # sequences at once; gradients of a batch's parts are summed up. None: all
     optimizer: str = "adamw"  # or muon: for the blocks' matrices, with AdamW for the rest, at the same learning rate
     schedule: str = "cosine"  # after the warm-up: cosine; linear; or wsd: level, then linear at the end
@@ -139,7 +140,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "eval_every", "eval_batches", "checkpoint_every"):
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("warmup_steps", "weight_decay", "seed"):
+        for name in ("warmup_steps", "batch_warmup_steps", "weight_decay", "seed"):
             _require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must not be negative")
         for name in ("beta1", "beta2"):
             _require(0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; it must be in [0, 1)")

@@ -299,9 +299,12 @@ class TrainBatches:
         documents: str = "across",
         rank: int = 0,
         n_ranks: int = 1,
+        warmup_steps: int = 0,
     ) -> None:
-        """``batch_size`` counts the samples of all ranks. Errors: `UserError` when the split cannot fill one batch, or
-        the ranks cannot share one; `UnknownNameError` for ``documents``, which is one of `DOCUMENTS`."""
+        """``batch_size`` counts the samples of all ranks; in the first ``warmup_steps`` batches grow to it.
+
+        Errors: `UserError` when the split cannot fill one batch, or the ranks cannot share one;
+        `UnknownNameError` for ``documents``, which is one of `DOCUMENTS`."""
         if documents not in DOCUMENTS:
             raise UnknownNameError("documents", documents, DOCUMENTS)
         if batch_size % n_ranks:
@@ -310,6 +313,8 @@ class TrainBatches:
         self.samples: Samples = PackedRows(source, context_length) if packed else Chunks(source, context_length)  # type: ignore[arg-type]
         self.masked = documents != "across"
         self._batch_size, self._seed = batch_size, seed
+        sizes = np.maximum(1, batch_size // n_ranks * np.arange(1, warmup_steps + 1) // max(1, warmup_steps)) * n_ranks
+        self._warmup_bounds = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
         self._rank, self._n_ranks = rank, n_ranks
         if len(self.samples) < batch_size:
             needed = batch_size * context_length + 1
@@ -328,17 +333,29 @@ class TrainBatches:
 
     def n_targets_at(self, step: int) -> int:
         """Targets of that batch, in the parts of all ranks, that count."""
-        return self.samples.n_targets(self._numbers(step * self._batch_size, self._batch_size))
+        return self.samples.n_targets(self._whole(step))
 
     def first_targets_of(self, step: int) -> np.ndarray:
         """The place in the stream of the first target of each document of that batch, in the parts of all ranks."""
-        numbers = self._numbers(step * self._batch_size, self._batch_size)
+        numbers = self._whole(step)
         return self.samples.first_targets(numbers, self.samples.documents(numbers))
 
     def chunk_numbers(self, step: int) -> np.ndarray:
         """Which samples this rank's part of that batch holds, int64 [B / n_ranks]."""
-        n = self._batch_size // self._n_ranks
-        return self._numbers(step * self._batch_size + self._rank * n, n)
+        first = self.n_samples_before(step)
+        n = (self.n_samples_before(step + 1) - first) // self._n_ranks
+        return self._numbers(first + self._rank * n, n)
+
+    def n_samples_before(self, step: int) -> int:
+        """Samples in the batches of as many steps."""
+        n_warmup_steps = len(self._warmup_bounds) - 1
+        n_full = max(0, step - n_warmup_steps)
+        return int(self._warmup_bounds[step - n_full]) + n_full * self._batch_size
+
+    def _whole(self, step: int) -> np.ndarray:
+        """Which samples the parts of all ranks hold."""
+        first = self.n_samples_before(step)
+        return self._numbers(first, self.n_samples_before(step + 1) - first)
 
     def _numbers(self, first: int, n: int) -> np.ndarray:
         """Which samples come at the places ``first`` to ``first + n`` of a training."""

@@ -133,6 +133,7 @@ class _Run:
             documents=config.documents,
             rank=ranks.rank,
             n_ranks=ranks.n_ranks,
+            warmup_steps=config.batch_warmup_steps,
         )
         self.validation = Validation.of(val_shards, model, config, self.sources)
         n_sources = len(self.sources.names) if self.sources else 0
@@ -149,7 +150,7 @@ class _Run:
         self.spikes = LineFile(self.out / SPIKES_NAME, self.last.step, writes=self.ranks.is_first, when_needed=True)
         self.watch = Watch(self.config.spike_z, _late_values(self.log.kept))
         self.began_s = time.perf_counter() - self.last.seconds
-        self.pace = _Pace(self.last.step)
+        self.pace = _Pace(self.batches.n_samples_before(self.last.step))
         self.ranks.wait()  # all have read what the first one is about to cut
         with self.log, self.spikes:
             if self.last.step == 0 and not self.validation.batches:
@@ -187,15 +188,14 @@ class _Run:
             self._require_finite("loss", loss, reading.step)
             self._require_finite("gradient norm", grad_norm, reading.step)
             self.measured.append(_Step(reading.step, loss, grad_norm, by_source, spike))
-        self.steps_per_s = self.pace.steps_per_s(self.measured[-1].step)
+        self.samples_per_s = self.pace.per_s(self.batches.n_samples_before(self.measured[-1].step))
 
     def _write(self, evaluation: Evaluation, keeps: bool) -> None:
         """Log lines for all steps that were read; the newest one has the ``evaluation``."""
         if not self.measured:
             return
         model, n_gpus = self.trainer.model.config, self.ranks.n_ranks
-        tokens_a_step = self.config.batch_size * model.context_length
-        tokens_per_s = self.steps_per_s * tokens_a_step
+        tokens_per_s = self.samples_per_s * model.context_length
         share = mfu_frac(model, tokens_per_s, _name_of(self.trainer.device), n_gpus)
         for done in self.measured:
             is_newest = done is self.measured[-1]
@@ -203,7 +203,7 @@ class _Run:
                 step=done.step,
                 loss=done.loss,
                 lr=self.trainer.learning_rate(done.step),
-                tokens=done.step * tokens_a_step,
+                tokens=self.batches.n_samples_before(done.step) * model.context_length,
                 seconds=round(time.perf_counter() - self.began_s, 3),
                 grad_norm=done.grad_norm,
                 skipped=self.config.skip_spikes and done.spike is not None,
@@ -217,7 +217,7 @@ class _Run:
                 self.trainer.keep(self.last.step, asdict(self.last), self.out / CHECKPOINT_NAME)
             self.on_step(self.last)
         self.measured.clear()
-        self.pace.restart(self.last.step)
+        self.pace.restart(self.batches.n_samples_before(self.last.step))
 
     def _coming(self) -> Iterator[tuple[int, StepBatch]]:
         """The batches of the steps that are left; each is read while the step before is computed."""
@@ -257,16 +257,16 @@ def _late_values(lines: list[dict[str, Any]]) -> list[tuple[float, float]]:
 
 
 class _Pace:
-    """Steps a second since the last look at the clock."""
+    """Samples a second since the last look at the clock."""
 
-    def __init__(self, step: int) -> None:
-        self.restart(step)
+    def __init__(self, n_samples: int) -> None:
+        self.restart(n_samples)
 
-    def restart(self, step: int) -> None:
-        self._step, self._began_s = step, time.perf_counter()
+    def restart(self, n_samples: int) -> None:
+        self._n_samples, self._began_s = n_samples, time.perf_counter()
 
-    def steps_per_s(self, step: int) -> float:
-        return (step - self._step) / max(1e-9, time.perf_counter() - self._began_s)
+    def per_s(self, n_samples: int) -> float:
+        return (n_samples - self._n_samples) / max(1e-9, time.perf_counter() - self._began_s)
 
 
 def _steps_between_looks(config: TrainConfig, device: torch.device) -> int:

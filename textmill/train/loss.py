@@ -29,11 +29,13 @@ class LossModel(nn.Module):
         super().__init__()
         self.model = model
         self.chunk_tokens = max(1, chunk_bytes // (4 * model.config.vocab_size))
-        self._hidden_states = torch.compile(model.hidden_states) if compiled else model.hidden_states
+        if compiled:
+            for block in model.layers:  # all alike, so it is done once; masks are made outside
+                block.compile()
 
     def forward(self, batch: StepBatch) -> tuple[Tensor, Tensor]:
         """The sum of the losses of all targets of ``batch``, in nats, and each of them [B, T] without a gradient."""
-        hidden = self._hidden_states(batch.inputs, batch.positions, batch.document_ids)
+        hidden = self.model.hidden_states(batch.inputs, batch.positions, batch.document_ids)
         head = self.model.token_embeddings if self.model.lm_head is None else self.model.lm_head
         total, losses = sum_of_losses(
             hidden.flatten(0, 1), head.weight, batch.targets.flatten(), self.model.logits, self.chunk_tokens

@@ -66,7 +66,12 @@ def trace_step(run: Path, shards: TokenShards, step: int) -> StepTrace:
     if DataIdentity.of(shards) != kept.data:
         raise UserError(f"{run} was not trained on {shards.folder}; name the shards that it was trained on")
     batches = TrainBatches(
-        shards, kept.model_config.context_length, config.batch_size, config.seed, documents=config.documents
+        shards,
+        kept.model_config.context_length,
+        config.batch_size,
+        config.seed,
+        documents=config.documents,
+        warmup_steps=config.batch_warmup_steps,
     )
     numbers = batches.chunk_numbers(step - 1)
     documents = batches.samples.documents(numbers)
