@@ -74,14 +74,16 @@ def count_texts(
     *,
     pattern: str = "gpt2",
     folder: Path | None = None,
+    max_bytes: int | None = None,
 ) -> PretokenCounts:
     """How often each pretoken occurs in documents that are in memory; special tokens are left out.
 
-    No pretoken crosses from one document to the next, so counts of shards may be added (`add_counts`). Files that do
-    not fit in memory go to ``folder``, or where the system keeps temporary files. Errors: see `Pretokenizer`.
+    No pretoken crosses from one document to the next, so counts of shards may be added (`add_counts`). A tally that
+    outgrows ``max_bytes`` (`TALLY_BYTES` unless given) goes to files in ``folder``, or where the system keeps temporary
+    files. Errors: see `Pretokenizer`.
     """
     with ExitStack() as stack:
-        counter = _Counter(pattern, special_tokens, TALLY_BYTES, _Parts.within(stack, folder))
+        counter = _Counter(pattern, special_tokens, max_bytes or TALLY_BYTES, _Parts.within(stack, folder))
         origin = 0
         for array in documents:
             data, bounds = text_buffers(array)
