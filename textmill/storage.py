@@ -200,6 +200,9 @@ def write_text(text: str, uri: str) -> None:
     try:
         beside.write_bytes(data)
         beside.replace(target)
+    except OSError as error:
+        error.filename = uri  # what was asked for; a full disk names nothing
+        raise
     finally:
         beside.unlink(missing_ok=True)
 
@@ -266,6 +269,9 @@ def whole_folder(out: str) -> Iterator[Path]:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
             raise WorkspaceError(f"{out}: somebody else has written it meanwhile; choose another --out") from error
+    except OSError as error:
+        error.filename = error.filename or out
+        raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
