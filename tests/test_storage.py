@@ -143,8 +143,18 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert (out / "a").read_text() == "a"
     assert [path.name for path in out.parent.iterdir()] == ["out"]
     there = "is there already"
-    for taken, why in ((str(out), there), (str(out / "a"), there), ("s3://bucket/x", "not a local folder")):
+    below = r"a/b: cannot be written \(Not a directory\); choose another --out"
+    for taken, why in (
+        (str(out), there),
+        (str(out / "a"), there),
+        (str(out / "a" / "b"), below),
+        ("/proc/out", r"/proc/out: cannot be written \(No such file"),
+        ("s3://bucket/x", "not a local folder"),
+    ):
         with pytest.raises(WorkspaceError, match=why), storage.whole_folder(taken):
+            pass
+    for taken in (str(out / "a"), "/proc"):
+        with pytest.raises(WorkspaceError, match="no folder can be made there"), storage.passing_scratch(taken):
             pass
 
 

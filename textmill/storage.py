@@ -227,7 +227,10 @@ def scratch(folder: str) -> Iterator[Path]:
     parent = None
     if is_local(folder):
         parent = Path(filesystem(folder)[1]) / ".scratch"
-        parent.mkdir(parents=True, exist_ok=True)
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+            raise WorkspaceError(f"{folder}: no folder can be made there ({error.strerror}); choose another") from error
     path = Path(tempfile.mkdtemp(dir=parent))
     try:
         yield path
@@ -258,9 +261,11 @@ def whole_folder(out: str) -> Iterator[Path]:
     target = local_path(out).absolute()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise WorkspaceError(f"{out}: is there already; choose another --out")
-    target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    beside.mkdir()
+    try:
+        beside.mkdir(parents=True)
+    except OSError as error:
+        raise WorkspaceError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
     try:
         yield beside
         try:
