@@ -195,5 +195,5 @@ def test_the_command_compares_what_is_given_and_what_it_trains(
         run("--on", text)
     with pytest.raises(InputError, match=r"nothing\.json: cannot be read"):
         run("nothing.json", "--on", text)
-    with pytest.raises(UserError, match="cannot be written"):
-        run(mine, "--on", text, "--html", str(tmp_path))
+    with pytest.raises(UserError, match="is a folder; name a file in it"):
+        run("nothing.json", "--on", text, "--html", str(tmp_path))

@@ -88,6 +88,10 @@ def test_decoding(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monkey
     assert output(capsys, "decode", "t.json", "256,258") == f"ab{EOT}"
     monkeypatch.setattr("sys.stdin", io.StringIO("97\n98"))
     assert output(capsys, "decode", "t.json", "-") == "ab"
+    assert output(capsys, "decode", "t.json", "27", "10", "7") == "\x1b\n\a"
+    with monkeypatch.context() as terminal:
+        terminal.setattr("sys.stdout.isatty", lambda: True)
+        assert output(capsys, "decode", "t.json", "97", "27", "10", "7") == "a\\x1b\n\\x07\n"
     with pytest.raises(UserError, match="'x' is no token id"):
         run("decode", "t.json", "x")
     with pytest.raises(InputError, match="token id 999: not in this vocabulary"):

@@ -93,6 +93,10 @@ def test_what_outgrows_memory_goes_through_files(tmp_path: Path, monkeypatch: py
     assert as_counter(counts) == expected
     assert pretokens(counts.in_order()) == list(expected)
     assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: [])  # what is in files is not found
+    assert as_counter(count_texts(documents, folder=tmp_path)) == expected
+    assert len(count_texts(documents, folder=tmp_path, max_bytes=1)) == 0
 
 
 def test_counts_beyond_32_bits() -> None:

@@ -197,6 +197,8 @@ def test_parts_are_of_about_one_size_and_as_many_as_there_are_places() -> None:
     assert places("a \u3000b\u3000 c\xa0 d e", 2)[1] == len(
         "a \u3000b\u3000 c\xa0 d".encode()
     )  # others are white space
+    assert places("雪が降る。\n雪が積もる。\n" * 2, 3) == [0, 35, 51, 70]
+    assert places("x \ny\n\nz\n/\n。", 5) == [0, 13]
     assert places("", 3) == [0, 0]
 
 

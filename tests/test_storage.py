@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -142,9 +143,34 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert (out / "a").read_text() == "a"
     assert [path.name for path in out.parent.iterdir()] == ["out"]
     there = "is there already"
-    for taken, why in ((str(out), there), (str(out / "a"), there), ("s3://bucket/x", "not a local folder")):
+    below = r"a/b: cannot be written \(Not a directory\); choose another --out"
+    for taken, why in (
+        (str(out), there),
+        (str(out / "a"), there),
+        (str(out / "a" / "b"), below),
+        ("/proc/out", r"/proc/out: cannot be written \(No such file"),
+        ("s3://bucket/x", "not a local folder"),
+    ):
         with pytest.raises(WorkspaceError, match=why), storage.whole_folder(taken):
             pass
+    for taken in (str(out / "a"), "/proc"):
+        with pytest.raises(WorkspaceError, match="no folder can be made there"), storage.passing_scratch(taken):
+            pass
+
+
+def test_a_full_disk_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    file, folder = str(tmp_path / "a.json"), str(tmp_path / "out")
+    with pytest.raises(OSError, match="No space left") as caught:
+        storage.write_text("{}", file)
+    assert caught.value.filename == file
+    with pytest.raises(OSError, match="No space left") as caught, storage.whole_folder(folder) as beside:
+        (beside / "x").write_bytes(b"x")
+    assert caught.value.filename == folder
+    assert not list(tmp_path.iterdir())
 
 
 def test_of_two_at_one_folder_the_first_stays(tmp_path: Path) -> None:

@@ -7,14 +7,17 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from textmill import cli
+from textmill.pipeline.training_text import Sources
 from textmill.tokenize import Tokenizer, count_pretokens, train_from_counts
 from textmill.tokenize.encoding.tokenizer import END_OF_TEXT
+from textmill.tokenize.pretokens.count import TALLY_BYTES, PretokenCounts, count_texts
 from textmill.tokenize.pretokens.pretokenizer import Pretokenizer
 
 TEXTS = ["the lighthouse keeper's lamp\n", "the lamp of the keeper, Über den Wäldern", "", "lamp lamp lamp 雪が降る"]
@@ -109,6 +112,20 @@ def test_mistakes_are_one_line_and_write_nothing(
     assert said.count("\n") == 1
     assert sorted(map(str, Path().iterdir())) == ["a.txt", "empty.txt", "latin.txt"]
     assert Path("a.txt").read_text() == "a b c"
+
+
+def test_threads_share_the_memory_for_counts(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+
+    def count_less(*arguments: Any, max_bytes: int, **more: Any) -> PretokenCounts:
+        given.append(max_bytes)
+        return count_texts(*arguments, max_bytes=1, **more)
+
+    monkeypatch.setattr("textmill.pipeline.training_text.count_texts", count_less)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: range(8))
+    counts = Sources(list(map(str, files))).count([END_OF_TEXT], "gpt2")
+    assert given == [TALLY_BYTES // 8] * 2
+    assert counts.n_bytes == sum(len(text.encode()) for text in TEXTS)
 
 
 def test_no_memory_is_one_line(

@@ -200,6 +200,9 @@ def write_text(text: str, uri: str) -> None:
     try:
         beside.write_bytes(data)
         beside.replace(target)
+    except OSError as error:
+        error.filename = uri  # what was asked for; a full disk names nothing
+        raise
     finally:
         beside.unlink(missing_ok=True)
 
@@ -224,7 +227,10 @@ def scratch(folder: str) -> Iterator[Path]:
     parent = None
     if is_local(folder):
         parent = Path(filesystem(folder)[1]) / ".scratch"
-        parent.mkdir(parents=True, exist_ok=True)
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+            raise WorkspaceError(f"{folder}: no folder can be made there ({error.strerror}); choose another") from error
     path = Path(tempfile.mkdtemp(dir=parent))
     try:
         yield path
@@ -255,9 +261,11 @@ def whole_folder(out: str) -> Iterator[Path]:
     target = local_path(out).absolute()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise WorkspaceError(f"{out}: is there already; choose another --out")
-    target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    beside.mkdir()
+    try:
+        beside.mkdir(parents=True)
+    except OSError as error:
+        raise WorkspaceError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
     try:
         yield beside
         try:
@@ -266,6 +274,9 @@ def whole_folder(out: str) -> Iterator[Path]:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
             raise WorkspaceError(f"{out}: somebody else has written it meanwhile; choose another --out") from error
+    except OSError as error:
+        error.filename = error.filename or out
+        raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

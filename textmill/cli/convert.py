@@ -26,6 +26,7 @@ examples:
   textmill tokenizer encode tokenizer.json - < page.txt
   textmill tokenizer encode tokenizer.json --ids 'some words' | textmill tokenizer decode tokenizer.json -
 """
+LONGEST_ESCAPE = len(r"\U0010ffff")
 _COLOURS = ("on dark_green", "on dark_blue", "on dark_magenta", "on grey35", "on dark_red")
 
 
@@ -116,6 +117,7 @@ def _shown(token: bytes) -> str:
 
 def _decode(options: argparse.Namespace) -> None:
     from textmill.errors import UserError
+    from textmill.terminal import safe
     from textmill.tokenize import Tokenizer
 
     tokenizer = Tokenizer.load(options.tokenizer, pattern=options.pattern)
@@ -123,6 +125,9 @@ def _decode(options: argparse.Namespace) -> None:
     wrong = [word for word in words if not word.isdecimal()]
     if wrong:
         raise UserError(f"{wrong[0]!r} is no token id; give numbers")
-    sys.stdout.write(tokenizer.decode(map(int, words)))
+    text = tokenizer.decode(map(int, words))
     if sys.stdout.isatty():
-        print()
+        for line in text.split("\n"):  # anybody's text: what would steer the terminal is shown
+            print(safe(line, max_chars=len(line) * LONGEST_ESCAPE))
+    else:
+        sys.stdout.buffer.write(text.encode())  # the same whatever the locale

@@ -12,7 +12,7 @@ from itertools import groupby
 from textmill import storage
 from textmill.errors import InputError
 from textmill.pipeline.rows import TextFile, find_text_files
-from textmill.tokenize.pretokens.count import PretokenCounts, add_counts, count_files, count_texts
+from textmill.tokenize.pretokens.count import TALLY_BYTES, PretokenCounts, add_counts, count_files, count_texts
 
 PLAIN = (".txt", ".text", ".md")
 
@@ -48,8 +48,11 @@ class Sources:
     def _parts(
         self, special_tokens: Sequence[str], pattern: str, on_bytes: Callable[[int], None]
     ) -> Iterator[PretokenCounts]:
+        n_threads = len(os.sched_getaffinity(0))
+
         def count_one(file: TextFile) -> PretokenCounts:
-            counts = count_texts((batch.text for batch in file.batches()), special_tokens, pattern=pattern)
+            texts = (batch.text for batch in file.batches())
+            counts = count_texts(texts, special_tokens, pattern=pattern, max_bytes=TALLY_BYTES // n_threads)
             on_bytes(_size(file.uri))
             return counts
 
@@ -58,7 +61,7 @@ class Sources:
                 yield count_files([str(name) for name in group], special_tokens, pattern=pattern, on_bytes=on_bytes)
                 continue
             with ExitStack() as stack:
-                pool = stack.enter_context(ThreadPoolExecutor(len(os.sched_getaffinity(0))))
+                pool = stack.enter_context(ThreadPoolExecutor(n_threads))
                 stack.callback(pool.shutdown, cancel_futures=True)  # after Ctrl-C, only what is at work is waited for
                 yield from pool.map(count_one, group)
 

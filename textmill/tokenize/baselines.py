@@ -72,7 +72,7 @@ class CharacterTokenizer:
         """The most frequent characters of a corpus. Errors: `UserError` for a vocabulary of nothing."""
         counts = counts.in_order()
         found = code_points(counts.arena.tobytes())
-        n_chars = np.diff(_character_offsets(counts.arena, counts.starts))
+        n_chars = np.diff(character_offsets(counts.arena, counts.starts))
         known, first, which = np.unique(found, return_index=True, return_inverse=True)
         n_each = np.bincount(which, np.repeat(counts.counts, n_chars)).astype(np.int64)
         order = np.lexsort((first, -n_each))[: _n_known(vocab_size)]
@@ -93,7 +93,7 @@ class CharacterTokenizer:
     def encode_batch(self, documents: pa.Array) -> Encoded:
         data, bounds = text_buffers(documents)
         data, bounds = data[bounds[0] : bounds[-1]], bounds - bounds[0]
-        return self._ids[code_points(data.tobytes())], _character_offsets(data, bounds)
+        return self._ids[code_points(data.tobytes())], character_offsets(data, bounds)
 
 
 class WordTokenizer:
@@ -151,7 +151,7 @@ def code_points(data: bytes) -> NDArray[np.uint32]:
     return np.frombuffer(data.decode().encode("utf-32-le"), np.uint32)
 
 
-def _character_offsets(data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> NDArray[np.int64]:
+def character_offsets(data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> NDArray[np.int64]:
     """Places in UTF-8, by the characters before them instead of bytes; the first is 0."""
     before = np.concatenate([[0], np.cumsum(data & 0xC0 != 0x80)])
     return before[bounds].astype(np.int64)

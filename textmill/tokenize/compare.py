@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 
 from textmill.characters import property_table
 from textmill.errors import InputError
-from textmill.tokenize.baselines import code_points
+from textmill.tokenize.baselines import character_offsets, code_points
 from textmill.tokenize.encoding.tokenizer import Tokenizer
+from textmill.tokenize.files.definition import N_BYTES
 from textmill.tokenize.pretokens.blocks import text_buffers
 from textmill.words import whitespace_words
 
 RARE = 10
-N_BYTES = 256
 N_CURVE = 64  # points of a curve
 _UNSPACED = ("Han", "Hiragana", "Katakana", "Bopomofo", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan")
 
@@ -176,7 +176,7 @@ def _add_texts(
     """Add what the documents hold to their groups."""
     data, bounds = text_buffers(documents)
     data, bounds = data[bounds[0] : bounds[-1]], bounds - bounds[0]
-    first = np.concatenate([[0], np.cumsum(data & 0xC0 != 0x80)])[bounds]
+    first = character_offsets(data, bounds)
     unspaced = np.concatenate([[0], np.cumsum(_unspaced_table()[code_points(data.tobytes())])])[first]
     words, _, _ = whitespace_words(data, bounds)
     sums = [np.bincount(numbers, np.diff(ends), len(known)).astype(int) for ends in (bounds, first, words, unspaced)]

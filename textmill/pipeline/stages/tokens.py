@@ -11,18 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from textmill import storage
-from textmill.errors import UnknownNameError, UserError
+from textmill.errors import UserError
 from textmill.pipeline.stage import Result, Stage, Task, one_table
 from textmill.tokenize import Tokenizer
-from textmill.tokenize.bpe.merges import TIE_BREAKS
-from textmill.tokenize.bpe.train import train
+from textmill.tokenize.bpe.train import check, train
+from textmill.tokenize.files.definition import END_OF_TEXT
 from textmill.tokenize.pretokens.count import PretokenCounts, add_counts, count_texts
 from textmill.tokenize.pretokens.pretokenizer import Pretokenizer
 from textmill.tokenize.shards.token_shards import SPLITS
 from textmill.tokenize.shards.writer import write_shard
 
-END_OF_TEXT = "<|endoftext|>"
-MIN_VOCAB_SIZE = 257
 ROWS_TOGETHER = 1 << 18
 PRETOKENS = pa.schema(
     [
@@ -76,10 +74,7 @@ class TrainTokenizer(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.vocab_size < MIN_VOCAB_SIZE:
-            raise UserError(f"vocab_size is {self.vocab_size}; 256 bytes and {END_OF_TEXT} need {MIN_VOCAB_SIZE}")
-        if self.tie_break not in TIE_BREAKS:
-            raise UnknownNameError("tie-break", self.tie_break, TIE_BREAKS)
+        check(self.vocab_size, [END_OF_TEXT], self.pretokens.pattern, self.tie_break)
 
     def shards(self) -> list[str]:
         return ["all"]

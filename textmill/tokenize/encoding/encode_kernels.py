@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.bits import leaf
+from textmill.tokenize.files.definition import N_BYTES
 
 SHORT = 48  # bytes
 NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)  # the value of a pair without a merge
 NO_RANK = np.uint32(0xFFFFFFFF)
-N_BYTES = 256
 _HALF = np.uint64(32)
 _LOW, _LOW31 = np.uint64(0xFFFFFFFF), np.uint64(0x7FFFFFFF)
 MAX_INLINE, INLINE_BITS = 3, 20  # ids in an entry, and bits of each

@@ -74,18 +74,20 @@ def count_texts(
     *,
     pattern: str = "gpt2",
     folder: Path | None = None,
+    max_bytes: int | None = None,
 ) -> PretokenCounts:
     """How often each pretoken occurs in documents that are in memory; special tokens are left out.
 
-    No pretoken crosses from one document to the next, so counts of shards may be added (`add_counts`). Files that do
-    not fit in memory go to ``folder``, or where the system keeps temporary files. Errors: see `Pretokenizer`.
+    No pretoken crosses from one document to the next, so counts of shards may be added (`add_counts`). A tally that
+    outgrows ``max_bytes`` (`TALLY_BYTES` unless given) goes to files in ``folder``, or where the system keeps temporary
+    files. Errors: see `Pretokenizer`.
     """
     with ExitStack() as stack:
-        counter = _Counter(pattern, special_tokens, TALLY_BYTES, _Parts.within(stack, folder))
+        counter = _Counter(pattern, special_tokens, max_bytes or TALLY_BYTES, _Parts.within(stack, folder))
         origin = 0
         for array in documents:
             data, bounds = text_buffers(array)
-            for block in blocks(data, bounds, may_cut=counter.special.have_no_blank):
+            for block in blocks(data, bounds, may_cut=counter.special.cross_no_cut):
                 counter.add(data, block, origin - int(bounds[0]))
             origin += int(bounds[-1] - bounds[0])
         return _total([counter])
@@ -110,7 +112,7 @@ def count_files(
     with ExitStack() as stack:
         parts = _Parts.within(stack, None)
         counters = [_Counter(pattern, special_tokens, TALLY_BYTES // n_threads, parts) for _ in range(n_threads)]
-        shared = _Shared(_file_blocks(paths, counters[0].special.have_no_blank))
+        shared = _Shared(_file_blocks(paths, counters[0].special.cross_no_cut))
         pool = stack.enter_context(ThreadPoolExecutor(n_threads))
         stack.callback(shared.stop)  # before the threads are waited for, also after Ctrl-C
         jobs = [pool.submit(_count_blocks, counter, shared, on_bytes) for counter in counters]

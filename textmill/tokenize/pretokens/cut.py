@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from textmill.bits import lowest_one, read_only
 from textmill.errors import InvariantError
 from textmill.tokenize.pretokens.masks import pretoken_starts
-from textmill.tokenize.pretokens.next_pretoken import BLANK, end_of_next, look
-from textmill.tokenize.pretokens.patterns import SPACE, character_kinds, pattern_number
+from textmill.tokenize.pretokens.next_pretoken import BLANK, LINE_FEED, end_of_next, look
+from textmill.tokenize.pretokens.patterns import LETTER, NUMBER, SPACE, character_kinds, pattern_number
 
 
 def cut_pretokens(pattern: str, data: NDArray[np.uint8], bounds: NDArray[np.int64], ends: NDArray[np.int64]) -> int:
@@ -44,7 +44,8 @@ def next_cut(data: NDArray[np.uint8], i: int, stop: int) -> int:
     """The first place at byte i or behind it where a text that ends at ``stop`` may be cut in two, else ``stop``.
 
     The pretokens of the parts are those of the whole. A place is before a blank (U+0020) between two characters that
-    are no white space: there every pattern cuts. Special tokens may hold such blanks, and are to be cut off first.
+    are no white space, or behind a line feed between one that is no white space and a letter or number (where Chinese
+    has no blanks): there every pattern cuts. Special tokens may hold such places, and are to be cut off first.
     """
     return int(_next_cut(read_only(data), i, min(stop, len(data)), character_kinds()))
 
@@ -83,11 +84,14 @@ def _cut(
 @numba.njit(cache=True, nogil=True)
 def _next_cut(data: NDArray[np.uint8], i: int, stop: int, kinds: NDArray[np.uint8]) -> int:
     for place in range(max(i, 1), stop - 1):
-        if data[place] != BLANK:
-            continue
-        following, _ = look(data, place + 1, stop, kinds)
-        if not following & SPACE and not _is_space_before(data, place, kinds):
-            return place
+        if data[place] == BLANK:
+            following, _ = look(data, place + 1, stop, kinds)
+            if not following & SPACE and not _is_space_before(data, place, kinds):
+                return place
+        elif data[place - 1] == LINE_FEED and place > 1:
+            following, _ = look(data, place, stop, kinds)
+            if following & (LETTER | NUMBER) and not _is_space_before(data, place - 1, kinds):
+                return place
     return stop
 
 

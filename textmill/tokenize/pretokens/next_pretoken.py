@@ -24,7 +24,7 @@ from textmill.tokenize.pretokens.patterns import (
     UPPER,
 )
 
-BLANK, APOSTROPHE, SLASH = 0x20, 0x27, 0x2F
+LINE_FEED, BLANK, APOSTROPHE, SLASH = 0x0A, 0x20, 0x27, 0x2F
 
 # Read by the character: not inlined, they take most of the time. Called from few places, or compiling takes it.
 _inlined = numba.njit(cache=True, nogil=True, _nrt=False, forceinline=True)

@@ -24,7 +24,8 @@ class SpecialTokens:
         self._arena = np.frombuffer(b"".join(longest_first), np.uint8)
         self._starts = np.cumsum([0, *map(len, longest_first)], dtype=np.int64)
         self._firsts = np.array(sorted({token[0] for token in longest_first}), np.uint8)
-        self.have_no_blank = not any(b" " in token for token in longest_first)  # so that no cut at a blank cuts them
+        # Whether no `next_cut` falls inside one: such a place is before a blank or behind a line feed.
+        self.cross_no_cut = not any(b" " in token[1:] or b"\n" in token[:-1] for token in longest_first)
 
     def find(self, data: NDArray[np.uint8], start: int, stop: int) -> NDArray[np.int64]:
         """Where special tokens begin and end in ``data[start:stop]``, int64 [found, 2]."""
