@@ -117,13 +117,12 @@ def test_rows_lose_no_token_and_say_where_documents_are(lengths: list[list[int]]
     assert sorted(pieces) == sorted(expected)  # documents are whole, or in pieces of a row
 
 
-def test_the_model_masks_what_the_loader_says() -> None:
-    from textmill.train.attention import document_positions
-
+def test_positions_begin_anew_in_each_document() -> None:
     batches = TrainBatches(SPLIT, 8, 3, seed=5, documents="packed")
     for step in range(5):
         documents = batches.documents_at(step)
-        assert torch.equal(document_positions(documents.ids), documents.positions)
+        for ids, positions in zip(documents.ids.tolist(), documents.positions.tolist(), strict=True):
+            assert positions == [i - ids.index(number) for i, number in enumerate(ids)]
 
 
 def best_fit(lengths: Sequence[int], row: int) -> list[list[int]]:

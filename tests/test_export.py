@@ -14,7 +14,7 @@ import torch
 
 from textmill import cli
 from textmill.errors import InputError, UnknownNameError, UserError, WorkspaceError
-from textmill.pipeline.stages import Tokens, Train, TrainTokenizer
+from textmill.pipeline.stages import CountPretokens, Tokens, Train, TrainTokenizer
 from textmill.pipeline.stages.rows import Rows
 from textmill.pipeline.trained import find_model
 from textmill.pipeline.workspace import Workspace, new_run
@@ -326,7 +326,7 @@ def test_the_model_of_a_run_is_found_with_its_tokenizer(
     workspace = Workspace(str(root))
     workspace.create()
     rows, recipe = Rows(()), preset("tiny")
-    tokenizer = TrainTokenizer(rows, 300)
+    tokenizer = TrainTokenizer(CountPretokens(rows), 300)
     tokens = Tokens(rows, tokenizer)
     model = Train(tokens, tokenizer, recipe.model, recipe.train)
     for target in (tokens, model):

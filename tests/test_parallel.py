@@ -42,12 +42,12 @@ SPLIT.vocab_size = 400
 TESTS = Path(__file__).parent
 
 
-def train_in_processes(n: int, parallel: str, out: Path, optimizer: str) -> None:
-    """As torchrun starts them."""
+def train_in_processes(n: int, parallel: str, out: Path, optimizer: str, stop_after: int) -> None:
+    """As torchrun starts them; new ones for a second attempt, since a store of the first may still be there."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    code = f"import test_parallel; test_parallel.train_here({parallel!r}, {str(out)!r}, {optimizer!r})"
+    code = f"import test_parallel; test_parallel.train_here({parallel!r}, {str(out)!r}, {optimizer!r}, {stop_after})"
     shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(n)}
     started = [
         subprocess.Popen(
@@ -56,30 +56,27 @@ def train_in_processes(n: int, parallel: str, out: Path, optimizer: str) -> None
         for rank in range(n)
     ]
     try:
-        assert [process.wait(timeout=500) for process in started] == [0] * n
+        assert [process.wait(timeout=120) for process in started] == [0] * n
     finally:
         for process in started:
             process.kill()
             process.wait()
 
 
-def train_here(parallel: str, out: Path | str, optimizer: str) -> None:
-    """With a stop after step 4, and a second attempt from step 3 on."""
-
+def train_here(parallel: str, out: Path | str, optimizer: str, stop_after: int = 0) -> None:
     def stop(log: StepLog) -> None:
-        if log.step == 4:
+        if log.step == stop_after:
             raise KeyboardInterrupt
 
-    recipe = replace(RECIPE, parallel=parallel, optimizer=optimizer)
-    if parallel != "none":
-        with contextlib.suppress(KeyboardInterrupt):
-            train(MODEL, recipe, SPLIT, SPLIT, Path(out), on_step=stop)
-    train(MODEL, recipe, SPLIT, SPLIT, Path(out))
+    with contextlib.suppress(KeyboardInterrupt):
+        recipe = replace(RECIPE, parallel=parallel, optimizer=optimizer)
+        train(MODEL, recipe, SPLIT, SPLIT, Path(out), on_step=stop)
 
 
 @pytest.mark.parametrize(("parallel", "optimizer"), [("ddp", "muon"), ("fsdp", "adamw")])
 def test_two_processes_train_what_one_does(tmp_path: Path, parallel: str, optimizer: str) -> None:
-    train_in_processes(2, parallel, tmp_path / "two", optimizer)
+    train_in_processes(2, parallel, tmp_path / "two", optimizer, stop_after=4)
+    train_in_processes(2, parallel, tmp_path / "two", optimizer, stop_after=0)  # goes on from step 3
     train_here("none", tmp_path / "one", optimizer)
     two, one = (checkpoint.load(tmp_path / name / "checkpoint.pt", torch.device("cpu")) for name in ("two", "one"))
     assert max(float((two.model[name] - one.model[name]).abs().max()) for name in one.model) < 1e-6
