@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from textmill import storage
 from textmill.errors import InputError, UnknownNameError, UserError, WorkspaceError
-from textmill.pipeline.workspace import MARKER, open_run
+from textmill.pipeline.workspace import is_run, open_run
 
 PARQUET, JSON_LINES, CSV = ".parquet", (".jsonl", ".ndjson"), (".csv", ".tsv")
 BATCH_BYTES = 8 << 20
@@ -238,7 +238,7 @@ def find_text_files(addresses: Sequence[str], column: str = "text") -> list[Text
     Errors: `InputError` for what is not there, or holds none; `UserError` for two files of one name.
     """
     uris = [uri for address in addresses for uri in _uris(address)]
-    has_ids = len(addresses) == 1 and _is_run(addresses[0])  # else other documents could have the same ones
+    has_ids = len(addresses) == 1 and is_run(addresses[0])  # else other documents could have the same ones
     files = [TextFile(uri, number, column, has_ids) for number, uri in enumerate(uris)]
     names = Counter(file.name for file in files)
     if twice := next((name for name, n in names.items() if n > 1), None):
@@ -263,12 +263,8 @@ def check_targets(files: Sequence[TextFile], folder: str) -> None:
             raise UserError(f"{target}: would be overwritten; choose another --out")
 
 
-def _is_run(address: str) -> bool:
-    return any(storage.exists(storage.join(root, MARKER)) for root in (address, address.rpartition(":")[0]) if root)
-
-
 def _uris(address: str) -> list[str]:
-    if _is_run(address):
+    if is_run(address):
         workspace, run = open_run(address)
         for table in TEXT_TABLES:
             if table in run.stages and (uris := workspace.tables(run.stages[table])):

@@ -14,7 +14,15 @@ from textmill.pipeline.workspace import MARKER, Run, Workspace, tokens_folder
 from textmill.terminal import safe
 from textmill.tokenize import Tokenizer
 from textmill.tokenize.shards.check import tokenizer_of
-from textmill.tokenize.shards.token_shards import Location, TokenShards, common_format, manifests_of, names, place_of
+from textmill.tokenize.shards.token_shards import (
+    TOKENIZER_FILE,
+    Location,
+    TokenShards,
+    common_format,
+    manifests_of,
+    names,
+    place_of,
+)
 
 AROUND_TOKENS = 24
 SHOWN_CHARS = 400  # of the text on either side
@@ -67,7 +75,7 @@ def tokenizer_behind(folder: str, path: str | None = None) -> Tokenizer | None:
     if path is None and behind is not None:
         run = FinishedRun(*behind)
         stage = run.one(TrainTokenizer)
-        path = storage.join(run.folder(stage), "tokenizer.json") if stage else None
+        path = storage.join(run.folder(stage), TOKENIZER_FILE) if stage else None
     return tokenizer_of(folder, common_format(folder, manifests_of(folder)), path)
 
 

@@ -9,9 +9,10 @@ from textmill import storage
 from textmill.errors import InputError, UserError
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.stages import Train, TrainTokenizer
-from textmill.pipeline.workspace import MARKER, open_run
+from textmill.pipeline.workspace import is_run, open_run
+from textmill.tokenize.shards.token_shards import TOKENIZER_FILE
 
-CHECKPOINT_FILE, CONFIG_FILE, TOKENIZER_FILE = "checkpoint.pt", "config.json", "tokenizer.json"
+CHECKPOINT_FILE, CONFIG_FILE = "checkpoint.pt", "config.json"
 
 
 class TrainedModel(NamedTuple):
@@ -31,7 +32,7 @@ def find_model(address: str, tokenizer: str | None = None) -> TrainedModel:
     Its tokenizer is the one at ``tokenizer``, else that of the run, else the one beside it, if there is one. Errors:
     `InputError` when there is no model; those of `open_run`.
     """
-    found = _of_run(address) if _is_run(address) else _beside(Path(address))
+    found = _of_run(address) if is_run(address) else _beside(Path(address))
     return found if tokenizer is None else found._replace(tokenizer=Path(tokenizer))
 
 
@@ -40,11 +41,6 @@ def require_tokenizer(model: TrainedModel) -> Path:
     if model.tokenizer is None:
         raise UserError(f"{model.path}: no tokenizer beside it; name its tokenizer with --tokenizer FILE")
     return model.tokenizer
-
-
-def _is_run(address: str) -> bool:
-    roots = (address, address.rpartition(":")[0])
-    return any(storage.exists(storage.join(root, MARKER)) for root in roots if root)
 
 
 def _of_run(address: str) -> TrainedModel:

@@ -177,9 +177,14 @@ def open_run(address: str) -> tuple[Workspace, Run]:
     return workspace, workspace.load_run(name or names[0])
 
 
+def is_run(address: str) -> bool:
+    """Whether ``address`` is meant for `open_run`: a workspace, or ``WORKSPACE:NAME``."""
+    return any(storage.exists(storage.join(root, MARKER)) for root in (address, address.rpartition(":")[0]) if root)
+
+
 def tokens_folder(address: str) -> str:
     """The folder of token shards of a run (as in `open_run`), or ``address`` itself. Errors: those of `open_run`."""
-    if not any(storage.exists(storage.join(root, MARKER)) for root in (address, address.rpartition(":")[0]) if root):
+    if not is_run(address):
         return address
     workspace, run = open_run(address)
     if "tokens" not in run.stages:
