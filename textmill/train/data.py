@@ -29,7 +29,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from textmill.errors import InputError, UnknownNameError, UserError
-from textmill.tokenize.shards.permutation import permute
+from textmill.tokenize.shards.permutation import permute_passes
 from textmill.train.config import DOCUMENTS
 from textmill.train.packing import pack_documents
 
@@ -359,12 +359,7 @@ class TrainBatches:
 
     def _numbers(self, first: int, n: int) -> np.ndarray:
         """Which samples come at the places ``first`` to ``first + n`` of a training."""
-        epochs, places = np.divmod(np.arange(first, first + n, dtype=np.int64), len(self.samples))
-        numbers = np.empty_like(places)
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            numbers[here] = permute(places[here], len(self.samples), [self._seed, int(epoch)])
-        return numbers
+        return permute_passes(np.arange(first, first + n, dtype=np.int64), len(self.samples), [self._seed])
 
 
 class StepDataset(IterableDataset[tuple[Any, ...]]):

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from textmill import storage
 from textmill.errors import InputError, UserError
 from textmill.tokenize.encoding.tokenizer import Tokenizer
-from textmill.tokenize.shards.permutation import permute
+from textmill.tokenize.shards.permutation import permute_passes
 from textmill.tokenize.shards.reader import DocumentReader
 from textmill.tokenize.shards.token_shards import RECORD, SPLITS, TokenFormat, TokenShards
 from textmill.tokenize.shards.writer import SHARD_TOKENS, TokenBatch, write_folder
@@ -206,7 +206,7 @@ def _blended(shares: Sequence[Share], readers: Sequence[DocumentReader], seed: i
     n_tokens = 0
     while (taken < targets).any():
         for s in np.flatnonzero(at == AHEAD_DOCS).tolist():
-            docs[s] = _shuffled(np.arange(ranks[s], ranks[s] + AHEAD_DOCS), readers[s].n_docs, keys[s])
+            docs[s] = permute_passes(np.arange(ranks[s], ranks[s] + AHEAD_DOCS), readers[s].n_docs, keys[s])
             lengths[s] = readers[s].lengths(docs[s])
             ranks[s] += AHEAD_DOCS
             at[s] = 0
@@ -248,16 +248,6 @@ def _blend(
         chosen[n] = behind
         n += 1
     return chosen[:n].copy(), n_tokens
-
-
-def _shuffled(ranks: NDArray[np.int64], n_docs: int, key: tuple[int, int]) -> NDArray[np.int64]:
-    """The documents at these places in the order of pass after pass."""
-    passes, places = np.divmod(ranks, n_docs)
-    docs = np.empty_like(ranks)
-    for number in np.unique(passes):
-        here = passes == number
-        docs[here] = permute(places[here], n_docs, [*key, int(number)])
-    return docs
 
 
 def _key(name: str) -> int:

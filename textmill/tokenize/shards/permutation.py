@@ -27,6 +27,19 @@ def permute(indices: NDArray[np.int64], n: int, key: Sequence[int]) -> NDArray[n
     return np.asarray(_permute(np.ascontiguousarray(indices, np.int64), n, half_bits, keys))
 
 
+def permute_passes(ranks: NDArray[np.int64], n: int, key: Sequence[int]) -> NDArray[np.int64]:
+    """Which of n things come at these places of one shuffled pass over all of them after the other.
+
+    Each pass has the shuffle of ``key`` and its number.
+    """
+    passes, places = np.divmod(ranks, n)
+    things = np.empty_like(places)
+    for number in np.unique(passes):
+        here = passes == number
+        things[here] = permute(places[here], n, [*key, int(number)])
+    return things
+
+
 @numba.njit(cache=True, nogil=True)
 def _permute(indices: NDArray[np.int64], n: int, half_bits: int, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
     places = np.empty(len(indices), np.int64)
