@@ -59,6 +59,15 @@ def hash_of(text: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     return hash_end(value)
 
 
+@numba.njit(cache=True, nogil=True)
+def hash_pieces(data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """The hash of each of the pieces ``data[bounds[i]:bounds[i + 1]]``."""
+    hashes = np.empty(len(bounds) - 1, np.uint64)
+    for i in range(len(hashes)):
+        hashes[i] = hash_of(data, bounds[i], bounds[i + 1])
+    return hashes
+
+
 @leaf
 def hash_begin(size: int) -> np.uint64:
     """The hash of a piece of so many bytes, none of which it has seen."""

@@ -54,7 +54,7 @@ class ByteTokenizer:
 
     def encode_batch(self, documents: pa.Array) -> Encoded:
         data, bounds = text_buffers(documents)
-        return data[bounds[0] : bounds[-1]].astype(token_dtype(self.vocab_size)), bounds - bounds[0]
+        return data.astype(token_dtype(self.vocab_size)), bounds
 
 
 class CharacterTokenizer:
@@ -92,7 +92,6 @@ class CharacterTokenizer:
 
     def encode_batch(self, documents: pa.Array) -> Encoded:
         data, bounds = text_buffers(documents)
-        data, bounds = data[bounds[0] : bounds[-1]], bounds - bounds[0]
         return self._ids[code_points(data.tobytes())], character_offsets(data, bounds)
 
 

@@ -175,7 +175,6 @@ def _add_texts(
 ) -> None:
     """Add what the documents hold to their groups."""
     data, bounds = text_buffers(documents)
-    data, bounds = data[bounds[0] : bounds[-1]], bounds - bounds[0]
     first = character_offsets(data, bounds)
     unspaced = np.concatenate([[0], np.cumsum(_unspaced_table()[code_points(data.tobytes())])])[first]
     words, _, _ = whitespace_words(data, bounds)

@@ -18,7 +18,7 @@ BLOCK_BYTES = 1 << 18  # a block, and where its pretokens end, fit a second-leve
 
 
 def text_buffers(documents: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The bytes of n documents (string or large_string), and the n + 1 places in them at which documents begin and end.
+    """The bytes of n documents (string or large_string), and the n + 1 places, from 0 on, where they begin and end.
 
     Errors: `InvariantError` for a null, or a column that is no text.
     """
@@ -30,8 +30,8 @@ def text_buffers(documents: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int
     _, offsets, data = documents.buffers()
     if len(documents) == 0 or data is None:
         return np.empty(0, np.uint8), np.zeros(len(documents) + 1, np.int64)
-    bounds = np.frombuffer(offsets, widths[documents.type])[documents.offset :][: len(documents) + 1]
-    return np.frombuffer(data, np.uint8), bounds.astype(np.int64)
+    bounds = np.frombuffer(offsets, widths[documents.type])[documents.offset :][: len(documents) + 1].astype(np.int64)
+    return np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]], bounds - bounds[0]
 
 
 def blocks(data: NDArray[np.uint8], bounds: NDArray[np.int64], *, may_cut: bool = True) -> Iterator[NDArray[np.int64]]:

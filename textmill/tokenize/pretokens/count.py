@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import hash_of, read_only
+from textmill.bits import hash_pieces, read_only
 from textmill.errors import InputError, InvariantError
 from textmill.tokenize.pretokens.blocks import BLOCK_BYTES, blocks, text_buffers
 from textmill.tokenize.pretokens.cut import cut_pretokens
@@ -88,8 +88,8 @@ def count_texts(
         for array in documents:
             data, bounds = text_buffers(array)
             for block in blocks(data, bounds, may_cut=counter.special.cross_no_cut):
-                counter.add(data, block, origin - int(bounds[0]))
-            origin += int(bounds[-1] - bounds[0])
+                counter.add(data, block, origin)
+            origin += len(data)
         return _total([counter])
 
 
@@ -234,7 +234,7 @@ class _Parts:
     def write(self, counts: PretokenCounts) -> None:
         with self._lock:
             number, self.n_written = self.n_written, self.n_written + 1
-        part_of = _part_numbers(counts.arena, counts.starts)
+        part_of = hash_pieces(read_only(counts.arena), counts.starts) % np.uint64(N_PARTS)
         for part in range(N_PARTS):
             chosen = counts.chosen(np.flatnonzero(part_of == part))
             np.savez(self._folder / f"{part}-{number}.npz", **vars(chosen))
@@ -365,11 +365,3 @@ def _tally_counts(
         number = numbers[k]
         counts[number] += more[k]
         places[number] = where[k] if number >= n_known else min(places[number], where[k])
-
-
-@numba.njit(cache=True, nogil=True)
-def _part_numbers(arena: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.uint8]:
-    numbers = np.empty(len(starts) - 1, np.uint8)
-    for i in range(len(numbers)):
-        numbers[i] = hash_of(arena, starts[i], starts[i + 1]) % np.uint64(N_PARTS)
-    return numbers

@@ -12,16 +12,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from textmill import storage
-from textmill.bits import hash_of
+from textmill.bits import hash_pieces, read_only
 from textmill.errors import InvariantError
 from textmill.tokenize.encoding.tokenizer import Tokenizer
+from textmill.tokenize.pretokens.blocks import text_buffers
 from textmill.tokenize.shards.token_shards import DOCUMENTS, N_BYTES, RECORD, SPLITS, TOKENIZER_FILE, TokenFormat, names
 
 SHARD_TOKENS = 100_000_000  # of a split in a shard that `write_folder` makes: the usual unit, 200 MB of uint16
@@ -232,16 +232,5 @@ class _SplitWriter:
 
 def hash_strings(strings: pa.StringArray) -> NDArray[np.uint64]:
     """The hash (`textmill.bits`) of each string, in UTF-8."""
-    if not len(strings):
-        return np.empty(0, np.uint64)
-    _, offsets, data = strings.buffers()
-    bounds = np.frombuffer(offsets, np.int32)[strings.offset : strings.offset + len(strings) + 1]
-    return _hash_pieces(np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8), bounds)
-
-
-@numba.njit(cache=True, nogil=True)
-def _hash_pieces(data: NDArray[np.uint8], bounds: NDArray[np.int32]) -> NDArray[np.uint64]:
-    hashes = np.empty(len(bounds) - 1, np.uint64)
-    for i in range(len(hashes)):
-        hashes[i] = hash_of(data, np.int64(bounds[i]), np.int64(bounds[i + 1]))
-    return hashes
+    data, bounds = text_buffers(strings)
+    return np.asarray(hash_pieces(read_only(data), bounds))
