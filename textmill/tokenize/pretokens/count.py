@@ -14,10 +14,12 @@ import mmap
 import os
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +33,7 @@ from textmill.errors import InputError, InvariantError
 from textmill.tokenize.pretokens.blocks import BLOCK_BYTES, blocks, text_buffers
 from textmill.tokenize.pretokens.cut import cut_pretokens
 from textmill.tokenize.pretokens.inventory import Inventory
-from textmill.tokenize.pretokens.pretokenizer import Pretokenizer
+from textmill.tokenize.pretokens.pretokenizer import Pretokenizer, utf8
 from textmill.tokenize.pretokens.special import SpecialTokens, copy_pieces
 
 TALLY_BYTES = 1 << 30  # of memory for the tallies of all threads, before they are written to files
@@ -119,6 +121,16 @@ def count_files(
         for job in jobs:
             job.result()
         return _total(counters)
+
+
+def count_pretokens(
+    texts: Iterable[str], special_tokens: Sequence[str] = (), *, pattern: str = "gpt2"
+) -> Counter[bytes]:
+    """The same of strings, with a Python object for each pretoken (UTF-8), in order of first appearance."""
+    documents = (pa.array([utf8(text).decode()], pa.large_string()) for text in texts)
+    counts = count_texts(documents, special_tokens, pattern=pattern).in_order()
+    arena, bounds = counts.arena.tobytes(), pairwise(counts.starts.tolist())
+    return Counter({arena[start:end]: n for (start, end), n in zip(bounds, counts.counts.tolist(), strict=True)})
 
 
 def add_counts(parts: Iterable[PretokenCounts]) -> PretokenCounts:

@@ -13,7 +13,6 @@ Costs about 0.1 s per MB of English text on one core, nearly all of it in the pa
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 
@@ -111,31 +110,6 @@ class Pretokenizer:
         """The special tokens that begin before ``known``."""
         found = self._special.finditer(text) if self._special else ()
         return takewhile(lambda match: match.start() < known, found)
-
-
-def count_pretokens(
-    texts: Iterable[str], special_tokens: Sequence[str] = (), *, pattern: str = "gpt2"
-) -> Counter[bytes]:
-    """How often each pretoken occurs in the documents ``texts``, in UTF-8; special tokens are left out.
-
-    No pretoken crosses from one text to the next, so counts of shards may be added. Errors: see `Pretokenizer`.
-    """
-    pretokenizer = Pretokenizer(special_tokens, pattern)
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(pretokenizer.split(text))
-    return without_special(counts, special_tokens)
-
-
-def without_special(counts: Counter[str], special_tokens: Sequence[str]) -> Counter[bytes]:
-    """Counts of pretokens in UTF-8, without the special tokens. Empties ``counts``, to spare memory."""
-    for token in special_tokens:
-        del counts[token]
-    encoded: Counter[bytes] = Counter()
-    while counts:
-        pretoken, n = counts.popitem()
-        encoded[utf8(pretoken)] += n
-    return encoded
 
 
 def _check_special_tokens(special_tokens: Sequence[str]) -> None:
