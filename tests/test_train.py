@@ -27,7 +27,7 @@ from textmill.errors import (
 from textmill.tokenize.shards.permutation import permute
 from textmill.train import checkpoint
 from textmill.train.config import PRESETS, ModelConfig, TrainConfig, preset, require_torch
-from textmill.train.data import Chunks, TrainBatches, eval_batches
+from textmill.train.data import Chunks, TrainBatches, eval_numbers
 from textmill.train.loop import StepLog, TrainResult, train
 from textmill.train.model import Transformer
 from textmill.train.optim import adamw, cosine_learning_rate, parameter_groups
@@ -147,10 +147,11 @@ def test_each_epoch_holds_every_chunk_once() -> None:
 
 def test_evaluation_reads_the_whole_split_once_when_it_may() -> None:
     split = Shards([np.arange(31, dtype=np.uint16)], vocab_size=31)
-    batches = eval_batches(split, context_length=5, batch_size=4, n_batches=9)
+    chunks = Chunks(split, context_length=5)
+    batches = [chunks.read(numbers) for numbers in eval_numbers(len(chunks), batch_size=4, n_batches=9)]
     assert [len(inputs) for inputs, _ in batches] == [4, 2]
     assert torch.cat([targets.flatten() for _, targets in batches]).tolist() == list(range(1, 31))
-    (few,) = eval_batches(split, context_length=5, batch_size=2, n_batches=1)
+    (few,) = [chunks.read(numbers) for numbers in eval_numbers(len(chunks), batch_size=2, n_batches=1)]
     assert few[0][:, 0].tolist() == [0, 15]
 
 

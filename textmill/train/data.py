@@ -30,7 +30,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from textmill.errors import InputError, UnknownNameError, UserError
 from textmill.tokenize.shards.permutation import permute_passes
-from textmill.train.config import DOCUMENTS
+from textmill.train.config import DOCUMENTS, ModelConfig, TrainConfig
 from textmill.train.packing import pack_documents
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # inputs and targets, int64 [B, T]
@@ -323,6 +323,22 @@ class TrainBatches:
                 f"(batch_size {batch_size} x context_length {context_length} + 1); lower batch_size or context_length"
             )
 
+    @classmethod
+    def of(
+        cls, source: TokenSource, model: ModelConfig, config: TrainConfig, rank: int = 0, n_ranks: int = 1
+    ) -> TrainBatches:
+        """Those that a training with these configurations sees."""
+        return cls(
+            source,
+            model.context_length,
+            config.batch_size,
+            config.seed,
+            documents=config.documents,
+            rank=rank,
+            n_ranks=n_ranks,
+            warmup_steps=config.batch_warmup_steps,
+        )
+
     def at(self, step: int) -> Batch:
         """The batch of the step after ``step`` finished ones."""
         return self.samples.read(self.chunk_numbers(step))
@@ -381,12 +397,6 @@ class StepDataset(IterableDataset[tuple[Any, ...]]):
             batch = self._batches.at(step)
             yield (*batch, self._batches.documents_at(step)) if self._batches.masked else batch
             step += stride
-
-
-def eval_batches(source: TokenSource, context_length: int, batch_size: int, n_batches: int) -> list[Batch]:
-    """The same batches at every evaluation, of the chunks that `eval_numbers` names."""
-    chunks = Chunks(source, context_length)
-    return [chunks.read(numbers) for numbers in eval_numbers(len(chunks), batch_size, n_batches)]
 
 
 def eval_numbers(n_chunks: int, batch_size: int, n_batches: int) -> list[np.ndarray]:

@@ -30,7 +30,7 @@ from textmill.train.config import ModelConfig, TrainConfig
 from textmill.train.data import StepBatch, TokenSource, TrainBatches
 from textmill.train.parallel import Ranks, joined
 from textmill.train.runlog import LineFile
-from textmill.train.sources import Records, Sources, step_batch
+from textmill.train.sources import Records, Sources, means_by_source, step_batch
 from textmill.train.trainer import Reading, Trainer, device_named
 from textmill.train.validation import Evaluation, Validation
 from textmill.train.watch import WINDOW_STEPS, Spike, Watch
@@ -125,16 +125,7 @@ class _Run:
         self.config, self.ranks, self.out = config, ranks, out
         self.sources = Sources.of(train_shards)
         self.records = Records.of(train_shards)
-        self.batches = TrainBatches(
-            train_shards,
-            model.context_length,
-            config.batch_size,
-            config.seed,
-            documents=config.documents,
-            rank=ranks.rank,
-            n_ranks=ranks.n_ranks,
-            warmup_steps=config.batch_warmup_steps,
-        )
+        self.batches = TrainBatches.of(train_shards, model, config, ranks.rank, ranks.n_ranks)
         self.validation = Validation.of(val_shards, model, config, self.sources)
         n_sources = len(self.sources.names) if self.sources else 0
         self.trainer = Trainer(model, config, DataIdentity.of(train_shards), ranks, n_sources)
@@ -209,7 +200,7 @@ class _Run:
                 skipped=self.config.skip_spikes and done.spike is not None,
                 tokens_per_s=round(tokens_per_s, 1),
                 mfu_frac=None if share is None else round(share, 4),
-                loss_by_source=self._means(done.by_source),
+                loss_by_source=means_by_source(self.sources.names if self.sources else (), done.by_source),
                 **asdict(evaluation if is_newest else Evaluation()),
             )
             self.log.write(asdict(self.last))
@@ -233,10 +224,6 @@ class _Run:
     def _batch(self, step: int) -> StepBatch:
         numbers, masked = self.batches.chunk_numbers(step - 1), self.batches.masked
         return step_batch(self.batches.samples, numbers, self.sources, masked=masked)
-
-    def _means(self, by_source: list[float]) -> dict[str, float]:
-        n = len(by_source) // 2
-        return self.sources.means(by_source[:n], by_source[n:]) if self.sources else {}
 
     def _note(self, spike: Spike) -> None:
         """Writes a spike down, with the documents of its whole batch."""

@@ -36,9 +36,8 @@ class LossModel(nn.Module):
     def forward(self, batch: StepBatch) -> tuple[Tensor, Tensor]:
         """The sum of the losses of all targets of ``batch``, in nats, and each of them [B, T] without a gradient."""
         hidden = self.model.hidden_states(batch.inputs, batch.positions, batch.document_ids)
-        head = self.model.token_embeddings if self.model.lm_head is None else self.model.lm_head
         total, losses = sum_of_losses(
-            hidden.flatten(0, 1), head.weight, batch.targets.flatten(), self.model.logits, self.chunk_tokens
+            hidden.flatten(0, 1), self.model.head_weight, batch.targets.flatten(), self.model.logits, self.chunk_tokens
         )
         return total, losses.view_as(batch.targets)
 

@@ -183,9 +183,13 @@ class Transformer(nn.Module):
 
     def logits(self, hidden_states: Tensor) -> Tensor:
         """[..., V] for what `hidden_states` gave [..., D], or any part of it."""
-        head = self.token_embeddings if self.lm_head is None else self.lm_head
-        logits = linear(hidden_states, head.weight)
+        logits = linear(hidden_states, self.head_weight)
         return logits if self.config.logit_cap is None else soft_cap(logits, self.config.logit_cap)
+
+    @property
+    def head_weight(self) -> Tensor:
+        """What `logits` multiplies by [V, D]."""
+        return (self.token_embeddings if self.lm_head is None else self.lm_head).weight
 
     def new_cache(self, n_rows: int) -> list[LayerCache]:
         """An empty cache for as many rows of up to ``context_length`` tokens."""

@@ -89,7 +89,7 @@ class Sources:
         found = {name for column in columns for name in column.dictionary.to_pylist()}
         self.names = [*names, *sorted(found - set(names))]
         self._numbers = [_renumbered(column, self.names) for column in columns]
-        self.bytes_of, self.tokens_of = self._sizes(split)
+        self._split = split
 
     @classmethod
     def of(cls, split: object) -> Sources | None:
@@ -117,20 +117,17 @@ class Sources:
         numbers[real] = own
         return numbers
 
-    def means(self, sums: Sequence[float], n_targets: Sequence[float]) -> dict[str, float]:
-        """A mean loss for each source that has targets."""
-        return {name: total / n for name, total, n in zip(self.names, sums, n_targets, strict=True) if n}
-
-    def _sizes(self, split: RecordedSource) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """UTF-8 bytes and tokens of each source; no bytes where those of one of its documents are not known."""
+    def tokens_per_byte(self) -> dict[str, float]:
+        """Tokens of a UTF-8 byte of text, by source; of none where the bytes of a document are not known."""
         n_bytes, n_tokens = np.zeros((2, len(self.names)), np.int64)
-        for uri, numbers, offsets in zip(split.documents, self._numbers, split.offsets, strict=True):
+        for uri, numbers, offsets in zip(self._split.documents, self._numbers, self._split.offsets, strict=True):
             column = storage.read_table(uri, ["n_bytes"])["n_bytes"]
             if column.null_count:
-                return np.zeros_like(n_bytes), n_tokens
+                return {}
             np.add.at(n_bytes, numbers, column.to_numpy())
             np.add.at(n_tokens, numbers, np.diff(offsets.astype(np.int64)))
-        return n_bytes, n_tokens
+        sizes = zip(self.names, n_tokens.tolist(), n_bytes.tolist(), strict=True)
+        return {name: n / size for name, n, size in sizes if size}
 
 
 def step_batch(samples: Samples, numbers: NDArray[np.int64], sources: Sources | None, *, masked: bool) -> StepBatch:
@@ -146,6 +143,14 @@ def step_batch(samples: Samples, numbers: NDArray[np.int64], sources: Sources | 
         documents.positions if masked else None,
         None if sources is None else sources.of_targets(samples.first_targets(numbers, documents), documents),
     )
+
+
+def means_by_source(names: Sequence[str], sums: Sequence[float]) -> dict[str, float]:
+    """The mean loss of each source that has targets, from the sums of `sums_by_source` in a row."""
+    n = len(names)
+    return {
+        name: total / n_targets for name, total, n_targets in zip(names, sums[:n], sums[n:], strict=True) if n_targets
+    }
 
 
 def sums_by_source(losses: torch.Tensor, batch: StepBatch, n_sources: int) -> torch.Tensor:

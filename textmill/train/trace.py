@@ -17,7 +17,6 @@ from textmill.errors import UserError
 from textmill.tokenize.shards.token_shards import TokenShards
 from textmill.train import checkpoint
 from textmill.train.checkpoint import Checkpoint, DataIdentity
-from textmill.train.config import TrainConfig
 from textmill.train.data import StepBatch, TrainBatches
 from textmill.train.loop import CHECKPOINT_NAME
 from textmill.train.loss import LossModel
@@ -65,14 +64,7 @@ def trace_step(run: Path, shards: TokenShards, step: int) -> StepTrace:
         raise UserError(f"step {step}: {run} has steps 1 to {config.steps}")
     if DataIdentity.of(shards) != kept.data:
         raise UserError(f"{run} was not trained on {shards.folder}; name the shards that it was trained on")
-    batches = TrainBatches(
-        shards,
-        kept.model_config.context_length,
-        config.batch_size,
-        config.seed,
-        documents=config.documents,
-        warmup_steps=config.batch_warmup_steps,
-    )
+    batches = TrainBatches.of(shards, kept.model_config, config)
     numbers = batches.chunk_numbers(step - 1)
     documents = batches.samples.documents(numbers)
     batch = step_batch(batches.samples, numbers, None, masked=batches.masked)
@@ -90,13 +82,9 @@ def _losses(kept: Checkpoint, batch: StepBatch, device: torch.device) -> NDArray
     model = Transformer(kept.model_config, kept.train_config.seed).to(device)
     model.load_state_dict(kept.model)
     loss_model = LossModel(model.eval())
-    parts = batch.split(_rows_at_once(kept.train_config))
+    parts = batch.split(kept.train_config.micro_batch_size or kept.train_config.batch_size)
     losses = torch.cat([loss_model(part.to(device))[1] for part in parts])
     return losses.double().cpu().numpy().reshape(-1)
-
-
-def _rows_at_once(config: TrainConfig) -> int:
-    return config.micro_batch_size or config.batch_size
 
 
 def _pages(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from textmill.errors import UserError
 from textmill.train.config import ModelConfig, TrainConfig
 from textmill.train.data import Chunks, StepBatch, TokenSource, eval_numbers
-from textmill.train.sources import Sources, step_batch
+from textmill.train.sources import Sources, means_by_source, step_batch
 from textmill.train.trainer import Trainer
 
 
@@ -30,7 +30,7 @@ class Validation:
     batches: list[StepBatch]
     tokens_per_byte: float | None = None
     source_names: Sequence[str] = ()
-    tokens_per_byte_of: Sequence[float | None] = ()
+    tokens_per_byte_of: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -48,24 +48,15 @@ class Validation:
         overall = shards.n_tokens / shards.n_bytes if shards.n_bytes else None
         if own is None:
             return cls(batches, overall)
-        rates = [
-            n / size if size else None for n, size in zip(own.tokens_of.tolist(), own.bytes_of.tolist(), strict=True)
-        ]
-        return cls(batches, overall, own.names, rates)
+        return cls(batches, overall, own.names, own.tokens_per_byte())
 
     def evaluate(self, trainer: Trainer, step: int) -> Evaluation:
         """What ``trainer``'s model makes of the batches. Errors: `UserError` when the loss is not finite."""
         total, n_targets, *by_source = trainer.evaluate(self.batches)
         if not math.isfinite(total):
             raise UserError(f"the validation loss is {total} at step {step}; the last checkpoint stays")
-        n = len(self.source_names)
-        losses = {
-            name: loss / count
-            for name, loss, count in zip(self.source_names, by_source[:n], by_source[n:], strict=True)
-            if count
-        }
-        rates = dict(zip(self.source_names, self.tokens_per_byte_of, strict=True))
-        bits = {name: bits_per_byte(loss, rates[name]) for name, loss in losses.items()}
+        losses = means_by_source(self.source_names, by_source)
+        bits = {name: bits_per_byte(loss, self.tokens_per_byte_of.get(name)) for name, loss in losses.items()}
         loss = total / n_targets
         return Evaluation(
             loss,
