@@ -259,6 +259,14 @@ def test_validation_by_source(tmp_path: Path, split: Recorded) -> None:
     assert min(last.val_loss_by_source.values()) < last.val_loss < max(last.val_loss_by_source.values())
 
 
+def test_a_source_that_is_held_out_whole(tmp_path: Path, split: Recorded) -> None:
+    (tmp_path / "val").mkdir()
+    val = recorded(tmp_path / "val", [[30, 20], [25, 9]], "abcc")
+    last = train(MODEL, RECIPE, split, val, tmp_path / "run").last
+    assert set(last.loss_by_source) == {"a", "b"}
+    assert set(last.val_loss_by_source) == set(last.bits_per_byte_by_source) == {"a", "b", "c"}
+
+
 def test_a_single_source_is_not_listed(tmp_path: Path) -> None:
     single = recorded(tmp_path, [[30, 20]], "aa")
     result = train(MODEL, replace(RECIPE, steps=1, warmup_steps=0), single, single, tmp_path / "run")

@@ -127,8 +127,9 @@ class _Run:
         self.records = Records.of(train_shards)
         self.batches = TrainBatches.of(train_shards, model, config, ranks.rank, ranks.n_ranks)
         self.validation = Validation.of(val_shards, model, config, self.sources)
-        n_sources = len(self.sources.names) if self.sources else 0
-        self.trainer = Trainer(model, config, DataIdentity.of(train_shards), ranks, n_sources)
+        own = self.sources.names if self.sources else ()
+        self.source_names = self.validation.source_names or own  # which begin with our own: one may be held out whole
+        self.trainer = Trainer(model, config, DataIdentity.of(train_shards), ranks, len(self.source_names))
         self.log_every = _steps_between_looks(config, self.trainer.device)
         self.pending: list[Reading] = []
         self.measured: list[_Step] = []
@@ -200,7 +201,7 @@ class _Run:
                 skipped=self.config.skip_spikes and done.spike is not None,
                 tokens_per_s=round(tokens_per_s, 1),
                 mfu_frac=None if share is None else round(share, 4),
-                loss_by_source=means_by_source(self.sources.names if self.sources else (), done.by_source),
+                loss_by_source=means_by_source(self.source_names, done.by_source),
                 **asdict(evaluation if is_newest else Evaluation()),
             )
             self.log.write(asdict(self.last))
