@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from test_shard_formats import WIDE, E, read, write
 from test_shards import BATCHES, TOKENIZER, publish
 
+from textmill import storage
 from textmill.cli import main
 from textmill.errors import InputError, UserError, WorkspaceError
 from textmill.tokenize.shards import mix as mixing
@@ -23,7 +24,6 @@ from textmill.tokenize.shards import reader as shard_reader
 from textmill.tokenize.shards.check import verify
 from textmill.tokenize.shards.mix import Source, amounts, mix, plan
 from textmill.tokenize.shards.permutation import N_ROUNDS, permute
-from textmill.tokenize.shards.reader import by_source
 from textmill.tokenize.shards.token_shards import TokenShards
 
 lengths = st.lists(st.integers(0, 5), min_size=1, max_size=9)
@@ -223,6 +223,16 @@ def test_damaged_offsets_are_refused(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
 
 
+def of_source(folder: Path, split: str, source: str) -> tuple[list[list[int]], int]:
+    """The tokens of each of the documents of a source, and the bytes of all."""
+    shards = TokenShards.open(str(folder), split)
+    rows = storage.read_table(shards.documents[0], ["source", "offset", "n_tokens", "n_bytes"]).to_pylist()
+    own = [row for row in rows if row["source"] == source]
+    tokens = shards.tokens[0]
+    documents = [tokens[row["offset"] : row["offset"] + row["n_tokens"]].tolist() for row in own]
+    return documents, sum(row["n_bytes"] for row in own)
+
+
 def test_a_split_by_source(tmp_path: Path) -> None:
     folders = [write(tmp_path / name, [[which, 5]], [[which], [which, which]]) for which, name in enumerate("ab")]
     mix(
@@ -230,13 +240,12 @@ def test_a_split_by_source(tmp_path: Path) -> None:
         str(tmp_path / "m"),
         0,
     )
-    found = by_source(TokenShards.open(str(tmp_path / "m"), "val"))
-    assert list(found) == ["a", "b"]
-    assert [tokens.tolist() for tokens in found["b"].tokens] == [[1, E, 1, 1, E]]
-    assert [offsets.tolist() for offsets in found["b"].offsets] == [[0, 2, 5]]
-    assert (found["b"].n_tokens, found["b"].n_docs, found["b"].n_bytes) == (5, 2, 3)
-    train = by_source(TokenShards.open(str(tmp_path / "m"), "train"))["a"]
-    assert np.concatenate(train.tokens).tolist() == [0, 5, E] * 3
+    documents, n_bytes = of_source(tmp_path / "m", "val", "b")
+    assert (documents, n_bytes) == ([[1, E], [1, 1, E]], 3)
+    documents, n_bytes = of_source(tmp_path / "m", "train", "a")
+    assert documents == [[0, 5, E]] * 3
+    table = storage.read_table(TokenShards.open(str(tmp_path / "m"), "val").documents[0], ["source"])
+    assert table["source"].to_pylist() == ["a", "a", "b", "b"]
 
 
 def test_the_command_line_mixes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

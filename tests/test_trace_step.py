@@ -21,7 +21,7 @@ from textmill.train.data import TrainBatches  # noqa: E402
 from textmill.train.loop import train  # noqa: E402
 from textmill.train.loss import token_losses  # noqa: E402
 from textmill.train.model import Transformer  # noqa: E402
-from textmill.train.trace import StepTrace, as_rows, trace_step  # noqa: E402
+from textmill.train.trace import StepTrace, trace_step  # noqa: E402
 
 MODEL = ModelConfig(vocab_size=300, n_layers=1, n_heads=2, d_model=16, d_ff=24, context_length=8)
 RECIPE = TrainConfig(
@@ -70,7 +70,7 @@ def test_a_step_is_traced_to_its_pages(tmp_path: Path, shards: TokenShards, docu
     assert len({page.doc_id for page in found.pages}) == len(found.pages)
     for page in found.pages:
         assert page.url == f"http://example.org/{page.doc_id}" and page.warc_offset == 100 * page.doc_id
-    assert sum(row["n_tokens"] * row["loss"] for row in as_rows(found)) == pytest.approx(float(losses.sum()), rel=1e-5)
+    assert sum(page.n_tokens * page.loss for page in found.pages) == pytest.approx(float(losses.sum()), rel=1e-5)
     assert pages_of(shards, batches) == {page.doc_id: page.n_tokens for page in found.pages}
 
 

@@ -56,8 +56,7 @@ class TokenSource(Protocol):
 
 
 class DocumentSource(TokenSource, Protocol):
-    """A split that knows where documents are. `TokenShards` is one, and `textmill.tokenize.shards.reader.SourceTokens`
-    another."""
+    """A split that knows where documents are. `TokenShards` is one."""
 
     @property
     def offsets(self) -> Sequence[np.ndarray]: ...  # n_docs + 1 a shard

@@ -6,7 +6,7 @@ met are gone; losses are those of the run's checkpoint, whose step is told.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -104,8 +104,3 @@ def _pages(
         for row, own, n in zip(rows, page_sums, page_targets, strict=True)
     ]
     return sorted(pages, key=lambda page: -page.loss_frac)
-
-
-def as_rows(trace: StepTrace) -> list[dict[str, object]]:
-    """A dictionary a page, for files and other programs."""
-    return [{"step": trace.step, "weights_step": trace.weights_step, **asdict(page)} for page in trace.pages]

@@ -12,7 +12,7 @@ a source do not overlap, and the order depends on seed, names and documents only
 
 Documents are not split between training and validation anew: no site is on both sides if all sources were split by
 one share of validation (the split follows from a hash of the host). The validation documents of all sources follow each
-other, source by source, each once: `textmill.tokenize.shards.reader.by_source` gives them back one source at a time.
+other, source by source, each once; the table of documents says which is whose.
 
 Tokens are copied, not encoded anew (`reader`). One batch of documents, 4 M tokens, is in memory.
 """

@@ -1,4 +1,4 @@
-"""Documents of token shards, in any order by number, or source by source.
+"""Documents of token shards, in any order by number.
 
 Tokens are copied from mapped files. A Parquet file has no rows by number, so the tables are first unpacked to scratch,
 about 200 bytes a document, and mapped.
@@ -7,7 +7,6 @@ about 200 bytes a document, and mapped.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,51 +105,6 @@ def _in_pieces(uris: Sequence[str]) -> Iterator[pa.Table]:
                     pending = []
     if pending:
         yield pa.concat_tables(pending).combine_chunks()
-
-
-@dataclass(frozen=True)
-class SourceTokens:
-    """The documents of one source in a split; arrays as in `TokenShards`, one a stretch of documents."""
-
-    tokens: list[NDArray[Any]]
-    offsets: list[NDArray[np.uint64]]
-    n_tokens: int
-    n_docs: int
-    n_bytes: int
-    vocab_size: int
-    tokenizer_sha256: str
-    eot_id: int
-
-
-def by_source(shards: TokenShards) -> dict[str, SourceTokens]:
-    """The documents of each source in a split, as views of the mapped files, in the order of the sources' names."""
-    tokens: dict[str, list[NDArray[Any]]] = {}
-    offsets: dict[str, list[NDArray[np.uint64]]] = {}
-    n_bytes: dict[str, int] = {}
-    for uri, own_tokens, own_offsets in zip(shards.documents, shards.tokens, shards.offsets, strict=True):
-        table = storage.read_table(uri, ["source", "n_bytes"])
-        sources = table["source"].combine_chunks().dictionary_encode()
-        numbers, lengths = sources.indices.to_numpy(), table["n_bytes"].fill_null(0).to_numpy()
-        bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)] if len(numbers) else []
-        for start, stop in pairwise(bounds):
-            source = sources.dictionary[int(numbers[start])].as_py()
-            found = own_offsets[start : stop + 1]
-            tokens.setdefault(source, []).append(own_tokens[int(found[0]) : int(found[-1])])
-            offsets.setdefault(source, []).append(found - found[0])
-            n_bytes[source] = n_bytes.get(source, 0) + int(lengths[start:stop].sum())
-    return {
-        source: SourceTokens(
-            tokens[source],
-            offsets[source],
-            n_tokens=sum(map(len, tokens[source])),
-            n_docs=sum(len(part) - 1 for part in offsets[source]),
-            n_bytes=n_bytes[source],
-            vocab_size=shards.vocab_size,
-            tokenizer_sha256=shards.tokenizer_sha256,
-            eot_id=shards.eot_id,
-        )
-        for source in sorted(tokens)
-    }
 
 
 @numba.njit(cache=True, nogil=True)
