@@ -11,7 +11,7 @@ aligned bytes only never collide. The factors are those of MurmurHash3's finaliz
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
@@ -19,6 +19,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+_Item = TypeVar("_Item", bound=np.generic)
 
 FNV_BASIS = np.uint64(0xCBF29CE484222325)
 FNV_PRIME = np.uint64(0x100000001B3)
@@ -38,6 +40,13 @@ def read_only(array: NDArray) -> NDArray:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def enlarged(array: NDArray[_Item], n_used: int, n: int) -> NDArray[_Item]:
+    """Room for ``n`` rows, the first ``n_used`` of them those of ``array``."""
+    larger = np.empty((n, *array.shape[1:]), array.dtype)
+    larger[:n_used] = array[:n_used]
+    return larger
 
 
 def hash_bytes(data: bytes) -> int:

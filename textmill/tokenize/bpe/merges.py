@@ -27,11 +27,11 @@ MB of them) 1.3 s and 480 MB in the whole process, eight million (109 MB) 14 s a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.bits import enlarged
 from textmill.errors import UnknownNameError, UserError
 from textmill.tokenize.bpe import merge_index as index
 from textmill.tokenize.bpe import merge_kernels as kernels
@@ -53,7 +53,6 @@ N_PAIRS_AT_FIRST = 1 << 14
 SLOTS_PER_PAIR = 4
 
 Merged = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]
-_Item = TypeVar("_Item", bound=np.generic)
 
 
 def train_merges(
@@ -195,8 +194,8 @@ def _more_pairs(pairs: Pairs, n_pairs: int, n_more: int) -> Pairs:
     size = 2 * len(pairs.counts)
     while size < n_pairs + n_more:
         size *= 2
-    left, right = _longer(pairs.left, size), _longer(pairs.right, size)
-    counts, start, end = (_longer(array, size) for array in (pairs.counts, pairs.start, pairs.end))
+    left, right = (enlarged(array, len(array), size) for array in (pairs.left, pairs.right))
+    counts, start, end = (enlarged(array, len(array), size) for array in (pairs.counts, pairs.start, pairs.end))
     larger = Pairs(left, right, counts, start, end, _no_slots(size), pairs.positions)
     index.fill_slots(larger, n_pairs)
     return larger
@@ -212,11 +211,6 @@ def _no_queue(size: int) -> Queue:
 
 
 def _more_queue(queue: Queue, size: int) -> Queue:
-    counts, ties = _longer(queue.counts, size), _longer(queue.tie, size)
-    return Queue(counts, ties, _longer(queue.pair, size), _longer(queue.symbols, size))
-
-
-def _longer(array: NDArray[_Item], size: int) -> NDArray[_Item]:
-    longer = np.empty((size, *array.shape[1:]), array.dtype)
-    longer[: len(array)] = array
-    return longer
+    n = len(queue.counts)
+    counts, ties = enlarged(queue.counts, n, size), enlarged(queue.tie, n, size)
+    return Queue(counts, ties, enlarged(queue.pair, n, size), enlarged(queue.symbols, n, size))

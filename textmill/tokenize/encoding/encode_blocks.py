@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.bits import enlarged
 from textmill.errors import InputError
 from textmill.tokenize.encoding.encode_kernels import MAX_INLINE, MergeTables, encode_pretokens, gather
 from textmill.tokenize.pretokens.blocks import blocks
@@ -135,8 +136,4 @@ class TextEncoder:
 
 def _with_room(array: NDArray, n_used: int, n: int) -> NDArray:
     """``array`` with room for n values, the first ``n_used`` of them kept."""
-    if len(array) >= n:
-        return array
-    larger = np.empty(max(n, 2 * len(array)), array.dtype)
-    larger[:n_used] = array[:n_used]
-    return larger
+    return array if len(array) >= n else enlarged(array, n_used, max(n, 2 * len(array)))
