@@ -58,12 +58,26 @@ def test_a_string_larger_than_the_whole_table_before() -> None:
     assert number(table, [b"x", huge, b"y", huge, huge[:-1]]) == [0, 1, 2, 1, 3]
 
 
-def test_strings_of_one_hash_are_told_apart() -> None:
+def of_one_hash(salt: np.uint64) -> list[bytes]:
+    """Strings of 16 bytes that a table with this salt finds in one place."""
     eights = np.arange(200, dtype=np.uint64)
-    last = [bits.hash_step(bits.hash_begin(16), eight) for eight in eights]  # undoes what the first eight bytes did
-    pieces = [eight.tobytes() + end.tobytes() for eight, end in zip(eights, np.array(last, np.uint64), strict=True)]
+    last = [bits.hash_step(bits.hash_begin(16) ^ salt, eight) for eight in eights]  # undoes what the first eight did
+    return [eight.tobytes() + end.tobytes() for eight, end in zip(eights, np.array(last, np.uint64), strict=True)]
+
+
+def test_strings_of_one_hash_are_told_apart() -> None:
+    pieces = of_one_hash(np.uint64(0))
     assert len({bits.hash_bytes(piece) for piece in pieces}) == 1
     assert number(Inventory(), pieces + pieces) == [*range(200), *range(200)]
+    table = Inventory()
+    assert number(table, 2 * of_one_hash(table._salt)) == [*range(200), *range(200)]
+    assert len(set(table._slots[::3][table._slots[1::3] != 0].tolist())) == 1
+
+
+def test_who_does_not_know_the_salt_cannot_make_strings_of_one_hash() -> None:
+    table = Inventory()
+    number(table, of_one_hash(np.uint64(0)))
+    assert len(set(table._slots[::3][table._slots[1::3] != 0].tolist())) == 200
 
 
 def _no_memory(*arrays: object) -> None:

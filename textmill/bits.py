@@ -62,7 +62,13 @@ def hash_bytes(data: bytes) -> int:
 @leaf
 def hash_of(text: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     """The hash of ``text[start:end]``."""
-    value = hash_begin(end - start)
+    return salted_hash(text, start, end, np.uint64(0))
+
+
+@leaf
+def salted_hash(text: NDArray[np.uint8], start: int, end: int, salt: np.uint64) -> np.uint64:
+    """The same with a salt from the beginning on: pieces that were made to collide under one do not under another."""
+    value = hash_begin(end - start) ^ salt
     for i in range(start, end, 8):
         value = hash_step(value, load(text, i, end))
     return hash_end(value)

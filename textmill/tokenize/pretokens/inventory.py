@@ -18,7 +18,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import copy_bytes, enlarged, hash_of, leaf, load, load_eight, prefetch, read_only
+from textmill.bits import copy_bytes, enlarged, leaf, load, load_eight, prefetch, read_only, salted_hash
 from textmill.errors import InvariantError
 
 MAX_STRINGS = (1 << 31) - 1  # numbers are int32
@@ -161,7 +161,7 @@ def _key(data: NDArray[np.uint8], begin: int, end: int, salt: np.uint64) -> tupl
     """What an entry holds of a string. The second is never 0."""
     size = end - begin
     if size > _INLINE:
-        return hash_of(data, begin, end) ^ salt, _LONG | np.uint64(size)
+        return salted_hash(data, begin, end, salt), _LONG | np.uint64(size)
     if begin + 16 <= len(data):
         return load_eight(data, begin) & _FIRST[size], load_eight(data, begin + 8) & _LAST[size] | _SIZE[size]
     if size <= 8:
