@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
 
@@ -50,6 +52,17 @@ def apply(*names: str) -> None:
         measure(preset(name).scorers, documents)
         for editor in preset(name).editors:
             editor.edit(documents)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For tests of small models: their matrices only lose by being shared out, above all on a busy machine."""
+    import torch
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

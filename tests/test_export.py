@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from textmill.train.config import ModelConfig, preset
 from textmill.train.huggingface import export_llama, format_config, load_llama, parse_config, to_llama
 from textmill.train.model import Transformer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 EOT = "<|endoftext|>"
 TOKENIZER = Tokenizer({i: bytes([i]) for i in range(256)} | {256: b"th"}, [(b"t", b"h")], [EOT])
 SMALL = ModelConfig(vocab_size=260, n_layers=2, n_heads=4, d_model=32, d_ff=48, context_length=16)
@@ -33,15 +35,6 @@ FORMS = {
     "grouped": {"n_kv_heads": 2, "rope_theta": 500.0, "norm_eps": 1e-3},
     "bias": {"bias": True, "dropout": 0.1},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Matrices this small only lose by being shared out, above all on a busy machine."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 def model_of(form: str) -> Transformer:

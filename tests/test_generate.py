@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -16,17 +15,10 @@ from textmill.train.config import ModelConfig
 from textmill.train.generate import Context, Sampling, generate, generate_ids, stream
 from textmill.train.model import Transformer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = ModelConfig(vocab_size=17, n_layers=2, n_heads=4, n_kv_heads=2, d_model=16, d_ff=24, context_length=16)
 GREEDY = Sampling(temperature=0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Matrices this small only lose by being shared out, above all on a busy machine."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 class Letters:

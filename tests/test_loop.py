@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +30,8 @@ from textmill.train.sources import Records, Sources, step_batch  # noqa: E402
 from textmill.train.trainer import Trainer  # noqa: E402
 from textmill.train.watch import WINDOW_STEPS, Watch  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 MODEL = ModelConfig(vocab_size=400, n_layers=2, n_heads=2, d_model=16, d_ff=24, context_length=8)
 RECIPE = TrainConfig(
@@ -43,14 +44,6 @@ RECIPE = TrainConfig(
     checkpoint_every=3,
     device="cpu",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 class Recorded(Split):

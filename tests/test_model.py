@@ -4,7 +4,7 @@ masks and caches against the same tokens alone, and the shapes and names that St
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -36,6 +36,8 @@ from textmill.train.functional import (
 )
 from textmill.train.model import Block, FeedForward, SelfAttention, Surroundings, Transformer
 from textmill.train.optim import adamw, clip_gradients
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL = ModelConfig(vocab_size=17, n_layers=2, n_heads=2, d_model=16, d_ff=24, context_length=8)
 FIRST_WEIGHTS = [-0.030511918, -0.015004636, 0.007698718, -0.004736608]  # of SMALL with seed 1: the first and last
@@ -69,15 +71,6 @@ FORMS = {
     },
 }
 Array = NDArray[np.float64]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Matrices this small only lose by being shared out, above all on a busy machine."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 def tensor(values: Array) -> torch.Tensor:

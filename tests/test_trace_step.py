@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,19 +22,13 @@ from textmill.train.loss import token_losses  # noqa: E402
 from textmill.train.model import Transformer  # noqa: E402
 from textmill.train.trace import StepTrace, trace_step  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MODEL = ModelConfig(vocab_size=300, n_layers=1, n_heads=2, d_model=16, d_ff=24, context_length=8)
 RECIPE = TrainConfig(
     steps=4, batch_size=3, learning_rate=1e-2, min_learning_rate=1e-3, warmup_steps=0, device="cpu", micro_batch_size=2
 )
 TEXTS = ["abc", "every page has a text", "", "and some are short", "x", "\x1b[2Jnot all are kind", "the end of them"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture

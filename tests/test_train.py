@@ -6,7 +6,7 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from textmill.train.loop import StepLog, TrainResult, train
 from textmill.train.model import Transformer
 from textmill.train.optim import adamw, cosine_learning_rate, parameter_groups
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = ModelConfig(vocab_size=17, n_layers=2, n_heads=2, d_model=16, d_ff=24, context_length=8)
 SHORT = TrainConfig(
     steps=20,
@@ -44,15 +46,6 @@ SHORT = TrainConfig(
     device="cpu",
 )
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Matrices this small only lose by being shared out, above all on a busy machine."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 @dataclass(frozen=True)

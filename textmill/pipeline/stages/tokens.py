@@ -18,7 +18,7 @@ from textmill.tokenize.bpe.train import check, train
 from textmill.tokenize.files.definition import END_OF_TEXT
 from textmill.tokenize.pretokens.count import PretokenCounts, add_counts, count_texts
 from textmill.tokenize.pretokens.pretokenizer import Pretokenizer
-from textmill.tokenize.shards.token_shards import SPLITS
+from textmill.tokenize.shards.token_shards import SPLITS, TOKENIZER_FILE
 from textmill.tokenize.shards.writer import write_shard
 
 ROWS_TOGETHER = 1 << 18
@@ -84,7 +84,7 @@ class TrainTokenizer(Stage):
         if not len(counts):
             raise UserError("the corpus is empty: every document was dropped; `textmill report` shows by which rule")
         training = train(counts, self.vocab_size, [END_OF_TEXT], tie_break=self.tie_break)
-        path = task.scratch / "tokenizer.json"
+        path = task.scratch / TOKENIZER_FILE
         vocab, merges = training.vocab, training.merges
         Tokenizer(vocab, merges, [END_OF_TEXT], pattern=self.pretokens.pattern).save(str(path))
         return Result({path.name: path}, {path.name: len(vocab)}, {"vocab_size": len(vocab), "n_merges": len(merges)})
