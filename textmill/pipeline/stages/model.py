@@ -14,6 +14,7 @@ from textmill.train.config import ModelConfig, TrainConfig, require_torch
 
 SAMPLE_TOKENS = 120
 FILES = ("checkpoint.pt", "log.jsonl", "summary.json")
+SPIKES = "spikes.jsonl"  # only of a training that had some
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Train(Stage):
         summary = {"last": asdict(result.last), "n_parameters": result.n_parameters, "sample": sample}
         (out / "summary.json").write_text(storage.to_json(summary), encoding="utf-8")
         counts = {"n_steps": result.last.step, "n_tokens": result.last.tokens, "n_parameters": result.n_parameters}
-        return Result({name: out / name for name in FILES}, dict.fromkeys(FILES, 1), counts)
+        names = [*FILES, SPIKES] if (out / SPIKES).exists() else FILES
+        return Result({name: out / name for name in names}, dict.fromkeys(names, 1), counts)
 
 
 def _on_this_machine(folder: str, scratch: Path) -> str:
