@@ -45,7 +45,6 @@ from textmill.pipeline.stages import (
     Signatures,
     Tokens,
     Train,
-    TrainTokenizer,
 )
 from textmill.pipeline.stages.duplicates import N_SIMILARITIES
 from textmill.pipeline.stages.keepers import COPIES
@@ -281,7 +280,7 @@ def _cluster_sizes(run: FinishedRun, clusters: Clusters) -> list[Section]:
 
 
 def _tokens(run: FinishedRun) -> Section | None:
-    tokens, tokenizer = run.one(Tokens), run.one(TrainTokenizer)
+    tokens, tokenizer = run.one(Tokens), run.tokenizer
     if tokens is None or tokenizer is None:
         return None
     counts = run.counts(tokens)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from textmill import storage
 from textmill.pipeline.stage import Result, Stage, Task
-from textmill.pipeline.stages.tokens import Tokens, TrainTokenizer
+from textmill.pipeline.stages.tokens import MakeTokenizer, Tokens
 from textmill.tokenize import Tokenizer
 from textmill.tokenize.shards.token_shards import TokenShards
 from textmill.train.config import ModelConfig, TrainConfig, require_torch
@@ -29,7 +29,7 @@ class Train(Stage):
     in_driver = True
 
     tokens: Tokens
-    tokenizer: TrainTokenizer
+    tokenizer: MakeTokenizer
     model: ModelConfig
     training: TrainConfig
     prompt: str = "The"  # what the sample of generated text begins with
