@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from textmill.bits import distinct
 from textmill.dedup.word_spans import NO_WINDOW, Stretches, cut_words, merged, replace_stretches, window_hashes
 from textmill.errors import InputError, UnknownNameError, UserError
 
@@ -164,7 +165,7 @@ class ItemIndex:
     ) -> pa.Table:
         found = np.zeros((len(item), 3), np.int64)
         # An n-gram counts once a document.
-        pair, of_index = np.divmod(np.unique(pair_of * len(self._part) + entry), max(len(self._part), 1))
+        pair, of_index = np.divmod(distinct(pair_of * len(self._part) + entry), max(len(self._part), 1))
         np.add.at(found, (pair, self._part[of_index]), 1)
         of_all = self._n_ngrams[item]
         fracs = found[:, :ACROSS] / np.maximum(of_all[:, :ACROSS], 1)
