@@ -587,7 +587,7 @@ for name, unit in json.load(sys.stdin).items():
     looks[name] = []
     for n in (600, 1200):
         data = Bytes((unit * n)[:n].encode())
-        spans._find(data, np.array([0, n]), 127)
+        spans._find(data, np.array([0, n]), 127, spans.ANCHORS)
         looks[name].append(data.n)
 print(json.dumps(looks))
 """

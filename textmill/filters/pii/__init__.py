@@ -113,6 +113,8 @@ def mask(text: pa.LargeStringArray, masks: Sequence[Mask]) -> tuple[pa.LargeStri
 def _to_mask(found: Found, text: pa.LargeStringArray, masks: Sequence[Mask]) -> Found:
     """The spans without those that their mask lets stay."""
     sparing = [KINDS.index(each.kind) for each in masks if each.made_up]
+    if not sparing:
+        return found
     stays = np.zeros(len(found), bool)
     for k in np.flatnonzero(np.isin(found.kind, sparing)).tolist():
         span = text[int(found.document[k])].as_buffer()[int(found.start[k]) : int(found.end[k])]

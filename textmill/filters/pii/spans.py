@@ -11,6 +11,8 @@ Cost: see ``benchmarks/pii.py``.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -43,6 +45,8 @@ ANCHORS[ord("-")] = _DASH
 ANCHORS[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")] = _CAPITAL
 ANCHORS[list(b"aA")] |= _A
 ANCHORS[list(b"sS")] |= _S
+# Anchors of each kind, in the order of KINDS.
+_BEGINS = (_AT | _A, _DIGIT, _DIGIT | _COLON, _DIGIT, _CAPITAL, _S | _A | _CAPITAL, _DASH)
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,10 @@ class Found:
 def find(text: pa.LargeStringArray, kinds: Sequence[str] = KINDS) -> Found:
     """All spans of some kinds in an array of texts."""
     pieces = Segmentation(text)
-    wanted = sum(1 << KINDS.index(kind) for kind in set(kinds))
-    rows = _find(pieces.data, pieces.offsets, wanted)
+    numbers = {KINDS.index(kind) for kind in kinds}
+    wanted = sum(1 << number for number in numbers)
+    begins = functools.reduce(operator.or_, (_BEGINS[number] for number in numbers), np.uint8(0))
+    rows = _find(pieces.data, pieces.offsets, wanted, ANCHORS & begins)
     rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
     begin = pieces.offsets[rows[:, 0]]
     return Found(rows[:, 0], rows[:, 1] - begin, rows[:, 2] - begin, rows[:, 3])
@@ -140,7 +146,9 @@ def _splice(
 
 
 @numba.njit(cache=True, nogil=True)
-def _find(data: NDArray[np.uint8], offsets: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
+def _find(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], wanted: int, anchors: NDArray[np.uint8]
+) -> NDArray[np.int64]:
     """Rows of document, start, end, kind; positions are those in ``data``. Rows of one document are in no order."""
     found = np.empty((16, 4), np.int64)
     gaps = np.empty((16, 4), np.int64)  # still to be read: lo, first anchor, hi, end of the phone number before
@@ -151,7 +159,7 @@ def _find(data: NDArray[np.uint8], offsets: NDArray[np.int64], wanted: int) -> N
         while n_gaps:
             n_gaps -= 1
             lo, first, hi, phone_end = gaps[n_gaps]
-            start, end, kind = _next(data, lo, first, hi, phone_end, wanted)
+            start, end, kind = _next(data, lo, first, hi, phone_end, wanted, anchors)
             if end == 0:
                 continue
             if n == len(found):
@@ -167,11 +175,13 @@ def _find(data: NDArray[np.uint8], offsets: NDArray[np.int64], wanted: int) -> N
 
 
 @finder
-def _next(data: NDArray[np.uint8], lo: int, first: int, hi: int, phone_end: int, wanted: int) -> tuple[int, int, int]:
+def _next(
+    data: NDArray[np.uint8], lo: int, first: int, hi: int, phone_end: int, wanted: int, anchors: NDArray[np.uint8]
+) -> tuple[int, int, int]:
     """Start, end and kind of the first span in a gap whose anchor is at ``first`` or after it; the end is 0 if there is
     none."""
     for i in range(first, hi):
-        anchor = ANCHORS[data[i]]
+        anchor = anchors[data[i]]
         if anchor == 0:
             continue
         start, end, kind = 0, 0, 0
