@@ -63,6 +63,7 @@ def common_crawl(
     pattern: str = "gpt2",
     tie_break: str = "bytes",
     val_frac: float = 0.05,
+    split_by: str = "host",
     model: str = "tiny",
     steps: int = 300,
     shard_mb: float = 16.0,
@@ -93,6 +94,7 @@ def common_crawl(
     pattern         how the tokenizer cuts text before it merges: gpt2, cl100k, o200k, nanochat
     tie_break       which of two pairs of equal count is merged first: bytes, ids, first
     val_frac        share of hosts held out for validation, 0 to 1
+    split_by        host: no host is on both sides; document: each by itself, for documents of few hosts
     model           shape of the model: tiny, nano-25m, gpt2-124m, llama-350m, llama-1b, cs336
     steps           optimizer steps
     shard_mb        megabytes of archive a task reads; larger ones suit large crawls
@@ -135,6 +137,6 @@ def common_crawl(
     corpus = Corpus(edited, decisions, keepers, masks=masks_named(mask))
 
     tokenizer = TrainTokenizer(CountPretokens(corpus, pattern), vocab_size, tie_break)
-    tokens = Tokens(corpus, tokenizer, val_frac)
+    tokens = Tokens(corpus, tokenizer, val_frac, split_by=split_by)
     recipe = preset(model).sized(vocab_size=vocab_size, steps=steps)
     return Train(tokens, tokenizer, recipe.model, recipe.train)

@@ -16,6 +16,7 @@ def pretrain(
     pattern: str = "gpt2",
     tie_break: str = "bytes",
     val_frac: float = 0.05,
+    split_by: str = "host",
     source: str = "documents",
     model: str = "tiny",
     steps: int = 300,
@@ -28,7 +29,8 @@ def pretrain(
     vocab_size  entries of a tokenizer that is trained
     pattern     how it cuts text before it merges: gpt2, cl100k, o200k, nanochat
     tie_break   which of two pairs of equal count is merged first: bytes, ids, first
-    val_frac    share of hosts, or of documents without a URL, held out for validation, 0 to 1
+    val_frac    share of hosts (of documents, if they have no URL) held out for validation, 0 to 1
+    split_by    host: no host is on both sides; document: each by itself, for documents of few hosts
     source      what the shards call these documents, in mixes and in losses by source
     model       shape of the model: tiny, nano-25m, gpt2-124m, llama-350m, llama-1b, cs336
     steps       optimizer steps
@@ -36,6 +38,6 @@ def pretrain(
     documents = Rows(freeze(files, column), column)
     new = TrainTokenizer(CountPretokens(documents, pattern), vocab_size, tie_break)
     made = GivenTokenizer.find(tokenizer) if tokenizer else new
-    tokens = Tokens(documents, made, val_frac, source)
+    tokens = Tokens(documents, made, val_frac, source, split_by)
     recipe = preset(model).sized(vocab_size=made.vocab_size, steps=steps)
     return Train(tokens, made, recipe.model, recipe.train)

@@ -62,6 +62,19 @@ def test_documents_become_shards_of_both_splits(files: Path, tmp_path: Path) -> 
         assert hosts[row["url"].split("/")[2]] == there  # others: with their host
 
 
+def test_documents_of_one_host_are_split_one_by_one(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one_host = [json.dumps({"body": f"text {i}", "url": f"http://one.example/{i}"}) + "\n" for i in range(40)]
+    (files / "a.jsonl").write_text("".join(one_host))
+    (files / "b.jsonl").unlink()
+    assert run(files, tmp_path / "w", "vocab_size=260") == 0
+    assert "; none for validation" in capsys.readouterr().err
+    assert run(files, tmp_path / "w", "vocab_size=260", "split_by=document") == 0
+    shards = TokenShards.open(tokens_folder(str(tmp_path / "w")), "val")
+    assert 4 < shards.n_docs < 22
+
+
 def test_a_tokenizer_that_is_there_is_used(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     vocab, merges = train_bpe(files / "a.jsonl", 280, ["<|endoftext|>"])
     own = Tokenizer(vocab, merges, ["<|endoftext|>"])
@@ -91,6 +104,7 @@ def test_the_model_of_such_a_run_is_found_and_reported(
         (["tokenizer=nothing.json"], "nothing.json"),
         (["vocab_size=10"], "vocab_size"),
         (["column=bdy"], "body"),
+        (["split_by=hosts"], "host"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -91,6 +91,9 @@ def _progress_bar(on: Console) -> Progress:
 
 
 def _in_words(totals: Mapping[str, int]) -> str:
+    if "train_n_tokens" in totals:
+        held_out = f"{totals['val_n_tokens']:,}" if totals["val_n_tokens"] else "none"
+        return f"{totals['rows_out']:,} rows, {totals['train_n_tokens']:,} tokens; {held_out} for validation"
     if "rows_in" in totals:
         removed = totals["rows_in"] - totals["rows_out"]
         return f"{totals['rows_out']:,} rows" + (f", {removed:,} removed" if removed else "")

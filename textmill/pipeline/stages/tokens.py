@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from textmill import storage
-from textmill.errors import EnvironmentFault, UserError
+from textmill.errors import EnvironmentFault, UnknownNameError, UserError
 from textmill.pipeline.stage import NOT_IDENTITY, Result, Stage, Task, one_table
 from textmill.tokenize import Tokenizer
 from textmill.tokenize.bpe.train import check, train
@@ -22,6 +22,7 @@ from textmill.tokenize.shards.token_shards import SPLITS, TOKENIZER_FILE
 from textmill.tokenize.shards.writer import write_shard
 
 ROWS_TOGETHER = 1 << 18
+SPLIT_BY = ("host", "document")
 PRETOKENS = pa.schema(
     [
         pa.field("pretoken", pa.large_binary(), nullable=False),
@@ -160,7 +161,8 @@ def _from_table(rows: pa.Table, first_place: int) -> PretokenCounts:
 class Tokens(Stage):
     """Encodes the corpus into token shards, one of each split a task (`textmill.tokenize.shards.token_shards`).
 
-    A document's split follows from a hash of its host, so no site is on both sides; without a URL, of its id.
+    A document's split follows from a hash of its host, so no site is on both sides; without a URL, of its id. Of few
+    hosts none may be held out: ``split_by`` "document" takes the id of each.
     """
 
     version = 3  # 2: source and hash of the URL in the table of documents; 3: documents without a URL in both splits
@@ -171,9 +173,12 @@ class Tokens(Stage):
     tokenizer: MakeTokenizer
     val_frac: float = 0.05
     source: str = "web"  # what the table of documents says
+    split_by: str = "host"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.split_by not in SPLIT_BY:
+            raise UnknownNameError("way to split", self.split_by, SPLIT_BY)
         if not 0 <= self.val_frac < 1:
             raise UserError(f"val_frac is {self.val_frac}; it must be at least 0 and below 1")
 
@@ -190,8 +195,10 @@ class Tokens(Stage):
     def _batches(self, task: Task) -> Iterator[pa.Table]:
         columns = ["url", "host", "warc_file", "warc_offset", "warc_length", "text"]
         for (table,) in storage.read_aligned({task.file(self.corpus, task.shard): columns}):
-            keys = zip(table["host"].to_pylist(), table["doc_id"].to_pylist(), strict=True)
-            splits = ["val" if hash_frac(host or str(i)) < self.val_frac else "train" for host, i in keys]
+            ids = map(str, table["doc_id"].to_pylist())
+            hosts = table["host"].to_pylist() if self.split_by == "host" else [""] * len(table)
+            keys = (host or own for host, own in zip(hosts, ids, strict=True))
+            splits = ["val" if hash_frac(key) < self.val_frac else "train" for key in keys]
             yield table.drop_columns("host").append_column("split", pa.array(splits))
 
 
