@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from textmill import __version__
-from textmill.cli import shards, tokenizer, train
+from textmill.cli import evaluate, shards, tokenizer, train
 from textmill.cli.first_use import EXTRACTING, say_if_compiling
 from textmill.cli.options import add_executor, add_run_options, positive
 from textmill.cli.trace_step import TRACE, add_trace
@@ -289,6 +289,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train.add_commands(commands)
     add_trace(commands)
+    evaluate.add_commands(commands)
     tokenizer.add_commands(commands)
     shards.add_commands(commands)
 

@@ -160,7 +160,7 @@ def _generate(options: argparse.Namespace) -> None:
 
     sampling = Sampling(options.temperature, options.top_k or None, options.top_p, options.seed)
     stop_ids = _stop_ids(tokenizer, options.stop)
-    model = _load(found, tokenizer, options.device)
+    model = load_found(found, tokenizer, options.device)
     prompts = options.prompt or [""]
     limits = {"max_tokens": options.max_tokens, "sampling": sampling, "stop_ids": stop_ids}
     if options.json:
@@ -189,7 +189,9 @@ def _stop_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> set[int]:
     return ids
 
 
-def _load(found: TrainedModel, tokenizer: Tokenizer | None, device_name: str) -> Transformer:
+def load_found(found: TrainedModel, tokenizer: Tokenizer | None, device_name: str, digest: str = "") -> Transformer:
+    """The model, for use with ``tokenizer``, or with that of ``digest``. Errors: those of `load_model`;
+    `UnknownNameError` for the device."""
     from textmill.errors import UnknownNameError
     from textmill.train.checkpoint import load_model
     from textmill.train.config import DEVICES
@@ -201,7 +203,7 @@ def _load(found: TrainedModel, tokenizer: Tokenizer | None, device_name: str) ->
     device = device_named(device_name)
     if not found.is_checkpoint:
         return load_llama(found.path).to(device)
-    return load_model(found.path, tokenizer_sha256=tokenizer.digest if tokenizer else None, device=device)
+    return load_model(found.path, tokenizer_sha256=tokenizer.digest if tokenizer else digest or None, device=device)
 
 
 def _shown(text: str) -> str:
@@ -224,7 +226,7 @@ def _export(options: argparse.Namespace) -> None:
     tokenizer = Tokenizer.load(found.tokenizer) if found.tokenizer else None
     from textmill.train.huggingface import export_llama
 
-    model = _load(found, tokenizer, "cpu")
+    model = load_found(found, tokenizer, "cpu")
     export_llama(model, tokenizer, options.out, options.dtype)
     print(f"{options.out}: {_short(model.n_parameters)} parameters in {options.dtype}")
     if tokenizer is None:

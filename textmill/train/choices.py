@@ -28,6 +28,7 @@ import gzip
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -42,6 +43,7 @@ from textmill.errors import InputError, UserError
 from textmill.tokenize import Tokenizer
 from textmill.tokenize.encoding.tokenizer import token_dtype
 from textmill.tokenize.pretokens.pretokenizer import utf8
+from textmill.train.config import ModelConfig
 from textmill.train.data import TokenStream
 from textmill.train.likelihood import Sequences
 
@@ -89,6 +91,27 @@ def read_tasks(path: str, shots: str | None = None, n_shots: int = 0) -> list[Ta
     if [task.has_lengths for task in examples] != [task.has_lengths for task in tasks]:
         raise UserError(f"{shots}: items of another form than those of {path}")
     return [_with_shots(*pair, shots, n_shots) for pair in zip(tasks, examples, strict=True)]
+
+
+def encoded_tasks(
+    paths: Sequence[str],
+    tokenizer: Tokenizer | None,
+    model: ModelConfig,
+    shots: str | None = None,
+    n_shots: int = 0,
+) -> list[EncodedTask]:
+    """The tasks in files, for a model and its tokenizer. Errors: those of `read_tasks` and `encode`; `UserError` if
+    there is no tokenizer, for one with more ids than the model, and for two tasks of one name."""
+    tasks = [task for path in paths for task in read_tasks(path, shots, n_shots)]
+    names = Counter(task.name for task in tasks)
+    if twice := next((name for name, n in names.items() if n > 1), None):
+        raise UserError(f"two tasks are called {twice}, after their files; rename one")
+    if tokenizer is None and tasks:
+        raise UserError("multiple choice needs a tokenizer, and there is none beside the model; name it: --tokenizer")
+    if tokenizer is not None and tokenizer.vocab_size > model.vocab_size:
+        n_ids = f"{tokenizer.vocab_size:,} ids, the model {model.vocab_size:,}"
+        raise UserError(f"the tokenizer has {n_ids}; use the model's own")
+    return [encode(task, tokenizer, model.context_length) for task in tasks if tokenizer is not None]
 
 
 def _with_shots(task: Task, examples: Task, path: str, n_shots: int) -> Task:

@@ -142,6 +142,11 @@ def evaluate(
     return DocumentLosses(numbers, lengths, total, None if records is None else records.rows(found, RECORD))
 
 
+def n_tokens_of(shards: DocumentSource, numbers: NDArray[np.int64]) -> int:
+    """Tokens of the documents with these ``numbers``."""
+    return int(_places(shards, numbers)[2].sum())
+
+
 def default_stride(context_length: int) -> int:
     """Half a context."""
     return max(1, context_length // 2)
