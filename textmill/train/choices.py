@@ -106,12 +106,14 @@ def encoded_tasks(
     names = Counter(task.name for task in tasks)
     if twice := next((name for name, n in names.items() if n > 1), None):
         raise UserError(f"two tasks are called {twice}, after their files; rename one")
-    if tokenizer is None and tasks:
+    if not tasks:
+        return []
+    if tokenizer is None:
         raise UserError("multiple choice needs a tokenizer, and there is none beside the model; name it: --tokenizer")
-    if tokenizer is not None and tokenizer.vocab_size > model.vocab_size:
+    if tokenizer.vocab_size > model.vocab_size:
         n_ids = f"{tokenizer.vocab_size:,} ids, the model {model.vocab_size:,}"
         raise UserError(f"the tokenizer has {n_ids}; use the model's own")
-    return [encode(task, tokenizer, model.context_length) for task in tasks if tokenizer is not None]
+    return [encode(task, tokenizer, model.context_length) for task in tasks]
 
 
 def _with_shots(task: Task, examples: Task, path: str, n_shots: int) -> Task:
@@ -171,7 +173,7 @@ def _hellaswag(where: str, row: Row) -> Item:
     if "ctx_a" in row and "ctx_b" in row:
         context = f"{_text(where, row, 'ctx_a')} {_text(where, row, 'ctx_b').capitalize()}"
     else:
-        context = _text(where, row, "ctx" if "ctx" in row else "ctx_a")
+        context = _text(where, row, "ctx_a" if "ctx_a" in row and "ctx" not in row else "ctx")
     if "activity_label" in row:
         context = f"{_text(where, row, 'activity_label')}: {context}"
     endings = [_without_markup(text) for text in _options(where, row, "endings")]
