@@ -94,7 +94,7 @@ def test_examples_of_the_same_subject_come_first(tmp_path: Path) -> None:
     assert cloze.items[0].context.startswith(
         "Question: q1\nAnswer: two\n\nQuestion: q3\nAnswer: one\n\nQuestion: What?"
     )
-    with pytest.raises(UserError, match="dev.jsonl: has 3 examples of 'law', not 4"):
+    with pytest.raises(UserError, match=r"dev.jsonl: has 3 examples of 'law', not 4"):
         read_tasks(path, shots, 4)
     with pytest.raises(UserError, match="no file to take them from"):
         read_tasks(path, None, 1)
