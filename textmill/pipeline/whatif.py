@@ -319,7 +319,7 @@ def print_whatif(account: Section) -> None:
         if flips["docs"]:
             out.print()
             title = f"{way}: {flips['docs']:,} documents, {size(flips['text_bytes'])}; some of them"
-            rows = [[s["doc_id"], s["reason"], number(s["value"]), s["url"]] for s in flips["samples"]]
+            rows = [[s["doc_id"], s["reason"], _value(s["value"]), s["url"]] for s in flips["samples"]]
             out.print(table(title, ["document", "rule", "value", "URL"], rows))
     out.print()
     for line in notes(account):
@@ -349,6 +349,10 @@ def _rule_rows(account: Section) -> Iterator[list[object]]:
         if before["alone"] or after["alone"] or rule["reason"] in account["changed"]:
             counts = [_both(number(before[name]), number(after[name])) for name in ("in_order", "alone", "only")]
             yield [rule["reason"], _both(_keeps(before), _keeps(after)), *counts]
+
+
+def _value(value: object) -> str:
+    return "none" if value is None else number(value)
 
 
 def _both(old: str, new: str) -> str:
