@@ -96,7 +96,13 @@ def test_what_is_printed(root: Path, capsys: pytest.CaptureFixture[str]) -> None
     asked = ["--on", str(root / "shards"), "--docs", "5", "--choices", str(root / "items.jsonl"), "--by", "tld"]
     assert cli.main(["eval", str(root / "model"), *asked]) == 0
     shown = capsys.readouterr().out
-    assert "5 of 8 documents" in shown and "bits/byte" in shown and "by tld" in shown and "org" in shown
+    assert (
+        "5 of 8 documents" in shown
+        and "bits/byte" in shown
+        and "nats/token" in shown
+        and "by tld" in shown
+        and "org" in shown
+    )
     assert "--docs all takes all" in shown and "multiple choice by likelihood" in shown and "50.00%" in shown
     assert "\x1b" not in shown
 

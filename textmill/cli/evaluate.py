@@ -284,7 +284,7 @@ def _print_text(text: Mapping[str, Any], context: int) -> None:
     out = console()
     drawn = f"{text['n_docs']:,} of {text['of_docs']:,} documents"
     title = f"split {text['split']} of {safe(text['shards'], 500)}: {drawn}"
-    header = ["documents", "tokens", "bits/byte", "±", "loss", "±", "perplexity"]
+    header = ["documents", "tokens", "bits/byte", "±", "nats/token", "±", "perplexity"]
     for key, rows in {"": [text["all"]], **text["groups"]}.items():
         body = [[row["name"], *_cells(row)] for row in rows]
         out.print(table(title if not key else f"by {key}", [key or "text", *header], body))
@@ -300,12 +300,12 @@ def _cells(row: Mapping[str, Any]) -> list[object]:
 
 
 def _text_notes(text: Mapping[str, Any], context: int) -> Iterator[str]:
-    windows = f"windows of {context:,} tokens, {text['stride']:,} apart"
-    yield f"each document by itself, in {windows}; loss in nats a token; ± is one standard error over documents"
+    yield f"each document by itself, in windows of {context:,} tokens, {text['stride']:,} apart"
+    yield "± is one standard error, over documents"
     if (sites := text.get("by_site")) and sites["loss_error"] is not None:
         error = sites["bits_per_byte_error"]
         which = f"{sites['loss_error']:.4f} nats" if error is None else f"{error:.4f} bits/byte"
-        yield f"pages of a site are alike: with its {sites['n_sites']:,} sites as the draws, all together have ±{which}"
+        yield f"pages of a site are alike: over the {sites['n_sites']:,} sites, all text has ±{which}"
     if text["n_docs"] < text["of_docs"]:
         yield f"drawn by --seed {text['seed']}, so they are the same for every model; --docs all takes all"
     yield from text["notes"]
