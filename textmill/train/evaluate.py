@@ -37,7 +37,7 @@ from textmill.train.model import Transformer
 from textmill.train.sources import Found, Records
 from textmill.train.trainer import precision
 
-BATCH_TOKENS = {"cpu": 1 << 11, "cuda": 1 << 16}  # at once; on a CPU they fit into its cache
+CPU_TOKENS, GPU_TOKENS = 1 << 11, 1 << 16  # at once; on a CPU, what its cache holds
 RECORD = ["doc_id", "source", "url", "n_bytes"]
 LOSSES = pa.schema(
     [
@@ -162,7 +162,7 @@ def nats(
 ) -> NDArray[np.float64]:
     """`sums_of_losses` by a model that is not in training, wherever it is. Errors: `UserError`: too little memory."""
     device = model.token_embeddings.weight.device
-    at_once = batch_tokens or BATCH_TOKENS[device.type]
+    at_once = batch_tokens or (CPU_TOKENS if device.type == "cpu" else GPU_TOKENS)
     try:
         with precision(device, dtype):
             return sums_of_losses(sequences, LossModel(model), device, at_once, on_tokens=on_tokens)

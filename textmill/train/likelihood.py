@@ -74,12 +74,13 @@ def sums_of_losses(
     that count.
     """
     loss_model.eval()
-    sums = torch.zeros(len(sequences), dtype=torch.float64, device=device)
+    exact = torch.float32 if device.type == "mps" else torch.float64  # which Apple's GPU does not have
+    sums = torch.zeros(len(sequences), dtype=exact, device=device)
     together = ranks.divides_weights  # no rank can compute alone
     batches = sequences.batches(batch_tokens)
     for numbers in batches if together else batches[ranks.rank :: ranks.n_ranks]:
         _, losses = loss_model(sequences.read(numbers).to(device))
-        sums[torch.from_numpy(numbers).to(device)] = losses.double().sum(dim=1)
+        sums[torch.from_numpy(numbers).to(device)] = losses.sum(dim=1, dtype=exact)
         on_tokens(int(sequences.n_counted[numbers].sum()))
-    values: NDArray[np.float64] = (sums if together else ranks.sum(sums)).cpu().numpy()
+    values: NDArray[np.float64] = (sums if together else ranks.sum(sums)).cpu().double().numpy()
     return values
