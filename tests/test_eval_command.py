@@ -92,6 +92,15 @@ def test_a_draw_is_the_same_for_every_model(root: Path, capsys: pytest.CaptureFi
     )
 
 
+def test_a_model_is_compared_with_another(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = [str(root / "model"), "--on", str(root / "shards")]
+    assert cli.main(["eval", *asked, "--out", str(root / "all.parquet")]) == 0
+    found = evaluated(capsys, *asked, "--against", root / "all.parquet")["text"]["against"]
+    assert found["bits_per_byte"] == pytest.approx(0, abs=1e-9) and found["error"] < 1e-9
+    assert cli.main(["eval", *asked, "--against", str(root / "all.parquet")]) == 0
+    assert "0.0000, ±0.0000 over documents, ±unknown over sites" in " ".join(capsys.readouterr().out.split())
+
+
 def test_what_is_printed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["--on", str(root / "shards"), "--docs", "5", "--choices", str(root / "items.jsonl"), "--by", "tld"]
     assert cli.main(["eval", str(root / "model"), *asked]) == 0
@@ -141,6 +150,8 @@ def test_a_training_by_command_tells_accuracies(root: Path, tmp_path: Path, caps
         (["MODEL", "--on", "SHARDS", "--dtype", "float64"], "unknown dtype 'float64'"),
         (["MODEL", "--on", "SHARDS", "--device", "gpu"], "unknown device 'gpu'"),
         (["MODEL", "--on", "SHARDS", "--out", "SHARDS"], "is a folder; name a file in it"),
+        (["MODEL", "--on", "SHARDS", "--against", "ITEMS"], "items.jsonl: damaged"),
+        (["MODEL", "--on", "SHARDS", "--against", "DOCS"], "no table of losses; give what `textmill eval --out` wrote"),
         (["MODEL", "--on", "OTHER"], "but the model"),
         (["ALONE", "--on", "OTHER"], "trained with the tokenizer"),
         (["HF", "--on", "OTHER"], "but the model"),
@@ -159,6 +170,7 @@ def test_what_cannot_be_done_is_one_line(
         publish(tmp_path / name, 0, [batch(1, ["abc"], ["val" if name == "other" else "train"])], tokenizer)
     known = {"MODEL": root / "model", "ALONE": root / "alone", "HF": root / "hf", "SHARDS": root / "shards"}
     known |= {"OTHER": tmp_path / "other", "BARE": tmp_path / "bare", "ITEMS": root / "items.jsonl"}
+    known["DOCS"] = root / "shards" / "val" / "docs-00000.parquet"
     assert cli.main(["eval", *(str(known.get(argument, argument)) for argument in arguments)]) == 2
     shown = capsys.readouterr()
     assert message in shown.err and len(shown.err.splitlines()) == 1 and not shown.out

@@ -22,6 +22,7 @@ from textmill.errors import InputError, UserError  # noqa: E402
 from textmill.train.config import ModelConfig  # noqa: E402
 from textmill.train.evaluate import (  # noqa: E402
     DocumentLosses,
+    difference,
     draw_documents,
     evaluate,
     figures,
@@ -91,14 +92,14 @@ def test_losses_are_those_of_each_document_by_itself(
 )
 def test_every_token_counts_once(lengths: list[list[int]], stride: int, batch_tokens: int) -> None:
     """A model that finds all ids equally likely: the nats are the number of tokens."""
-    model = Transformer(MODEL, seed=0)
+    model = Transformer(replace(MODEL, vocab_size=400), seed=0)
     with torch.no_grad():
         model.token_embeddings.weight.zero_()
     split = split_of(lengths)
-    split.vocab_size = 200
+    split.vocab_size = 400  # every token is another one
     n_docs = sum(map(len, lengths))
     found = evaluate(model, split, np.arange(n_docs), stride=stride, batch_tokens=batch_tokens)
-    assert found.nats / math.log(200) == pytest.approx([n for shard in lengths for n in shard])
+    assert found.nats / math.log(400) == pytest.approx([n for shard in lengths for n in shard])
     assert found.records is None
 
 
@@ -153,6 +154,25 @@ def test_the_error_is_that_of_draws(n_copies: int) -> None:
         spread.append(got.loss)
         errors.append(got.loss_error)
     assert np.mean(errors) == pytest.approx(np.std(spread), rel=0.15)
+
+
+def test_two_models_are_compared_document_by_document(tmp_path: Path) -> None:
+    split, numbers = split_with(tmp_path), np.arange(12)
+    found, other = evaluate(restless(), split, numbers), evaluate(restless(qk_norm=True), split, numbers)
+    value, error = difference(found, other.table().take(pa.array([*range(5, 12), *range(5)])))
+    assert value == pytest.approx(figures(found).bits_per_byte - figures(other).bits_per_byte)
+    size = 2 * found.n_tokens
+    residuals = (found.nats - other.nats) / math.log(2) - value * size
+    assert error == pytest.approx(math.sqrt(12 / 11 * (residuals**2).sum()) / size.sum())
+    assert difference(found, found.table()) == pytest.approx((0.0, 0.0), abs=1e-12)
+    assert difference(found, other.table(), numbers // 2)[0] == value
+    for table in (other.table().slice(1), pa.concat_tables([other.table(), other.table().slice(3, 1)])):
+        with pytest.raises(UserError, match=r"1[12] of these 12 documents are in the table to compare with"):
+            difference(found, table)
+    assert found.records is not None
+    unknown = replace(found, records=found.records.set_column(3, "n_bytes", pa.nulls(12, pa.int64())))
+    with pytest.raises(UserError, match="do not say how many bytes"):
+        difference(unknown, other.table())
 
 
 def test_groups_and_the_rest(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ examples:
   textmill eval work                                          the model of a run, on the pages that the run held out
   textmill eval model --on work --docs all --by domain        a folder of textmill train, by site
   textmill eval exported/ --on shards --out losses.parquet    Hugging Face's layout; with a row for each document
+  textmill eval other --on shards --against losses.parquet    another model on the same documents: the difference
   textmill eval model --choices hellaswag_val.jsonl --choices mmlu_test.jsonl
   textmill eval model --choices mmlu_test.jsonl --shots 5 --examples mmlu_dev.jsonl
 
@@ -68,6 +69,7 @@ def add_commands(commands: Any) -> None:
     text.add_argument("--by", action="append", metavar="KEY", help="source, domain or tld (default: the first two)")
     text.add_argument("--top", type=positive, default=10, metavar="N", help="groups to list (default: %(default)s)")
     text.add_argument("--out", metavar="FILE", help="write the losses of each document to FILE, as Parquet")
+    text.add_argument("--against", metavar="FILE", help="what --out wrote for another model, on the same documents")
     choices = parser.add_argument_group("multiple choice")
     choices.add_argument("--choices", action="append", default=[], metavar="FILE", help="items; any number of files")
     choices.add_argument("--shots", type=int, default=0, metavar="N", help="examples before each item (default: 0)")
@@ -159,6 +161,7 @@ def _held_out(options: argparse.Namespace, model: Transformer, shards: TokenShar
     from textmill.progress import share_progress
     from textmill.train.evaluate import default_stride, draw_documents, evaluate, n_tokens_of
 
+    other = _losses_in(options.against) if options.against else None
     numbers = draw_documents(shards.n_docs, options.docs or shards.n_docs, options.seed)
     with share_progress("evaluating", n_tokens_of(shards, numbers)) as on_tokens:
         losses = evaluate(
@@ -172,6 +175,7 @@ def _held_out(options: argparse.Namespace, model: Transformer, shards: TokenShar
         )
     if options.out:
         _write(losses.table(), options.out)
+    compared = {} if other is None else {"against": {"file": options.against, **_difference(losses, other)}}
     return {
         "shards": shards.folder,
         "split": options.split,
@@ -180,6 +184,7 @@ def _held_out(options: argparse.Namespace, model: Transformer, shards: TokenShar
         "seed": options.seed,
         "stride": options.stride or default_stride(model.config.context_length),
         **_figures_by_key(losses, options.by, options.top),
+        **compared,
         "notes": list(_notes(options, losses, is_bare or not shards.tokenizer_sha256)),
     }
 
@@ -193,16 +198,40 @@ def _figures_by_key(losses: DocumentLosses, keys: Sequence[str] | None, n_top: i
     account: dict[str, Any] = {"all": _row("all", figures(losses)), "groups": {}}
     if losses.records is None:
         return account
-    sites, own = _labels(losses.records, "domain")
-    if len(sites) > 1:
-        alone = len(sites) + np.arange(len(own))  # what has no site stands for itself
-        clusters = np.where(np.array(sites)[own] == NO_NAME, alone, own)
-        account["by_site"] = _row("all", figures(losses, clusters)) | {"n_sites": len(np.unique(clusters))}
+    sites = _sites(losses)
+    if 1 < (n_sites := len(np.unique(sites))) < len(sites):
+        account["by_site"] = _row("all", figures(losses, sites)) | {"n_sites": n_sites}
     for key in keys or DEFAULT_KEYS:
         names, groups = _labels(losses.records, key)
         if len(names) > 1 or keys:
             account["groups"][key] = [_row(*found) for found in figures_by_group(losses, names, groups, n_top)]
     return account
+
+
+def _losses_in(uri: str) -> pa.Table:
+    from textmill import storage
+    from textmill.train.evaluate import LOSSES
+
+    with storage.open_parquet(uri, remedy="") as file:
+        if file.schema_arrow.names != LOSSES.names:
+            raise InputError(f"{uri}: no table of losses; give what `textmill eval --out` wrote")
+        return file.read()
+
+
+def _difference(losses: DocumentLosses, other: pa.Table) -> dict[str, Any]:
+    """Bits per byte less those of another model, with the error over documents and over sites."""
+    from textmill.train.evaluate import difference
+
+    value, error = difference(losses, other)
+    return {"bits_per_byte": value, "error": error, "site_error": difference(losses, other, _sites(losses))[1]}
+
+
+def _sites(losses: DocumentLosses) -> Any:
+    """The number of each document's site; what has none stands for itself."""
+    import numpy as np
+
+    names, own = _labels(losses.records, "domain")
+    return np.where(np.array(names)[own] == NO_NAME, len(names) + np.arange(len(own)), own)
 
 
 def _labels(records: pa.Table, key: str) -> tuple[list[str], Any]:
@@ -290,7 +319,7 @@ def _print_text(text: Mapping[str, Any], context: int) -> None:
         out.print(table(title if not key else f"by {key}", [key or "text", *header], body))
     out.print()
     for line in _text_notes(text, context):
-        out.print(f"- {line}", markup=False)
+        out.print(f"- {safe(line, 1000)}", markup=False)
 
 
 def _cells(row: Mapping[str, Any]) -> list[object]:
@@ -306,9 +335,16 @@ def _text_notes(text: Mapping[str, Any], context: int) -> Iterator[str]:
         error = sites["bits_per_byte_error"]
         which = f"{sites['loss_error']:.4f} nats" if error is None else f"{error:.4f} bits/byte"
         yield f"pages of a site are alike: over the {sites['n_sites']:,} sites, all text has ±{which}"
+    if other := text.get("against"):
+        errors = f"±{_shown(other['error'])} over documents, ±{_shown(other['site_error'])} over sites"
+        yield f"bits/byte less those in {other['file']}: {_shown(other['bits_per_byte'])}, {errors}"
     if text["n_docs"] < text["of_docs"]:
         yield f"drawn by --seed {text['seed']}, so they are the same for every model; --docs all takes all"
     yield from text["notes"]
+
+
+def _shown(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4f}"
 
 
 def _print_choices(tasks: Sequence[Mapping[str, Any]]) -> None:

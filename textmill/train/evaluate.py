@@ -14,7 +14,8 @@ to compare models by. The validation loss of a training is that of its own rows,
 Bits per byte are exact: the nats of these documents / ln 2 / their UTF-8 bytes. Probabilities are shared out over all
 ids of the model, those beyond the tokenizer's included. Standard errors are those of a ratio estimator over documents
 as independent draws (Cochran 1977, chapter 6): of R = sum(x) / sum(y), sqrt(n / (n-1) sum((x - R y)²)) / sum(y). Pages
-of one site are alike, so that `figures` also takes clusters of documents as the draws.
+of one site are alike, so that `figures` also takes clusters of documents as the draws. Two models on the same documents
+are compared by `difference`, whose error is that of the differences: most of what makes documents hard is common.
 """
 
 from __future__ import annotations
@@ -181,6 +182,27 @@ def figures(losses: DocumentLosses, clusters: NDArray[np.int64] | None = None) -
         bits = _ratio(losses.nats / math.log(2), n_bytes, clusters)
     size = None if n_bytes is None else int(n_bytes.sum())
     return Figures(len(n_tokens), int(n_tokens.sum()), size, loss, loss_error, *bits)
+
+
+def difference(
+    losses: DocumentLosses, other: pa.Table, clusters: NDArray[np.int64] | None = None
+) -> tuple[float | None, float | None]:
+    """Bits per byte less those of another model on the same documents, whose losses are ``other`` (`LOSSES`), and the
+    standard error. The models may have different tokenizers. Errors: `UserError` when it lacks a document, or bytes
+    are not known."""
+    if losses.n_bytes is None:
+        raise UserError("models are compared by bits per byte, and these shards do not say how many bytes they have")
+    keys = ["doc_id", "source"]
+    own = losses.table().select(keys).append_column("place", pa.array(np.arange(len(losses.numbers))))
+    found = own.join(other.select([*keys, "n_tokens", "loss"]), keys, join_type="inner").sort_by("place")
+    places = found["place"].to_pylist()
+    if places != list(range(len(own))):
+        raise UserError(
+            f"{len(set(places)):,} of these {len(own):,} documents are in the table to compare with; "
+            "compare models on the same documents: the same shards, split, --docs and --seed"
+        )
+    theirs = found["n_tokens"].to_numpy() * found["loss"].fill_null(0.0).to_numpy()
+    return _ratio((losses.nats - theirs) / math.log(2), losses.n_bytes, clusters)
 
 
 def figures_by_group(
