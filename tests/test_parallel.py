@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -20,7 +21,10 @@ from test_data import split_of  # noqa: E402
 
 from textmill.errors import UserError  # noqa: E402
 from textmill.train import checkpoint  # noqa: E402
+from textmill.train.choices import EncodedTask  # noqa: E402
 from textmill.train.config import ModelConfig, TrainConfig  # noqa: E402
+from textmill.train.data import TokenStream  # noqa: E402
+from textmill.train.likelihood import Sequences  # noqa: E402
 from textmill.train.loop import StepLog, train  # noqa: E402
 
 MODEL = ModelConfig(vocab_size=400, n_layers=2, n_heads=2, d_model=16, d_ff=24, context_length=8)
@@ -39,6 +43,18 @@ RECIPE = TrainConfig(
 )
 SPLIT = split_of([[3, 9, 1, 30], [12, 4, 4, 7, 20, 2], [], [30, 5, 5, 5, 40]])
 SPLIT.vocab_size = 400
+OPTIONS = np.random.default_rng(0).integers(1, 400, 120).astype(np.uint16)
+STARTS = np.arange(0, 120, 4)
+TASK = EncodedTask(
+    "pairs",
+    Sequences(TokenStream([OPTIONS], 400), np.zeros(30, np.int64), STARTS, STARTS % 3 + 2, STARTS % 2 + 1),
+    bounds=np.arange(0, 31, 2),
+    answers=np.zeros(15, np.int64),
+    sizes=np.ones(30, np.int64),
+    has_lengths=False,
+    n_cut=0,
+    n_left_out=0,
+)
 TESTS = Path(__file__).parent
 
 
@@ -70,7 +86,7 @@ def train_here(parallel: str, out: Path | str, optimizer: str, stop_after: int =
 
     with contextlib.suppress(KeyboardInterrupt):
         recipe = replace(RECIPE, parallel=parallel, optimizer=optimizer)
-        train(MODEL, recipe, SPLIT, SPLIT, Path(out), on_step=stop)
+        train(MODEL, recipe, SPLIT, SPLIT, Path(out), tasks=[TASK], on_step=stop)
 
 
 @pytest.mark.parametrize(("parallel", "optimizer"), [("ddp", "muon"), ("fsdp", "adamw")])
@@ -82,6 +98,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path, parallel: str, optimi
     assert max(float((two.model[name] - one.model[name]).abs().max()) for name in one.model) < 1e-6
     for name in ("loss", "val_loss", "grad_norm"):
         assert two.last_log[name] == pytest.approx(one.last_log[name], abs=1e-5)
+    assert two.last_log["accuracy"] == one.last_log["accuracy"] and 0 < one.last_log["accuracy"]["pairs"] < 1
     assert len((tmp_path / "two" / "log.jsonl").read_text().splitlines()) == 5
 
 

@@ -89,7 +89,7 @@ def test_its_numbers_are_those_of_the_command(
     assert shown["kept"] == {name: after[name] for name in names}
     assert shown["unknown"] == {name: after["unknown"][name] for name in names}
     assert shown["copies"] == {name: account["copies"]["after"][name] for name in names}
-    assert shown["flips"] == [flips["docs"] for flips in account["flips"].values()]
+    assert shown["flips"] == [account["flips"][way]["docs"] for way in ("comes in", "goes out", "may come in")]
     rules = {r["reason"]: [r["after"][n] for n in ("in_order", "alone", "only")] for r in account["rules"]}
     assert shown["rules"] == rules
     text = " ".join(parse(re.sub(r"<script.*?</script>", "", dom, flags=re.S)).text)

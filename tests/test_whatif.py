@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -261,6 +263,66 @@ def test_counted_by_hand(fixture: Fixture) -> None:
     assert [s["text"] for s in account["flips"]["comes in"]["samples"]] == ["aaaaa"]
     assert rule_counts(account, "after") == {"long": (2, 2, 2), "few_a": (0, 0, 0), "not_z": (2, 2, 2)}
     assert account["rules"][1]["after"]["high"] is None and account["rules"][1]["before"]["high"] == 0.5
+
+
+def attach(path: Path, values: dict[int, float | None], name: str = "bits_per_byte") -> str:
+    columns = {"doc_id": pa.array(values, pa.uint64()), name: pa.array(values.values(), pa.float64())}
+    pq.write_table(pa.table(columns), path)
+    return str(path)
+
+
+def test_a_rule_on_scores_from_elsewhere(fixture: Fixture, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """TEXTS by their rules: bbbb and bbba stay; aaaaa would without few_a. What has no value is neither."""
+    pages = fixture.pages([page(i, text) for i, text in enumerate([*TEXTS, None])])
+    fixture.judged(pages, RULES)
+    ids = dict(
+        zip(TEXTS, storage.read_table(fixture.workspace.tables(pages.folder)[0])["doc_id"].to_pylist(), strict=False)
+    )
+    one, other = ids["bbbb"], ids["bbba"]
+
+    def tried(values: dict[int, float | None], **bounds: dict[str, str]) -> dict[str, Any]:
+        table = attach(tmp_path / "scores.parquet", values)
+        return what_if(fixture.workspace, fixture.run, bounds, 5, [table])
+
+    both = tried({one: 2.0, other: 1.0, ids["aaaaa"]: 0.5, 12345: 1.0}, bits_per_byte={"high": "1.5"})
+    assert (both["before"]["docs"], both["after"]["docs"], both["after"]["unknown"]["docs"]) == (2, 1, 0)
+    (gone,) = both["flips"]["goes out"]["samples"]
+    assert (gone["text"], gone["reason"], gone["value"]) == ("bbbb", "bits_per_byte", 2.0)
+    assert rule_counts(both, "after")["bits_per_byte"] == (1, 1, 1) and both["rules"][-1]["stage"] == "table"
+    assert rule_counts(both, "before")["bits_per_byte"] == (0, 0, 0) and both["changed"] == ["bits_per_byte"]
+
+    for missing in ({one: 2.0}, {one: 2.0, other: None}, {one: 2.0, other: math.nan}):
+        half = tried(missing, bits_per_byte={"high": "1.5"}, few_a={"high": "none"})
+        assert (half["after"]["docs"], half["flips"]["goes out"]["docs"]) == (0, 1)
+        assert [s["text"] for s in half["flips"]["may go out"]["samples"]] == ["bbba"]
+        assert [s["text"] for s in half["flips"]["may come in"]["samples"]] == ["aaaaa"]
+        assert half["after"]["unknown"]["docs"] == 2
+        assert any("1 documents (4 B) that the run keeps have no value in the table" in note for note in notes(half))
+    print_whatif(half)
+    assert "off → ≤ 1.5" in capsys.readouterr().out
+    none = tried({}, bits_per_byte={"high": "none"})
+    assert none["after"] == none["before"] and none["changed"] == []
+    arguments = ["whatif", fixture.workspace.root, "--table", str(tmp_path / "scores.parquet")]
+    fixture.workspace.save_run(fixture.run)
+    assert cli.main([*arguments, "--set", "bits_per_byte.low=1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["flips"]["may go out"]["docs"] == 2
+    assert cli.main([*arguments, "--html", str(tmp_path / "page.html")]) == 2
+
+
+def test_tables_of_something_else_are_told(fixture: Fixture, tmp_path: Path) -> None:
+    fixture.judged(fixture.pages([page(0, "one")]), RULES)
+    table = attach(tmp_path / "a.parquet", {1: 1.0})
+    pq.write_table(pa.table({"doc_id": pa.array([1], pa.uint64()), "name": ["x"]}), tmp_path / "text.parquet")
+    pq.write_table(pa.table({"doc_id": [1], "bits_per_byte": [1.0]}), tmp_path / "signed.parquet")
+    for tables, bounds, error, message in (
+        ([table], {"bits_per_bite": {"low": "1"}}, UnknownNameError, "did you mean 'bits_per_byte'"),
+        ([table], {"bits_per_byte": {"low": "x"}}, UserError, "not a number"),
+        ([table, table], {"bits_per_byte": {"low": "1"}}, InputError, "document 0:1 is there twice"),
+        ([str(tmp_path / "text.parquet")], {"name": {"low": "1"}}, InputError, "holds string, no numbers"),
+        ([str(tmp_path / "signed.parquet")], {"bits_per_byte": {"low": "1"}}, InputError, "no column doc_id of type"),
+    ):
+        with pytest.raises(error, match=message):
+            what_if(fixture.workspace, fixture.run, bounds, 5, tables)
 
 
 def test_hostile_pages_are_safe_and_masked(fixture: Fixture, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from textmill import __version__
-from textmill.cli import shards, tokenizer, train
+from textmill.cli import evaluate, shards, tokenizer, train
 from textmill.cli.first_use import EXTRACTING, say_if_compiling
 from textmill.cli.options import add_against, add_executor, add_run_options, positive
 from textmill.cli.trace_step import TRACE, add_trace
@@ -72,6 +72,7 @@ examples:
   textmill whatif work --set gopher_words.low=30                       a wider bound
   textmill whatif work --set gopher_words.low=30 --set gopher_words.high=none --json
   textmill whatif work --set language.low=none --set language.high=none    a rule switched off
+  textmill whatif work --table losses.parquet --set bits_per_byte.high=1.2 a bound on what textmill eval --out wrote
 """
 SHOW_EXAMPLES = """\
 examples:
@@ -242,6 +243,14 @@ def _parser() -> argparse.ArgumentParser:
     whatif.add_argument(
         "--set", action="append", default=[], metavar="REASON.low=VALUE", dest="settings", help="a bound, or none"
     )
+    whatif.add_argument(
+        "--table",
+        action="append",
+        default=[],
+        metavar="FILE",
+        dest="tables",
+        help="scores from elsewhere, by doc_id: their columns can be set as rules are; any number",
+    )
     whatif.add_argument("-n", type=int, default=5, help="documents to show of each kind (default: %(default)s)")
     whatif.add_argument("--json", action="store_true", help="print everything as JSON")
     whatif.add_argument("--html", metavar="FILE", help="write the page with sliders to FILE")
@@ -283,6 +292,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train.add_commands(commands)
     add_trace(commands)
+    evaluate.add_commands(commands)
     tokenizer.add_commands(commands)
     shards.add_commands(commands)
 
@@ -558,13 +568,13 @@ def _whatif(options: argparse.Namespace) -> None:
     if options.n < 0:
         raise UserError(f"-n {options.n}: must not be negative")
     wanted = parse_bounds(options.settings)
-    if options.html and wanted:
-        raise UserError("--html and --set: the page has sliders for that; leave one out")
+    if options.html and (wanted or options.tables):
+        raise UserError("--html with --set or --table: the page has sliders for the rules of the run; leave one out")
     if options.html:
         _write_slider(*open_run(options.run), options.html)
         print(f"wrote {options.html}")
         return
-    account = what_if(*open_run(options.run), wanted, options.n)
+    account = what_if(*open_run(options.run), wanted, options.n, options.tables)
     if options.json:
         sys.stdout.write(to_json(account))
     else:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TRAIN_EXAMPLES = """\
 examples:
   textmill train work --model tiny --steps 400
+  textmill train work --choices hellaswag_val.jsonl               accuracy beside the validation loss
   textmill train --plan --model llama-1b --gpu h200 --gpus 8      parameters, memory, operations, time
   textmill train work --plan --model nano-25m --mfu 0.5           for the vocabulary and the tokens of a run
 
@@ -63,6 +64,13 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--out", default="model", help="folder for checkpoint and log (default: %(default)s)")
     train.add_argument("--model", default="tiny", help="shape and recipe (default: %(default)s)")
     train.add_argument("--steps", type=int, help="optimizer steps (default: 300; in a plan, those of the model)")
+    train.add_argument(
+        "--choices",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="multiple choice to evaluate with the validation split, as for textmill eval; any number",
+    )
     train.add_argument("--plan", action="store_true", help="say what it would take, and stop")
     train.add_argument("--gpu", default="H200", metavar="NAME", help="of the plan (default: %(default)s)")
     train.add_argument("--gpus", type=positive, default=1, metavar="N", help="of the plan (default: %(default)s)")
@@ -129,6 +137,7 @@ def _train(options: argparse.Namespace) -> None:
     from textmill.pipeline.trace import tokenizer_behind
     from textmill.pipeline.workspace import tokens_folder
     from textmill.progress import training_progress
+    from textmill.terminal import safe
     from textmill.tokenize.shards.token_shards import TOKENIZER_FILE, TokenShards
     from textmill.train.config import preset, require_torch
 
@@ -137,14 +146,20 @@ def _train(options: argparse.Namespace) -> None:
     train_shards, val_shards = TokenShards.open(folder, "train"), TokenShards.open(folder, "val")
     steps = 300 if options.steps is None else options.steps
     recipe = preset(options.model).sized(vocab_size=train_shards.vocab_size, steps=steps)
+    from textmill.train.choices import encoded_tasks
     from textmill.train.loop import train  # after the check, because it imports torch
 
+    tokenizer = tokenizer_behind(folder)
+    tasks = encoded_tasks(options.choices, tokenizer, recipe.model)
+    sets = recipe.model, recipe.train, train_shards, val_shards
     with training_progress(steps) as on_step:
-        result = train(recipe.model, recipe.train, train_shards, val_shards, Path(options.out), on_step=on_step)
-    if tokenizer := tokenizer_behind(folder):
+        result = train(*sets, Path(options.out), tasks=tasks, on_step=on_step)
+    if tokenizer:
         tokenizer.save(Path(options.out) / TOKENIZER_FILE)  # so that the model can be used wherever its folder goes
     val_loss = "not measured" if result.last.val_loss is None else f"{result.last.val_loss:.4f}"
     print(f"step {result.last.step}: loss {result.last.loss:.4f}, validation loss {val_loss}; {result.checkpoint}")
+    for name, accuracy in result.last.accuracy.items():
+        print(f"{safe(name)}: {accuracy:.1%} right")
 
 
 def _generate(options: argparse.Namespace) -> None:
@@ -160,7 +175,7 @@ def _generate(options: argparse.Namespace) -> None:
 
     sampling = Sampling(options.temperature, options.top_k or None, options.top_p, options.seed)
     stop_ids = _stop_ids(tokenizer, options.stop)
-    model = _load(found, tokenizer, options.device)
+    model = load_found(found, tokenizer, options.device)
     prompts = options.prompt or [""]
     limits = {"max_tokens": options.max_tokens, "sampling": sampling, "stop_ids": stop_ids}
     if options.json:
@@ -189,7 +204,9 @@ def _stop_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> set[int]:
     return ids
 
 
-def _load(found: TrainedModel, tokenizer: Tokenizer | None, device_name: str) -> Transformer:
+def load_found(found: TrainedModel, tokenizer: Tokenizer | None, device_name: str, digest: str = "") -> Transformer:
+    """The model, for use with ``tokenizer``, or with that of ``digest``. Errors: those of `load_model`;
+    `UnknownNameError` for the device."""
     from textmill.errors import UnknownNameError
     from textmill.train.checkpoint import load_model
     from textmill.train.config import DEVICES
@@ -201,7 +218,7 @@ def _load(found: TrainedModel, tokenizer: Tokenizer | None, device_name: str) ->
     device = device_named(device_name)
     if not found.is_checkpoint:
         return load_llama(found.path).to(device)
-    return load_model(found.path, tokenizer_sha256=tokenizer.digest if tokenizer else None, device=device)
+    return load_model(found.path, tokenizer_sha256=tokenizer.digest if tokenizer else digest or None, device=device)
 
 
 def _shown(text: str) -> str:
@@ -224,7 +241,7 @@ def _export(options: argparse.Namespace) -> None:
     tokenizer = Tokenizer.load(found.tokenizer) if found.tokenizer else None
     from textmill.train.huggingface import export_llama
 
-    model = _load(found, tokenizer, "cpu")
+    model = load_found(found, tokenizer, "cpu")
     export_llama(model, tokenizer, options.out, options.dtype)
     print(f"{options.out}: {_short(model.n_parameters)} parameters in {options.dtype}")
     if tokenizer is None:

@@ -3,6 +3,8 @@
 The stages of rules of a run form a chain: each judges what all before it let through. So a document has no scores in a
 stage that it never reached, and of one that passes the gate only under wider bounds nobody knows what later rules say.
 
+Rules on scores from elsewhere (`textmill.pipeline.attached`) come after all stages.
+
 A shard is read at a time; columns of numbers only, no text.
 """
 
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from textmill import storage
 from textmill.errors import InputError, InvariantError, UserError
 from textmill.filters.base import Rule
+from textmill.pipeline.attached import Attached
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.stages import Decide, Extract
 from textmill.pipeline.stages.scores import TEXT_BYTES
@@ -30,7 +33,7 @@ class ScoredShard(NamedTuple):
 
     doc_ids: NDArray[np.uint64]  # [n], ascending
     text_bytes: NDArray[np.int64]  # [n], of the text that the last stage scored
-    n_stages: NDArray[np.int64]  # [n], how many stages of the chain scored it
+    n_stages: NDArray[np.int64]  # [n], how many stages of the chain scored it; one more if all did and it has a value
     places: list[NDArray[np.int64]]  # for each stage, which of the documents it scored
     scores: list[pa.Table]  # for each stage, their columns
     fails: NDArray[np.bool_]  # [rules, n], as the run decided; false where it was not scored
@@ -47,9 +50,10 @@ class Verdicts(NamedTuple):
 
 @dataclass(frozen=True)
 class Chain:
-    """The stages of rules of a run, in the order of the data."""
+    """The stages of rules of a run, in the order of the data, and rules on what else is known."""
 
     stages: tuple[Decide, ...]
+    attached: Attached | None = None
 
     @classmethod
     def of(cls, run: FinishedRun, name: str) -> Chain:
@@ -62,33 +66,52 @@ class Chain:
     @property
     def rules(self) -> list[Rule]:
         """All rules, in order."""
-        return [rule for stage in self.stages for rule in stage.rules]
+        return [rule for group in self._groups for rule in group]
 
     @property
     def stage_of(self) -> list[int]:
-        """The stage of each rule."""
-        return [i for i, stage in enumerate(self.stages) for _ in stage.rules]
+        """The stage of each rule; their number for those on attached scores."""
+        return [i for i, group in enumerate(self._groups) for _ in group]
+
+    @property
+    def _groups(self) -> list[tuple[Rule, ...]]:
+        groups = [stage.rules for stage in self.stages]
+        return groups if self.attached is None else [*groups, self.attached.rules]
 
     def shards(self, run: FinishedRun) -> Iterator[ScoredShard]:
         """The documents of a run. Errors: `InputError` for scores of an earlier version."""
         for uris in zip(*(_uris(run, stage) for stage in self.stages), strict=True):
             tables = [_read(stage, *three) for stage, three in zip(self.stages, uris, strict=True)]
-            yield _joined(self.stages, tables)
+            joined = _joined(self.stages, tables)
+            yield joined if self.attached is None else self._with_attached(joined, self.attached)
+
+    def _with_attached(self, shard: ScoredShard, attached: Attached) -> ScoredShard:
+        place, scores = attached.of(shard.doc_ids)
+        n_stages = shard.n_stages.copy()
+        n_stages[place] += n_stages[place] == len(self.stages)
+        none = np.zeros((len(attached.rules), len(shard.doc_ids)), bool)
+        return shard._replace(
+            n_stages=n_stages,
+            places=[*shard.places, place],
+            scores=[*shard.scores, scores],
+            fails=np.vstack([shard.fails, none]),
+        )
 
     def verdicts(self, shard: ScoredShard, rules: Sequence[Rule | None]) -> Verdicts:
         """What ``rules``, one in the place of each of the chain's (None: switched off), say of a shard."""
         fails = np.zeros((len(rules), len(shard.doc_ids)), bool)
         first = np.full(len(shard.doc_ids), -1)
         i = 0
-        for stage, place, scores in zip(self.stages, shard.places, shard.scores, strict=True):
+        for group, place, scores in zip(self._groups, shard.places, shard.scores, strict=True):
             arrives = first < 0
-            for rule in rules[i : i + len(stage.rules)]:
+            for rule in rules[i : i + len(group)]:
                 if rule is not None:
                     fails[i, place] = rule.fails(scores[rule.column].combine_chunks())
                     fails[i] &= arrives
                     first[fails[i] & (first < 0)] = i
                 i += 1
-        is_scored = shard.n_stages == len(self.stages)
+        needs_more = self.attached is not None and any(rules[i - len(self.attached.rules) : i])
+        is_scored = shard.n_stages >= len(self.stages) + needs_more
         return Verdicts(fails, first, (first < 0) & is_scored, (first < 0) & ~is_scored)
 
 

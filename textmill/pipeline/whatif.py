@@ -1,9 +1,11 @@
 """What a run would keep under other bounds, from its stored scores; no page is read again, but for a few samples.
 
 The numbers for the bounds of the run itself are checked against the decisions that it stored. Those for other bounds
-are what a new run would find, with two exceptions, which the account names when they matter:
+are what a new run would find, with three exceptions, which the account names when they matter:
 
 - A document that only wider bounds of an early stage let through has no scores of later stages. It is counted apart.
+- A document without a value in a table from elsewhere (`textmill.pipeline.attached`), on which a rule is tried, counts
+  neither as kept nor as dropped. It is counted apart, too.
 - Who stays of a cluster of copies is chosen anew among the documents that pass; clusters do not depend on the rules
   that come after the comparison. Rules before it decide who is compared, and with those changed, a new run may find
   other clusters: then the choice is made in the clusters as this run found them.
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +31,7 @@ from numpy.typing import NDArray
 from textmill.errors import InvariantError
 from textmill.filters.base import Rule
 from textmill.filters.pii import mask_text
+from textmill.pipeline.attached import Attached
 from textmill.pipeline.dag import change_bounds
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.samples import SHOWN_CHARS, mix, texts_of
@@ -44,20 +47,28 @@ from textmill.tokenize.shards.token_shards import SPLITS
 
 # For runs without a tokenizer: what common_crawl's 32,768 entries have on the English pages of ../shared/data/crawl.
 BYTES_PER_TOKEN = 4.4
-WAYS = ("comes in", "goes out", "may come in")
+WAYS = ("comes in", "goes out", "may come in", "may go out")  # the last ones have no value in a table
+TABLE = "table"  # in the place of a stage
 OFF = {"low": None, "high": None, "exclusive": False}
 
 
-def what_if(workspace: Workspace, run: Run, wanted: Mapping[str, Mapping[str, str]], n_samples: int) -> Section:
+def what_if(
+    workspace: Workspace,
+    run: Run,
+    wanted: Mapping[str, Mapping[str, str]],
+    n_samples: int,
+    tables: Sequence[str] = (),
+) -> Section:
     """The account of a run under changed bounds (reason -> bound -> text), beside that under its own.
 
+    What is no reason of the run is a column of the ``tables``: their scores are judged last.
     ``n_samples`` documents are shown of those that come in, that go out, and that nobody knows of. Errors: `UserError`
     for a run without decisions, an unknown reason or a bound that is none; `InvariantError` if the stored decisions are
     not those of the rules.
     """
     finished = FinishedRun(workspace, run)
     chain = Chain.of(finished, run.name)
-    sides = chain.rules, change_bounds(chain.rules, wanted)
+    chain, sides = _with_tables(chain, wanted, tables)
     totals = [Totals.of(len(chain.rules)) for _ in sides]
     flips = Flips(n_samples)
     n_judged = 0
@@ -82,6 +93,20 @@ def what_if(workspace: Workspace, run: Run, wanted: Mapping[str, Mapping[str, st
         "rules": [_rule(chain, i, [rules[i] for rules in sides], totals) for i in range(len(chain.rules))],
         "flips": flips.section(finished, chain),
     }
+
+
+def _with_tables(
+    chain: Chain, wanted: Mapping[str, Mapping[str, str]], tables: Sequence[str]
+) -> tuple[Chain, tuple[list[Rule | None], list[Rule | None]]]:
+    """The chain with the rules that are wanted on columns of tables, and all rules as they are in the run, and as they
+    are wanted."""
+    own: list[Rule | None] = list(chain.rules)
+    if not tables:
+        return chain, (own, change_bounds(chain.rules, wanted))
+    reasons = [rule.reason for rule in chain.rules]
+    attached = Attached.read(tables, wanted, reasons)
+    changed = change_bounds(chain.rules, {reason: wanted[reason] for reason in wanted if reason in reasons})
+    return replace(chain, attached=attached), ([*own, *[None] * len(attached.rules)], [*changed, *attached.rules])
 
 
 @dataclass
@@ -136,7 +161,9 @@ def bytes_per_token(run: FinishedRun) -> Section:
 
 def _rule(chain: Chain, i: int, sides: Sequence[Rule | None], totals: Sequence[Totals]) -> Section:
     rule = chain.rules[i]
-    section: Section = {"stage": chain.stages[chain.stage_of[i]].name, "reason": rule.reason, "column": rule.column}
+    stage = chain.stage_of[i]
+    name = chain.stages[stage].name if stage < len(chain.stages) else TABLE
+    section: Section = {"stage": name, "reason": rule.reason, "column": rule.column}
     for when, own, total in zip(("before", "after"), sides, totals, strict=True):
         counts = {name: int(getattr(total, name)[i]) for name in ("in_order", "alone", "only")}
         limits = {name: getattr(own, name) for name in OFF} if own else OFF
@@ -164,7 +191,8 @@ def _copies(
     ]
     if sorted(removed[0]["doc_id"].to_pylist()) != sorted(i for ids in stored for i in ids.to_pylist()):
         raise InvariantError(f"{keepers.name}: the stored choice of copies is not that of its policy")
-    stages = {chain.stages[chain.stage_of[i]].folder for i in changed}
+    own = [chain.stage_of[i] for i in changed if chain.stage_of[i] < len(chain.stages)]
+    stages = {chain.stages[stage].folder for stage in own}
     section: Section = {"exact": not stages & compares(run, chain)}
     for when, total, rows in zip(("before", "after"), totals, removed, strict=True):
         n_bytes = int(pc.sum(rows["text_bytes"]).as_py() or 0)
@@ -228,7 +256,8 @@ class Flips:
         self._drawn: dict[str, list[Flip]] = {way: [] for way in WAYS}
 
     def add(self, chain: Chain, shard: ScoredShard, before: Verdicts, after: Verdicts) -> None:
-        masks = after.keep & ~before.keep, before.keep & ~after.keep, after.unknown
+        goes = before.keep & ~after.keep
+        masks = after.keep & ~before.keep, goes & ~after.unknown, after.unknown & ~goes, after.unknown & goes
         for way, mask in zip(WAYS, masks, strict=True):
             rows = np.flatnonzero(mask)
             self._n[way] += len(rows)
@@ -253,10 +282,11 @@ class Flips:
 def _draw(chain: Chain, shard: ScoredShard, rows: NDArray[np.int64], failing: Verdicts, n: int) -> Iterator[Flip]:
     hashes = mix(shard.doc_ids[rows])
     for i in np.argsort(hashes)[:n].tolist():
-        rule = int(failing.first[rows[i]])
-        stage = chain.stage_of[rule]
-        place = int(np.searchsorted(shard.places[stage], rows[i]))
-        value = shard.scores[stage][chain.rules[rule].column][place].as_py()
+        rule, value = int(failing.first[rows[i]]), None
+        if rule >= 0:  # else it has no value in a table, about which the last rule is
+            stage = chain.stage_of[rule]
+            place = int(np.searchsorted(shard.places[stage], rows[i]))
+            value = shard.scores[stage][chain.rules[rule].column][place].as_py()
         yield Flip(int(hashes[i]), int(shard.doc_ids[rows[i]]), rule, value)
 
 
@@ -289,7 +319,7 @@ def print_whatif(account: Section) -> None:
         if flips["docs"]:
             out.print()
             title = f"{way}: {flips['docs']:,} documents, {size(flips['text_bytes'])}; some of them"
-            rows = [[s["doc_id"], s["reason"], number(s["value"]), s["url"]] for s in flips["samples"]]
+            rows = [[s["doc_id"], s["reason"], _value(s["value"]), s["url"]] for s in flips["samples"]]
             out.print(table(title, ["document", "rule", "value", "URL"], rows))
     out.print()
     for line in notes(account):
@@ -321,6 +351,10 @@ def _rule_rows(account: Section) -> Iterator[list[object]]:
             yield [rule["reason"], _both(_keeps(before), _keeps(after)), *counts]
 
 
+def _value(value: object) -> str:
+    return "none" if value is None else number(value)
+
+
 def _both(old: str, new: str) -> str:
     return old if old == new else f"{old} → {new}"
 
@@ -332,11 +366,20 @@ def _keeps(side: Section) -> str:
 def notes(account: Section) -> list[str]:
     """How far the numbers go, in sentences."""
     found = ["In the run: as its stored decisions have it."]
-    unknown = account["after"]["unknown"]["docs"]
-    if unknown:
+    unvalued = account["flips"]["may go out"]
+    unknown = account["after"]["unknown"]["docs"] - unvalued["docs"]
+    if unvalued["docs"]:
         found.append(
-            f"{unknown:,} more documents ({size(account['after']['unknown']['text_bytes'])}) pass the early rules now. "
-            "The run dropped them before their later scores were made: none, some or all of them may be kept."
+            f"{unvalued['docs']:,} documents ({size(unvalued['text_bytes'])}) that the run keeps have no value in the "
+            "table. They are not among those that are kept, nor among those that are dropped: nobody knows."
+        )
+    if unknown:
+        has_table = any(rule["stage"] == TABLE for rule in account["rules"])
+        found.append(
+            f"{unknown:,} more documents ({size(account['flips']['may come in']['text_bytes'])}) pass the rules of the "
+            "run that have a score of theirs. The run dropped them before their later scores were made"
+            + (", or the table has no value: " if has_table else ": ")
+            + "none, some or all of them may be kept."
         )
     if account["copies"] and account["copies"]["exact"]:
         found.append(

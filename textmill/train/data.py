@@ -113,13 +113,13 @@ class Samples(Protocol):
     def n_targets(self, numbers: np.ndarray) -> int: ...
 
 
-class _Stream:
+class TokenStream:
     """The tokens of all shards, one after the other."""
 
-    def __init__(self, source: TokenSource) -> None:
-        self._shards = [np.asarray(shard) for shard in source.tokens]
-        self._vocab_size = source.vocab_size
-        self.ends = np.cumsum([len(shard) for shard in source.tokens], dtype=np.int64)
+    def __init__(self, tokens: Sequence[np.ndarray], vocab_size: int) -> None:
+        self._shards = [np.asarray(shard) for shard in tokens]
+        self._vocab_size = vocab_size
+        self.ends = np.cumsum([len(shard) for shard in tokens], dtype=np.int64)
         self.n_tokens = int(self.ends[-1]) if len(self.ends) else 0
 
     def copy(self, starts: np.ndarray, lengths: np.ndarray, out: np.ndarray, places: np.ndarray) -> None:
@@ -152,7 +152,7 @@ class Chunks:
     """The chunks of a split, by number."""
 
     def __init__(self, source: TokenSource, context_length: int) -> None:
-        self._stream = _Stream(source)
+        self._stream = TokenStream(source.tokens, source.vocab_size)
         self._context_length = context_length
         self._offsets: Sequence[np.ndarray] | None = getattr(source, "offsets", None)
         self.n_tokens = self._stream.n_tokens
@@ -216,7 +216,7 @@ class PackedRows:
     """Rows of whole documents, by number."""
 
     def __init__(self, source: DocumentSource, context_length: int) -> None:
-        self._stream = _Stream(source)
+        self._stream = TokenStream(source.tokens, source.vocab_size)
         self._context_length = context_length
         self._eot_id = source.eot_id
         self._rows = pack_documents(source.offsets, context_length)

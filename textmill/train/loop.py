@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ import torch
 from textmill.errors import UserError, WorkspaceError
 from textmill.train.accounting import mfu_frac
 from textmill.train.checkpoint import DataIdentity
+from textmill.train.choices import EncodedTask
 from textmill.train.config import ModelConfig, TrainConfig
 from textmill.train.data import StepBatch, TokenSource, TrainBatches
 from textmill.train.parallel import Ranks, joined
@@ -59,6 +60,8 @@ class StepLog:
     loss_by_source: dict[str, float] = field(default_factory=dict)  # where there is more than one
     val_loss_by_source: dict[str, float] = field(default_factory=dict)
     bits_per_byte_by_source: dict[str, float] = field(default_factory=dict)
+    accuracy: dict[str, float] = field(default_factory=dict)  # of tasks, by name, where there was an evaluation
+    normalized_accuracy: dict[str, float] = field(default_factory=dict)
 
 
 UNTRAINED = StepLog(step=0, loss=math.nan, val_loss=None, bits_per_byte=None, lr=0.0, tokens=0, seconds=0.0)
@@ -80,11 +83,13 @@ def train(
     val_shards: TokenSource | None,
     out: Path,
     *,
+    tasks: Sequence[EncodedTask] = (),
     on_step: Callable[[StepLog], None] | None = None,
 ) -> TrainResult:
     """Trains to the last step of ``train_config``, or goes on from the checkpoint in ``out``.
 
     ``val_shards`` may be None or too small for one sequence; then nothing is evaluated, and the log says so.
+    ``tasks`` of multiple choice are evaluated whenever the validation split is.
     ``on_step`` is called after each step, when its log line and checkpoint are on disk.
     Errors: `UserError` for too few tokens, a tokenizer that does not fit, or a loss that is no longer finite;
     `WorkspaceError` when ``out`` holds a run of another configuration; `EnvironmentFault` for a missing device.
@@ -93,7 +98,7 @@ def train(
     if train_config.n_threads is not None:
         torch.set_num_threads(train_config.n_threads)
     with joined(train_config.parallel, device_named(train_config.device)) as ranks:
-        run = _Run(model_config, train_config, train_shards, val_shards, out, ranks)
+        run = _Run(model_config, train_config, train_shards, val_shards, out, ranks, tasks)
         _make_folder(out)
         last = run.go(on_step or (lambda _: None))
     return TrainResult(last, run.trainer.model.n_parameters, out / CHECKPOINT_NAME)
@@ -121,12 +126,13 @@ class _Run:
         val_shards: TokenSource | None,
         out: Path,
         ranks: Ranks,
+        tasks: Sequence[EncodedTask],
     ) -> None:
         self.config, self.ranks, self.out = config, ranks, out
         self.sources = Sources.of(train_shards)
         self.records = Records.of(train_shards)
         self.batches = TrainBatches.of(train_shards, model, config, ranks.rank, ranks.n_ranks)
-        self.validation = Validation.of(val_shards, model, config, self.sources)
+        self.validation = Validation.of(val_shards, model, config, self.sources, tasks)
         own = self.sources.names if self.sources else ()
         self.source_names = self.validation.source_names or own  # which begin with our own: one may be held out whole
         self.trainer = Trainer(model, config, DataIdentity.of(train_shards), ranks, len(self.source_names))
@@ -159,7 +165,7 @@ class _Run:
             self._read(self.pending)
         if not (config.skip_spikes and self.measured[-1].spike):
             self.trainer.apply(step)
-        evaluates = bool(self.validation.batches) and (is_last or step % config.eval_every == 0)
+        evaluates = self.validation.measures and (is_last or step % config.eval_every == 0)
         keeps = is_last or step % config.checkpoint_every == 0
         if evaluates or keeps:
             self._read(self.pending)

@@ -35,11 +35,18 @@ class LossModel(nn.Module):
 
     def forward(self, batch: StepBatch) -> tuple[Tensor, Tensor]:
         """The sum of the losses of all targets of ``batch``, in nats, and each of them [B, T] without a gradient."""
-        hidden = self.model.hidden_states(batch.inputs, batch.positions, batch.document_ids)
-        total, losses = sum_of_losses(
-            hidden.flatten(0, 1), self.model.head_weight, batch.targets.flatten(), self.model.logits, self.chunk_tokens
-        )
+        hidden = self.model.hidden_states(batch.inputs, batch.positions, batch.document_ids).flatten(0, 1)
+        targets = batch.targets.flatten()
+        if torch.is_grad_enabled():
+            total, losses = self._losses(hidden, targets)
+        else:  # logits of targets that count alone; on a GPU this waits for their number, which a step must not
+            counting = targets != IGNORED
+            losses = torch.zeros(len(targets), device=targets.device)
+            total, losses[counting] = self._losses(hidden[counting], targets[counting])
         return total, losses.view_as(batch.targets)
+
+    def _losses(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return sum_of_losses(hidden, self.model.head_weight, targets, self.model.logits, self.chunk_tokens)
 
 
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from textmill.errors import EnvironmentFault, UserError, WorkspaceError
@@ -18,6 +19,7 @@ from textmill.train import checkpoint
 from textmill.train.checkpoint import Checkpoint, DataIdentity
 from textmill.train.config import ModelConfig, TrainConfig
 from textmill.train.data import StepBatch
+from textmill.train.likelihood import Sequences, sums_of_losses
 from textmill.train.loss import LossModel
 from textmill.train.model import Transformer
 from textmill.train.optim import clip_gradients, learning_rate_of, optimizer_of, set_learning_rate
@@ -114,13 +116,19 @@ class Trainer:
         own = batches if together else batches[self.ranks.rank :: self.ranks.n_ranks]
         for batch in itertools.chain.from_iterable(self._parts(batch) for batch in own):
             here = batch.to(self.device)
-            with _precision(self.device, self.config.dtype):
+            with precision(self.device, self.config.dtype):
                 _, losses = self._alone(here)
             sums[0] += losses.double().sum()
             sums[1] += batch.n_targets
             sums[2:] += self._by_source(losses, here)
         values: list[float] = (sums if together else self.ranks.sum(sums)).tolist()
         return values
+
+    def sums_of_losses(self, sequences: Sequences) -> NDArray[np.float64]:
+        """As in `textmill.train.likelihood`, by the model as it is now."""
+        batch_tokens = (self.config.micro_batch_size or self.config.batch_size) * self.model.config.context_length
+        with precision(self.device, self.config.dtype):
+            return sums_of_losses(sequences, self._alone, self.device, batch_tokens, ranks=self.ranks)
 
     def keep(self, step: int, log_line: dict[str, Any], path: Path) -> None:
         """Writes the checkpoint of ``step``, whose log line it takes along."""
@@ -164,7 +172,7 @@ class Trainer:
     def _mean_loss(self, batch: StepBatch, n_targets: int) -> tuple[Tensor, Tensor]:
         """The part of the mean that ``batch`` adds, and that with its sums by source, for the log."""
         here = batch.to(self.device)
-        with _precision(self.device, self.config.dtype):
+        with precision(self.device, self.config.dtype):
             total, losses = self.loss_model(here)
         mean = total / n_targets
         return mean, torch.cat([mean.detach().double()[None], self._by_source(losses, here)])
@@ -211,7 +219,7 @@ def device_named(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _precision(device: torch.device, dtype: str) -> torch.autocast:
+def precision(device: torch.device, dtype: str) -> torch.autocast:
     """Matrix products in bfloat16 where asked for, or by default on a GPU; all else stays in float32."""
     in_bfloat16 = dtype == "bfloat16" or (dtype == "auto" and device.type == "cuda")
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=in_bfloat16)
