@@ -8,8 +8,9 @@ duplicates are verified by their true similarity; and the copy that stays is cho
 from __future__ import annotations
 
 from textmill.dedup.minhash import MinHash
+from textmill.errors import UserError
 from textmill.filters import language as languages
-from textmill.filters import optout, preset_for, url, url_words
+from textmill.filters import model_losses, optout, preset_for, url, url_words
 from textmill.filters.base import Rule, stack
 from textmill.filters.curator import CuratorRatios
 from textmill.filters.pii import masks_named
@@ -55,6 +56,8 @@ def common_crawl(
     word_lists: tuple[str, ...] = (),
     rules: tuple[str, ...] = ("gopher@paper", "c4@fineweb", "fineweb@code"),
     signals: bool = False,
+    losses: str = "",
+    bits_per_byte: float = 0.0,
     similarity: float = 0.7,
     against: tuple[str, ...] = (),
     keep: str = "longest",
@@ -86,6 +89,8 @@ def common_crawl(
     word_lists      words in URLs to leave out: files or folders named strict, hard, soft; default: a few of ours
     rules           published rule sets, in their order (docs/filters.md); each sees the text as those before it edit it
     signals         also store RedPajama-V2's signals and Curator's ratios, for looking at; no rule judges them
+    losses          how hard documents are for a model, as `textmill eval --split train --docs all --out FILE` wrote it
+    bits_per_byte   what a document of these may need at most; 0: only store it
     similarity      Jaccard index of word 5-grams from which two documents are copies
     against         finished runs (folders, or FOLDER:RUN): what they kept already is not kept again
     keep            which copy stays: longest, newest, first, or best:COLUMN by a column of the scores
@@ -122,8 +127,12 @@ def common_crawl(
 
     quality = stack([preset_for(name, language) for name in rules])
     unjudged = (RedPajamaSignals(), CuratorRatios()) if signals else ()
-    scores = Score(documents, (*quality.scorers, *unjudged))
-    decisions = Decide(scores, quality.rules)
+    if bits_per_byte and not losses:
+        raise UserError("bits_per_byte is a bound on losses; name their table with losses=FILE")
+    judged_by_model = (model_losses.find_losses(losses),) if losses else ()
+    scores = Score(documents, (*quality.scorers, *unjudged, *judged_by_model))
+    at_most = (model_losses.rule(bits_per_byte),) if bits_per_byte else ()
+    decisions = Decide(scores, (*quality.rules, *at_most))
     edited = Edit(documents, quality.editors) if quality.editors else documents
 
     signatures = Signatures(edited, MinHash(ngram=5, bands=14, rows=8))

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from textmill.errors import UnknownNameError
-from textmill.filters import SCORERS, perplexity, scorer_class
+from textmill.filters import SCORERS, model_losses, perplexity, scorer_class
 from textmill.filters.base import Scorer
 from textmill.filters.lexicon import find_lists
 from textmill.filters.list_files import ListFile
@@ -57,7 +58,19 @@ def list_of_words(path: Path) -> tuple[ListFile, ...]:
     return find_lists([str(path)])
 
 
+def losses_of_two_documents(path: Path) -> Scorer:
+    rows = {
+        "doc_id": pa.array([3, 1], pa.uint64()),
+        "n_tokens": [7, 5],
+        "loss": [2.5, None],
+        "bits_per_byte": [1.5, None],
+    }
+    pq.write_table(pa.table(rows), path)
+    return model_losses.find_losses(str(path))
+
+
 NEED_A_FILE = {
+    "ModelLoss": losses_of_two_documents,
     "Nsfw": lambda path: Nsfw(list_of_words(path)),
     "Perplexity": perplexity_of_a_sentence,
     "Toxic": lambda path: Toxic(list_of_words(path)),
@@ -77,7 +90,8 @@ def table_of(texts: Sequence[str | None]) -> pa.Table:
     wishes = {name: pa.array([i % 2 == 0 for i in range(len(texts))], pa.bool_()) for name in NO_OPTOUT._fields}
     encoded = [None if text is None else text.encode() for text in texts]
     text = pa.array(encoded, pa.large_binary()).cast(pa.large_string())
-    return pa.table({"url": pa.array(urls, pa.string()), "text": text, **wishes})
+    ids = pa.array(range(len(texts)), pa.uint64())
+    return pa.table({"doc_id": ids, "url": pa.array(urls, pa.string()), "text": text, **wishes})
 
 
 def scores(scorer: Scorer, documents: Documents) -> pa.Table:

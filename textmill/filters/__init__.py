@@ -20,6 +20,7 @@ SCORERS = {
     "FineWebQuality": "textmill.filters.fineweb",
     "GopherQuality": "textmill.filters.gopher",
     "Language": "textmill.filters.language",
+    "ModelLoss": "textmill.filters.model_losses",
     "Nsfw": "textmill.filters.toxicity",
     "OptOut": "textmill.filters.optout",
     "ParagraphLanguages": "textmill.filters.language",
