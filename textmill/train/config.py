@@ -8,9 +8,12 @@ betas 0.9 and 0.95, weight decay 0.1, gradient norm clipped at 1, cosine to a te
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from textmill.errors import MissingExtraError, UnknownNameError, UserError
+from textmill.settings import Parameter, parameters
 
 DEVICES = ("auto", "cpu", "cuda")
 DOCUMENTS = ("across", "masked", "packed")  # see `TrainConfig.documents`
@@ -127,9 +130,7 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"  # cuda where there is one
     dtype: str = "auto"  # of the matrix products: bfloat16 on cuda, float32 on the CPU; weights are always float32
-    documents: str = (
-        "across"  # attention across documents of the stream; masked: within them; packed: rows of whole ones
-    )
+    documents: str = "across"  # attention: across those of the stream, within them (masked), or rows of whole ones
     compile: bool | None = None  # by torch.compile; None: on a GPU
     log_every: int | None = None  # steps between looks at the loss, for which a GPU waits; None: 10 there, 1 on a CPU
     spike_z: float = 6.0  # standard deviations above late steps, from which a loss or gradient norm is a spike
@@ -189,6 +190,24 @@ class Preset:
         """The preset for a vocabulary and a number of steps. Errors: `UserError` for a value out of range."""
         train = replace(self.train, steps=steps, warmup_steps=min(self.train.warmup_steps, max(0, steps)))
         return Preset(replace(self.model, vocab_size=vocab_size), train)
+
+    def changed(self, values: Mapping[str, Any]) -> Preset:
+        """The preset with other values of the `recipe_fields`. A learning rate alone keeps its share at the end.
+
+        Errors: `UserError` for a value out of range.
+        """
+        own = {field.name for field in fields(ModelConfig)}
+        model = {name: value for name, value in values.items() if name in own}
+        train = {name: value for name, value in values.items() if name not in own}
+        if "learning_rate" in train:
+            share = self.train.min_learning_rate / self.train.learning_rate
+            train.setdefault("min_learning_rate", share * train["learning_rate"])
+        return Preset(replace(self.model, **model), replace(self.train, **train))
+
+
+def recipe_fields() -> dict[str, Parameter]:
+    """All that can be set of a model and its training, by name."""
+    return {**parameters(ModelConfig), **parameters(TrainConfig)}
 
 
 PRESETS: dict[str, Preset] = {

@@ -71,6 +71,7 @@ class TrainResult:
     last: StepLog
     n_parameters: int
     checkpoint: Path
+    began_at: int = field(default=0, compare=False)  # steps that were done before this attempt
 
 
 def train(
@@ -96,7 +97,7 @@ def train(
         run = _Run(model_config, train_config, train_shards, val_shards, out, ranks)
         _make_folder(out)
         last = run.go(on_step or (lambda _: None))
-    return TrainResult(last, run.trainer.model.n_parameters, out / CHECKPOINT_NAME)
+    return TrainResult(last, run.trainer.model.n_parameters, out / CHECKPOINT_NAME, run.began_at)
 
 
 @dataclass
@@ -138,6 +139,7 @@ class _Run:
         """All steps that are left; the log line of the last one."""
         path, self.on_step = self.out / CHECKPOINT_NAME, on_step
         self.last = StepLog(**self.trainer.resume(path)) if path.exists() else UNTRAINED
+        self.began_at = self.last.step
         self.log = LineFile(self.out / LOG_NAME, self.last.step, writes=self.ranks.is_first)
         self.spikes = LineFile(self.out / SPIKES_NAME, self.last.step, writes=self.ranks.is_first, when_needed=True)
         self.watch = Watch(self.config.spike_z, _late_values(self.log.kept))

@@ -66,6 +66,11 @@ class Ranks:
 ALONE = Ranks()
 
 
+def is_first_process() -> bool:
+    """Whether this process speaks for all that ``torchrun`` started; one that it did not start does."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def whole(tree: Any) -> Any:
     """State as of one process: tensors in ``tree`` (dictionaries, lists) that ranks share out are gathered, by all of
     them together."""

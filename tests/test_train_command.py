@@ -1,0 +1,140 @@
+"""``textmill train`` from the command line: what can be set, and what it says."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from test_export import write_shards  # noqa: E402
+
+from textmill import cli  # noqa: E402
+from textmill.errors import UnknownNameError, UserError  # noqa: E402
+from textmill.settings import parameters, parse_values  # noqa: E402
+from textmill.train import checkpoint  # noqa: E402
+from textmill.train.config import PRESETS, ModelConfig, TrainConfig, recipe_fields  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CPU = torch.device("cpu")
+SMALL = ("n_layers=2", "n_heads=2", "d_model=16", "d_ff=24", "context_length=16", "batch_size=4", "device=cpu")
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("train") / "shards"
+    write_shards(folder)
+    return folder
+
+
+def training(shards: Path, out: Path, *settings: str) -> list[str]:
+    return ["train", str(shards), "--out", str(out), *(f"--set={setting}" for setting in (*SMALL, *settings))]
+
+
+# --- settings
+
+
+def test_values_are_of_the_type_of_what_they_set() -> None:
+    known = recipe_fields()
+    texts = ["n_layers=6", "learning_rate=1e-3", "optimizer=muon", "tie_embeddings=no", "n_kv_heads=2", "window=none"]
+    assert parse_values(known, texts) == {
+        "n_layers": 6,
+        "learning_rate": 1e-3,
+        "optimizer": "muon",
+        "tie_embeddings": False,
+        "n_kv_heads": 2,
+        "window": None,
+    }
+    assert parse_values(known, ["compile=true", "compile=none"]) == {"compile": None}
+    for text, message in (
+        ("n_layers=1e3", "'1e3' is not a value of type int"),
+        ("n_layers=none", "'none' is not a value of type int"),
+        ("window=wide", r"'wide' is not a value of type int \(or none\)"),
+        ("tie_embeddings=maybe", "not a value of type bool"),
+        ("n_layers", "write it as NAME=VALUE"),
+    ):
+        with pytest.raises(UserError, match=message):
+            parse_values(known, [text])
+    with pytest.raises(UnknownNameError, match="unknown parameter 'n_layer'; did you mean 'n_layers'"):
+        parse_values(known, ["n_layer=2"])
+
+
+def test_several_values_add_up() -> None:
+    def dag(rates: tuple[float, ...] = ()) -> None: ...
+
+    assert parse_values(parameters(dag), ["rates=1,2", "rates=3"]) == {"rates": (1.0, 2.0, 3.0)}
+
+
+def test_no_name_is_of_the_shape_and_of_the_recipe() -> None:
+    assert len(recipe_fields()) == len(fields(ModelConfig)) + len(fields(TrainConfig))
+
+
+def test_a_learning_rate_keeps_its_share_at_the_end() -> None:
+    tiny = PRESETS["tiny"]
+    changed = tiny.changed({"learning_rate": 1e-4}).train
+    assert changed.min_learning_rate == pytest.approx(1e-5)
+    both = tiny.changed({"learning_rate": 1e-4, "min_learning_rate": 0.0, "n_layers": 3})
+    assert (both.train.min_learning_rate, both.model.n_layers) == (0.0, 3)
+
+
+def test_all_fields_are_listed_with_their_values(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--list", "--model", "tiny", "--set", "n_layers=7", "--steps", "9"]) == 0
+    shown = capsys.readouterr().out
+    for name in recipe_fields():
+        assert f"│ {name} " in shown
+    for part in ("│ n_layers       │ 7 ", "sequences of context_length tokens", "adamw, muon", "│ 9 "):
+        assert part in shown
+
+
+def test_a_plan_follows_what_is_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--plan", "--set", "n_layers=9", "--set", "steps=77", "--set", "batch_size=3"]) == 0
+    shown = capsys.readouterr().out
+    assert "│ layers               │ 9 " in shown and "77 steps of 3 × 128" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "optimiser=muon"], "unknown parameter 'optimiser'; did you mean 'optimizer'?"),
+        (["--set", "optimizer=moun"], "unknown optimizer 'moun'; did you mean 'muon'?"),
+        (["--set", "n_heads=3"], "make d_model a multiple of 6"),
+        (["--set", "steps=3", "--steps", "4"], "--steps 4 and --set steps=3: give one of them"),
+        (["--set", "learning_rate=nan"], "learning_rate nan"),
+    ],
+)
+def test_a_setting_that_cannot_be(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    for action in ("--plan", "--list"):
+        assert cli.main(["train", action, *arguments]) == 2
+        shown = capsys.readouterr()
+        assert message in shown.err and len(shown.err.splitlines()) == 1 and not shown.out
+
+
+# --- runs
+
+
+def test_a_run_is_trained_as_set_and_says_when_it_was_finished(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = training(shards, tmp_path / "run", "steps=3", "optimizer=muon", "qk_norm=true")
+    assert cli.main(command) == 0
+    assert "step 3: loss" in (shown := capsys.readouterr().out) and "finished before" not in shown
+    kept = checkpoint.load(tmp_path / "run" / "checkpoint.pt", CPU)
+    assert kept.train_config.optimizer == "muon" and kept.train_config.steps == 3
+    assert kept.model_config.d_model == 16 and kept.model_config.qk_norm and kept.model_config.vocab_size == 258
+    assert cli.main(command) == 0
+    assert "this run was finished before; nothing was done" in capsys.readouterr().out
+    assert cli.main([*command, "--set", "d_ff=32"]) == 2
+    assert "d_ff was 24, now 32" in capsys.readouterr().err
+
+
+def test_only_the_first_process_prints(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert cli.main(training(shards, tmp_path / "run", "steps=1")) == 0
+    shown = capsys.readouterr()
+    assert not shown.out and not shown.err
+    assert not (tmp_path / "run" / "tokenizer.json").exists()
