@@ -75,6 +75,7 @@ def settings(config: TrainConfig, rows: int, device: torch.device) -> dict[str, 
         "logits in small chunks": {"chunk_bytes": 1 << 22},
         "quarter of the rows at a time": {"micro_batch_size": max(1, rows // 4)},
         "documents masked": {"documents": "masked"},
+        "blocks computed again": {"recompute": "blocks"},
         "muon": {"optimizer": "muon"},
         "other precision": {"dtype": "float32" if on_gpu else "bfloat16"},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -77,6 +78,14 @@ def split(tmp_path: Path) -> Recorded:
     return recorded(tmp_path, [[3, 9, 1, 30], [12, 4, 4, 7, 20, 2], [], [30, 5, 5, 5, 40]], "aabbabababababa")
 
 
+def stop_after(step: int) -> Callable[[StepLog], None]:
+    def on_step(log: StepLog) -> None:
+        if log.step == step:
+            raise KeyboardInterrupt
+
+    return on_step
+
+
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return checkpoint.load(folder / "checkpoint.pt", CPU).model
 
@@ -128,12 +137,8 @@ def test_a_run_with_muon_goes_on_with_the_same_bits(tmp_path: Path, split: Recor
     recipe = replace(RECIPE, optimizer="muon", documents="packed", schedule="wsd")
     train(MODEL, recipe, split, split, tmp_path / "whole")
 
-    def stop(log: StepLog) -> None:
-        if log.step == 5:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train(MODEL, recipe, split, split, tmp_path / "cut", on_step=stop)
+        train(MODEL, recipe, split, split, tmp_path / "cut", on_step=stop_after(5))
     train(MODEL, recipe, split, split, tmp_path / "cut")
     assert furthest(weights(tmp_path / "whole"), weights(tmp_path / "cut")) == 0
 
@@ -326,3 +331,54 @@ def test_a_loss_that_is_not_finite_names_its_documents(tmp_path: Path, split: Re
         train(MODEL, wild, split, None, tmp_path / "run")
     (spike,) = lines_of(tmp_path / "run", "spikes.jsonl")
     assert spike["step"] == 2 and len(spike["doc_ids"]) > 2
+
+
+# --- blocks that are computed again
+
+
+@pytest.mark.parametrize("documents", ["across", "packed"])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_blocks_that_are_computed_again_give_the_same_bits(
+    tmp_path: Path, split: Recorded, documents: str, dropout: float
+) -> None:
+    model, recipe = replace(MODEL, dropout=dropout), replace(RECIPE, documents=documents, micro_batch_size=3)
+    train(model, recipe, split, split, tmp_path / "kept")
+    with pytest.raises(KeyboardInterrupt):  # a choice that may change on the way
+        train(model, recipe, split, split, tmp_path / "again", on_step=stop_after(4))
+    train(model, replace(recipe, recompute="blocks"), split, split, tmp_path / "again")
+    assert furthest(weights(tmp_path / "kept"), weights(tmp_path / "again")) == 0
+    clock = {"seconds": 0, "tokens_per_s": 0}
+    kept, again = ([{**line, **clock} for line in lines_of(tmp_path / name)] for name in ("kept", "again"))
+    assert kept == again
+
+
+def test_blocks_that_are_computed_again_keep_less() -> None:
+    sizes, model = {}, replace(MODEL, vocab_size=10)
+    batch = StepBatch(*torch.zeros(2, 4, 8, dtype=torch.int64))
+    for recomputes in (False, True):
+        kept: dict[int, int] = {}
+
+        def pack(tensor: torch.Tensor, kept: dict[int, int] = kept) -> torch.Tensor:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            LossModel(Transformer(model, seed=0), recomputes=recomputes)(batch)
+        sizes[recomputes] = sum(kept.values())
+    assert sizes[True] < sizes[False] / 2
+
+
+def test_memory_that_does_not_suffice_names_the_ways_out(
+    tmp_path: Path, split: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("torch.autograd.backward", full)
+    for recipe, message in (
+        (RECIPE, "4 sequences at once .*set micro_batch_size to 2, or recompute to blocks"),
+        (replace(RECIPE, recompute="blocks"), "set micro_batch_size to 2$"),
+        (replace(RECIPE, recompute="blocks", micro_batch_size=1), "make the model or its context_length smaller"),
+    ):
+        with pytest.raises(UserError, match=message):
+            train(MODEL, recipe, split, split, tmp_path / "run")

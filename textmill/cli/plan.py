@@ -10,7 +10,7 @@ from textmill.cli.recipe import chosen_recipe
 from textmill.errors import UserError
 
 if TYPE_CHECKING:
-    from textmill.train.accounting import Gpu, Memory, Plan
+    from textmill.train.accounting import Gpu, Plan
     from textmill.train.config import Preset
 
 TIMES = ((86_400, "days"), (3_600, "hours"), (60, "minutes"))
@@ -28,7 +28,7 @@ def print_plan(options: argparse.Namespace) -> None:
     rows = [
         *_model_rows(Plan(recipe)),
         *_run_rows(Plan(recipe), gpu, options.gpus, options.mfu, n_available),
-        *_memory_rows(Plan(recipe).memory(options.gpus), gpu),
+        *_memory_rows(Plan(recipe), gpu, options.gpus),
     ]
     console().print(table(f"plan of {options.model}", ["what", "how much", "note"], rows, max_chars=80))
 
@@ -68,12 +68,18 @@ def _run_rows(plan: Plan, gpu: Gpu, n_gpus: int, mfu: float, n_available: int | 
     yield ["time for these", _duration(plan.seconds(gpu, n_gpus, mfu, best)), ""]
 
 
-def _memory_rows(memory: Memory, gpu: Gpu) -> Iterator[list[object]]:
-    fits = "fits" if memory.total_bytes <= gpu.memory_bytes else "does not fit: a smaller batch at a time"
+def _memory_rows(plan: Plan, gpu: Gpu, n_gpus: int) -> Iterator[list[object]]:
+    memory, recipe, rows = plan.memory(n_gpus), plan.preset.train, plan.rows_at_once(n_gpus)
+    fits = (
+        "fits"
+        if memory.total_bytes <= gpu.memory_bytes
+        else "does not fit: lower micro_batch_size, or recompute=blocks"
+    )
     state = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes
     yield ["memory a GPU", _bytes(memory.total_bytes), f"of {_bytes(gpu.memory_bytes)}: {fits} (estimate)"]
     yield ["  weights, optimizer", _bytes(state), "float32, with gradients; a copy of the weights in bfloat16"]
-    yield ["  activations", _bytes(memory.activations_bytes), "all of a step's sequences at once"]
+    again = ", computed again in the backward pass" if recipe.recompute == "blocks" else ""
+    yield ["  activations", _bytes(memory.activations_bytes), f"of {rows:,} sequences at once{again}"]
     yield ["  logits", _bytes(memory.logits_bytes), ""]
 
 

@@ -18,6 +18,7 @@ from textmill.settings import Parameter, parameters
 DEVICES = ("auto", "cpu", "cuda")
 DOCUMENTS = ("across", "masked", "packed")  # see `TrainConfig.documents`
 PARALLEL = ("none", "ddp", "fsdp")
+RECOMPUTE = ("none", "blocks")
 DTYPES = ("auto", "float32", "bfloat16")
 NORMS = ("rmsnorm", "layernorm", "none")
 NORM_POSITIONS = ("pre", "post")
@@ -131,6 +132,7 @@ class TrainConfig:
     device: str = "auto"  # cuda where there is one
     dtype: str = "auto"  # of the matrix products: bfloat16 on cuda, float32 on the CPU; weights are always float32
     documents: str = "across"  # attention: across those of the stream, within them (masked), or rows of whole ones
+    recompute: str = "none"  # blocks: backward passes compute each anew; a third more work, far fewer activations kept
     compile: bool | None = None  # by torch.compile; None: on a GPU
     log_every: int | None = None  # steps between looks at the loss, for which a GPU waits; None: 10 there, 1 on a CPU
     spike_z: float = 6.0  # standard deviations above late steps, from which a loss or gradient norm is a spike
@@ -174,6 +176,7 @@ RECIPE_CHOICES = {
     "schedule": SCHEDULES,
     "documents": DOCUMENTS,
     "parallel": PARALLEL,
+    "recompute": RECOMPUTE,
     "device": DEVICES,
     "dtype": DTYPES,
 }

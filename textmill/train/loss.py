@@ -25,8 +25,12 @@ Head = Callable[[Tensor], Tensor]
 class LossModel(nn.Module):
     """A model with its loss: what is compiled and shared out among ranks."""
 
-    def __init__(self, model: Transformer, compiled: bool = False, chunk_bytes: int = CHUNK_BYTES) -> None:
+    def __init__(
+        self, model: Transformer, compiled: bool = False, chunk_bytes: int = CHUNK_BYTES, *, recomputes: bool = False
+    ) -> None:
+        """``recomputes``: no activation within a block is kept for the backward pass, which computes them again."""
         super().__init__()
+        model.recomputes = recomputes
         self.model = model
         self.chunk_tokens = max(1, chunk_bytes // (4 * model.config.vocab_size))
         if compiled:

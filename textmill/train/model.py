@@ -20,6 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's usual name
+from torch.utils.checkpoint import checkpoint
 
 from textmill.errors import UserError
 from textmill.train.attention import LayerCache, Mask, attend, attention_mask, has_flex
@@ -131,6 +132,7 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig, seed: int) -> None:
         super().__init__()
         self.config = config
+        self.recomputes = False  # blocks in the backward pass, instead of keeping what is in them (Chen et al. 2016)
         self.token_embeddings = _embedding(config.vocab_size, config.d_model)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.n_layers))
@@ -178,7 +180,10 @@ class Transformer(nn.Module):
         around = Surroundings(self._rotation(at), mask)
         x = self.dropout(self._embed(token_ids, at))
         for layer, layer_cache in zip(self.layers, cache or itertools.repeat(None), strict=False):
-            x = layer(x, around, layer_cache)
+            if self.recomputes and torch.is_grad_enabled():
+                x = checkpoint(layer, x, around, use_reentrant=False, preserve_rng_state=self._drops())
+            else:
+                x = layer(x, around, layer_cache)
         return self.ln_final(x)
 
     def logits(self, hidden_states: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ FREE_ON_RESUME = (
     "compile",
     "micro_batch_size",
     "parallel",
+    "recompute",
 )
 
 
@@ -73,7 +74,8 @@ class Trainer:
         self.device = device_named(config.device)
         self.model = Transformer(model_config, config.seed).to(self.device)
         self.compiles = self.device.type == "cuda" if config.compile is None else config.compile
-        self.loss_model = ranks.wrapped(LossModel(self.model, self.compiles), self.model.layers, self.device)
+        loss_model = LossModel(self.model, self.compiles, recomputes=config.recompute == "blocks")
+        self.loss_model = ranks.wrapped(loss_model, self.model.layers, self.device)
         self.optimizer = optimizer_of(self.model, config)
         self._n_sources = n_sources
 
@@ -191,9 +193,11 @@ class Trainer:
             yield
         except torch.OutOfMemoryError as error:
             rows = self.config.micro_batch_size or self.config.batch_size // self.ranks.n_ranks
+            ways = [f"set micro_batch_size to {rows // 2}"] if rows > 1 else []
+            ways += ["recompute to blocks"] if self.config.recompute == "none" else []
             raise UserError(
                 f"{rows} sequences at once do not fit into the memory of {self.device}; "
-                f"set micro_batch_size to {max(1, rows // 2)}"
+                f"{', or '.join(ways) or 'make the model or its context_length smaller'}"
             ) from error
 
 
