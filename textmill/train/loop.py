@@ -8,7 +8,9 @@ whose loss or gradient is not finite stops the run, and no checkpoint holds its 
 A GPU runs ahead of the program: losses are read every ``log_every`` steps, and then those of all steps but the last,
 so nobody waits. Steps that stand out (`textmill.train.watch`) are written to ``spikes.jsonl`` with their documents.
 
-An interrupt (Ctrl-C) passes through; the last checkpoint stays, and the steps since then are done again.
+Checkpoints are written in the background (`textmill.train.snapshot`). A step's line is in the log before its checkpoint
+is begun, and the old checkpoint stays until the new one is whole: a process may be killed at any instant, and the steps
+since its last whole checkpoint are done again. An interrupt (Ctrl-C) passes through once that one is written.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from textmill.train.config import ModelConfig, TrainConfig
 from textmill.train.data import StepBatch, TokenSource, TrainBatches
 from textmill.train.parallel import Ranks, joined
 from textmill.train.runlog import LineFile
+from textmill.train.snapshot import Snapshots
 from textmill.train.sources import Records, Sources, means_by_source, step_batch
 from textmill.train.trainer import Reading, Trainer, device_named
 from textmill.train.validation import Evaluation, Validation
@@ -86,7 +89,7 @@ def train(
     """Trains to the last step of ``train_config``, or goes on from the checkpoint in ``out``.
 
     ``val_shards`` may be None or too small for one sequence; then nothing is evaluated, and the log says so.
-    ``on_step`` is called after each step, when its log line and checkpoint are on disk.
+    ``on_step`` is called after each step, when its log line is on disk; its checkpoint may still be on its way there.
     Errors: `UserError` for too few tokens, a tokenizer that does not fit, or a loss that is no longer finite;
     `WorkspaceError` when ``out`` holds a run of another configuration; `EnvironmentFault` for a missing device.
     """
@@ -146,7 +149,7 @@ class _Run:
         self.began_s = time.perf_counter() - self.last.seconds
         self.pace = _Pace(self.batches.n_samples_before(self.last.step))
         self.ranks.wait()  # all have read what the first one is about to cut
-        with self.log, self.spikes:
+        with self.log, self.spikes, Snapshots(path, self.ranks) as self.snapshots:
             if self.last.step == 0 and not self.validation.batches:
                 note = "nothing to evaluate: the validation set does not hold one sequence"
                 self.log.write({"step": 0, "note": note})
@@ -208,7 +211,7 @@ class _Run:
             )
             self.log.write(asdict(self.last))
             if is_newest and keeps:
-                self.trainer.keep(self.last.step, asdict(self.last), self.out / CHECKPOINT_NAME)
+                self.snapshots.keep(self.trainer.state(self.last.step, asdict(self.last)), before=self.log.sync)
             self.on_step(self.last)
         self.measured.clear()
         self.pace.restart(self.batches.n_samples_before(self.last.step))

@@ -124,19 +124,15 @@ class Trainer:
         values: list[float] = (sums if together else self.ranks.sum(sums)).tolist()
         return values
 
-    def keep(self, step: int, log_line: dict[str, Any], path: Path) -> None:
-        """Writes the checkpoint of ``step``, whose log line it takes along."""
-        model, optimizer = whole(dict(self.model.state_dict())), whole(self.optimizer.state_dict())
-        if self.ranks.is_first:
-            checkpoint.save(
-                Checkpoint(self.model.config, self.config, self.data, step, log_line, model, optimizer), path
-            )
-        self.ranks.wait()
+    def state(self, step: int, log_line: dict[str, Any]) -> Checkpoint:
+        """The checkpoint of ``step``, with its log line; its tensors are those that the next step changes."""
+        model, optimizer = dict(self.model.state_dict()), self.optimizer.state_dict()
+        return Checkpoint(self.model.config, self.config, self.data, step, log_line, model, optimizer)
 
     def resume(self, path: Path) -> dict[str, Any]:
         """Takes over the state kept in ``path``; the log line of its step. Errors: `WorkspaceError` when it is the
         state of another run."""
-        kept = checkpoint.load(path, self.device)
+        kept = checkpoint.load(path, torch.device("cpu"))  # what follows sends each tensor where it belongs
         differences = [
             *_differences(kept.model_config, self.model.config),
             *_differences(kept.train_config, self.config),
