@@ -158,10 +158,6 @@ class TrainConfig:
             self.warmup_steps <= self.steps,
             f"warmup_steps is {self.warmup_steps}, but the run has {self.steps} steps; lower warmup_steps",
         )
-        _require(
-            (self.optimizer, self.parallel) != ("muon", "fsdp"),
-            "muon needs whole matrices, which fsdp shares out; use parallel=ddp or optimizer=adamw",
-        )
         _require(0 <= self.decay_frac <= 1, f"decay_frac is {self.decay_frac}; it must be in [0, 1]")
         for name in ("n_threads", "micro_batch_size", "log_every"):
             value = getattr(self, name)

@@ -90,6 +90,31 @@ def divided(value: Any, like: Any) -> Any:
     return distribute_tensor(value, like.device_mesh, like.placements)
 
 
+def own_part(tensor: Any) -> Any:
+    """What this rank holds of ``tensor``: all of it, unless it is shared out. The same memory."""
+    return tensor.to_local() if hasattr(tensor, "placements") else tensor
+
+
+def gathered(part: Tensor, like: Any) -> Tensor:
+    """The whole of which each rank holds a ``part``, as it does of ``like``."""
+    if not hasattr(like, "placements"):
+        return part
+    from torch.distributed.tensor import DTensor
+
+    shape = {"shape": like.shape, "stride": like.stride()}
+    return DTensor.from_local(part, like.device_mesh, like.placements, **shape).full_tensor()
+
+
+def cut_like(value: Tensor, like: Any) -> Tensor:
+    """This rank's part of ``value``, which all have, as it holds of ``like``."""
+    if not hasattr(like, "placements"):
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    part: Tensor = distribute_tensor(value, like.device_mesh, like.placements, src_data_rank=None).to_local()
+    return part
+
+
 @contextlib.contextmanager
 def joined(parallel: str, device: torch.device) -> Iterator[Ranks]:
     """The ranks that ``torchrun`` started. Errors: `UserError` when it did not, or did unasked."""

@@ -20,7 +20,7 @@ from textmill.train.config import ModelConfig, TrainConfig
 from textmill.train.data import StepBatch
 from textmill.train.loss import LossModel
 from textmill.train.model import Transformer
-from textmill.train.optim import clip_gradients, learning_rate_of, optimizer_of, set_learning_rate
+from textmill.train.optim import MuonAndAdamW, clip_gradients, learning_rate_of, optimizer_of, set_learning_rate
 from textmill.train.parallel import ALONE, Ranks, divided, whole
 from textmill.train.sources import sums_by_source
 
@@ -151,9 +151,10 @@ class Trainer:
         """This rank's part of an optimizer's state."""
         if not self.ranks.divides_weights:
             return state
-        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        own = {i: {name: divided(v, weights[i]) for name, v in values.items()} for i, values in state["state"].items()}
-        return {**state, "state": own}
+        if isinstance(self.optimizer, MuonAndAdamW):
+            pairs = zip(state["parts"], self.optimizer.parts, strict=True)
+            return {"parts": [_divided_state(part, optimizer) for part, optimizer in pairs]}
+        return _divided_state(state, self.optimizer)
 
     def _parts(self, batch: StepBatch) -> list[StepBatch]:
         """What is computed at once."""
@@ -195,6 +196,12 @@ class Trainer:
                 f"{rows} sequences at once do not fit into the memory of {self.device}; "
                 f"{', or '.join(ways) or 'make the model or its context_length smaller'}"
             ) from error
+
+
+def _divided_state(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    own = {i: {name: divided(v, weights[i]) for name, v in values.items()} for i, values in state["state"].items()}
+    return {**state, "state": own}
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:
