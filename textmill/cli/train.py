@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textmill.cli.options import positive
@@ -152,13 +153,15 @@ def _train_model(options: argparse.Namespace) -> None:
     from textmill.train.config import require_torch
 
     require_torch()
-    folder = tokens_folder(options.source)
-    train_shards, val_shards = TokenShards.open(folder, "train"), TokenShards.open(folder, "val")
-    recipe = chosen_recipe(options, vocab_size=train_shards.vocab_size, steps=DEFAULT_STEPS)
-    from textmill.train.loop import train  # after the check, because it imports torch
-    from textmill.train.parallel import is_first_process
+    from textmill.train.parallel import is_first_process  # after the check, because it imports torch
 
     speaks = is_first_process()
+    with _said_once(speaks):
+        folder = tokens_folder(options.source)
+        train_shards, val_shards = TokenShards.open(folder, "train"), TokenShards.open(folder, "val")
+        recipe = chosen_recipe(options, vocab_size=train_shards.vocab_size, steps=DEFAULT_STEPS)
+    from textmill.train.loop import train
+
     with training_progress(recipe.train.steps, shown=speaks) as on_step:
         result = train(recipe.model, recipe.train, train_shards, val_shards, Path(options.out), on_step=on_step)
     if not speaks:
@@ -169,6 +172,17 @@ def _train_model(options: argparse.Namespace) -> None:
         print(f"{options.out}: this run was finished before; nothing was done. Another one needs another --out")
     val_loss = "not measured" if result.last.val_loss is None else f"{result.last.val_loss:.4f}"
     print(f"step {result.last.step}: loss {result.last.loss:.4f}, validation loss {val_loss}; {result.checkpoint}")
+
+
+@contextlib.contextmanager
+def _said_once(speaks: bool) -> Iterator[None]:
+    """What every process of a training finds wrong, one of them says."""
+    try:
+        yield
+    except UserError:
+        if speaks:
+            raise
+        raise SystemExit(2) from None
 
 
 def _generate(options: argparse.Namespace) -> None:
