@@ -110,7 +110,7 @@ def _add_generate(commands: Any) -> None:
         "--stop", action="append", default=[], metavar="TOKEN", help="stop there, as at the end of the document"
     )
     generate.add_argument("--tokenizer", metavar="FILE", help="for a model that has none beside it")
-    generate.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    generate.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
     generate.add_argument("--json", action="store_true", help="print prompts and texts as JSON")
     generate.set_defaults(command=_generate)
 

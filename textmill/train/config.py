@@ -15,7 +15,7 @@ from typing import Any
 from textmill.errors import MissingExtraError, UnknownNameError, UserError
 from textmill.settings import Parameter, parameters
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 DOCUMENTS = ("across", "masked", "packed")  # see `TrainConfig.documents`
 PARALLEL = ("none", "ddp", "fsdp")
 RECOMPUTE = ("none", "blocks")
@@ -129,8 +129,8 @@ class TrainConfig:
     eval_batches: int = 8
     checkpoint_every: int = 500  # steps; the last step is always kept
     seed: int = 0
-    device: str = "auto"  # cuda where there is one
-    dtype: str = "auto"  # of the matrix products: bfloat16 on cuda, float32 on the CPU; weights are always float32
+    device: str = "auto"  # cuda where there is one, else mps (Apple's GPU), else cpu
+    dtype: str = "auto"  # of the matrix products: bfloat16 on cuda, float32 elsewhere; weights are always float32
     documents: str = "across"  # attention: across those of the stream, within them (masked), or rows of whole ones
     recompute: str = "none"  # blocks: backward passes compute each anew; a third more work, far fewer activations kept
     compile: bool | None = None  # by torch.compile; None: on a GPU

@@ -138,6 +138,8 @@ def joined(parallel: str, device: torch.device) -> Iterator[Ranks]:
         return
     if "RANK" not in os.environ:
         raise UserError(f"parallel is {parallel}, which needs processes: start with torchrun, or set it to none")
+    if device.type == "mps":
+        raise UserError(f"parallel is {parallel}, which Apple's GPU does not do; set device=cpu, or parallel=none")
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)

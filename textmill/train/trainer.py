@@ -1,9 +1,14 @@
-"""A model, its optimizer and its recipe on one device: gradients, updates, evaluations, checkpoints."""
+"""A model, its optimizer and its recipe on one device: gradients, updates, evaluations, checkpoints.
+
+Devices are CPUs, GPUs of CUDA, and Apple's (mps). Apple's was not there to be tried: what it lacks (float64, pinned
+memory, copies that can be waited for one by one) is not asked of it, so every step waits for its loss.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +27,7 @@ from textmill.train.loss import LossModel
 from textmill.train.model import Transformer
 from textmill.train.optim import MuonAndAdamW, clip_gradients, learning_rate_of, optimizer_of, set_learning_rate
 from textmill.train.parallel import ALONE, Ranks, divided, whole
-from textmill.train.sources import sums_by_source
+from textmill.train.sources import sum_dtype, sums_by_source
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -41,12 +46,15 @@ FREE_ON_RESUME = (
 )
 
 
+OF_MEMORY = re.compile("out of memory|can't allocate memory")  # of devices whose error has no type of its own
+
+
 class Reading:
     """What a step measured: its loss, its gradient norm, and sums by source; on its way from the device."""
 
     def __init__(self, step: int, values: Tensor) -> None:
         self.step = step
-        self._values = values.to("cpu", non_blocking=True)
+        self._values = values.to("cpu", non_blocking=values.is_cuda)
         self._copied = torch.cuda.Event() if values.is_cuda else None  # type: ignore[no-untyped-call]
         if self._copied is not None:
             self._copied.record()
@@ -77,7 +85,7 @@ class Trainer:
         loss_model = LossModel(self.model, self.compiles, recomputes=config.recompute == "blocks")
         self.loss_model = ranks.wrapped(loss_model, self.model.layers, self.device)
         self.optimizer = optimizer_of(self.model, config)
-        self._n_sources = n_sources
+        self._n_sources, self._sum_dtype = n_sources, sum_dtype(self.device)
 
     def learning_rate(self, step: int) -> float:
         """Of the update that makes step ``step`` (from 1)."""
@@ -90,7 +98,7 @@ class Trainer:
         self.optimizer.zero_grad()
         if self.model.config.dropout:
             torch.manual_seed(step_seed(self.config.seed, step, self.ranks.rank))
-        sums = torch.zeros(1 + 2 * self._n_sources, dtype=torch.float64, device=self.device)
+        sums = torch.zeros(1 + 2 * self._n_sources, dtype=self._sum_dtype, device=self.device)
         parts = self._parts(batch)
         with self._enough_memory():
             for part in parts:
@@ -100,7 +108,7 @@ class Trainer:
                 sums += own
             norm = whole(clip_gradients(self.model.parameters(), self.config.grad_clip))
         self.ranks.sum(sums)
-        return Reading(step, torch.cat([sums[:1], norm.detach().double()[None], sums[1:]]))
+        return Reading(step, torch.cat([sums[:1], norm.detach().to(self._sum_dtype)[None], sums[1:]]))
 
     def apply(self, step: int) -> None:
         """Makes the update of ``step`` with the gradient taken last."""
@@ -111,14 +119,14 @@ class Trainer:
     def evaluate(self, batches: Sequence[StepBatch]) -> list[float]:
         """The sum of all losses of ``batches`` in nats, the number of targets, then both by source."""
         self.model.eval()
-        sums = torch.zeros(2 + 2 * self._n_sources, dtype=torch.float64, device=self.device)
+        sums = torch.zeros(2 + 2 * self._n_sources, dtype=self._sum_dtype, device=self.device)
         together = self.ranks.divides_weights  # no rank can compute alone
         own = batches if together else batches[self.ranks.rank :: self.ranks.n_ranks]
         for batch in itertools.chain.from_iterable(self._parts(batch) for batch in own):
             here = batch.to(self.device)
             with _precision(self.device, self.config.dtype):
                 _, losses = self._alone(here)
-            sums[0] += losses.double().sum()
+            sums[0] += losses.to(self._sum_dtype).sum()
             sums[1] += batch.n_targets
             sums[2:] += self._by_source(losses, here)
         values: list[float] = (sums if together else self.ranks.sum(sums)).tolist()
@@ -166,11 +174,11 @@ class Trainer:
         with _precision(self.device, self.config.dtype):
             total, losses = self.loss_model(here)
         mean = total / n_targets
-        return mean, torch.cat([mean.detach().double()[None], self._by_source(losses, here)])
+        return mean, torch.cat([mean.detach().to(self._sum_dtype)[None], self._by_source(losses, here)])
 
     def _by_source(self, losses: Tensor, batch: StepBatch) -> Tensor:
         if not self._n_sources:
-            return losses.new_empty(0, dtype=torch.float64)
+            return losses.new_empty(0, dtype=self._sum_dtype)
         return sums_by_source(losses, batch, self._n_sources).flatten()
 
     @property
@@ -188,7 +196,9 @@ class Trainer:
     def _enough_memory(self) -> Iterator[None]:
         try:
             yield
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not (isinstance(error, torch.OutOfMemoryError) or OF_MEMORY.search(str(error))):
+                raise
             rows = self.config.micro_batch_size or self.config.batch_size // self.ranks.n_ranks
             ways = [f"set micro_batch_size to {rows // 2}"] if rows > 1 else []
             ways += ["recompute to blocks"] if self.config.recompute == "none" else []
@@ -211,10 +221,11 @@ def step_seed(seed: int, step: int, rank: int) -> int:
 
 def device_named(name: str) -> torch.device:
     """One of the `DEVICES`. Errors: `EnvironmentFault` when there is no GPU."""
+    is_there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise EnvironmentFault("device is cuda, but torch finds no GPU here; use device=cpu or auto")
+        name = next(name for name, there in is_there.items() if there)
+    if not is_there[name]:
+        raise EnvironmentFault(f"device is {name}, but torch finds no GPU here; use device=cpu or auto")
     return torch.device(name)
 
 
