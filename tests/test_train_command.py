@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from dataclasses import fields
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,8 @@ from textmill.errors import UnknownNameError, UserError  # noqa: E402
 from textmill.settings import parameters, parse_values  # noqa: E402
 from textmill.train import checkpoint  # noqa: E402
 from textmill.train.config import PRESETS, ModelConfig, TrainConfig, recipe_fields  # noqa: E402
+from textmill.train.curves import scalars  # noqa: E402
+from textmill.train.loop import StepLog  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -138,3 +143,81 @@ def test_only_the_first_process_prints(
     shown = capsys.readouterr()
     assert not shown.out and not shown.err
     assert not (tmp_path / "run" / "tokenizer.json").exists()
+
+
+# --- curves elsewhere
+
+
+def test_a_line_as_numbers() -> None:
+    log = StepLog(
+        step=3, loss=2.5, val_loss=None, bits_per_byte=1.25, lr=1e-3, tokens=96, seconds=1.5, loss_by_source={"a": 2.0}
+    )
+    assert scalars(log) == {
+        "loss": 2.5,
+        "bits_per_byte": 1.25,
+        "lr": 1e-3,
+        "tokens": 96.0,
+        "seconds": 1.5,
+        "skipped": 0.0,
+        "loss_by_source/a": 2.0,
+    }
+
+
+def test_curves_in_tensorboard(shards: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    command = training(shards, tmp_path / "run", "steps=4", "checkpoint_every=2")
+    assert cli.main([*command, "--log", "tensorboard"]) == 0
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("loss")] == [1, 2, 3, 4]
+    assert [event.step for event in events.Scalars("val_loss")] == [4]
+
+
+class Wandb(types.ModuleType):
+    """What is asked of wandb, without a server that answers."""
+
+    Error = ConnectionError
+
+    def __init__(self, api_key: str | None) -> None:
+        super().__init__("wandb")
+        self.__spec__ = ModuleSpec("wandb", None)
+        self.api, self.calls = types.SimpleNamespace(api_key=api_key), []
+        self.run = types.SimpleNamespace(log=self.log, finish=lambda: self.calls.append("finish"))
+
+    def Settings(self, **values: object) -> object:  # noqa: N802
+        return values
+
+    def init(self, *, mode: str, id: str, config: dict[str, object], **_: object) -> object:
+        self.calls.append(mode)
+        if mode == "online":
+            raise self.Error
+        assert len(id) == 16 and config["n_layers"] == 2 and config["steps"] == 2
+        return self.run
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.calls.append((step, "loss" in values))
+
+
+@pytest.mark.parametrize("api_key", [None, "key"])
+def test_without_an_answer_wandb_stays_on_this_machine(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api_key: str | None
+) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setitem(sys.modules, "wandb", wandb := Wandb(api_key))
+    assert cli.main([*training(shards, tmp_path / "run", "steps=2"), "--log", "wandb"]) == 0
+    assert wandb.calls == [*(["online"] if api_key else []), "offline", (1, True), (2, True), "finish"]
+
+
+def test_curves_that_cannot_be_drawn(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("textmill.train.config.require_torch", lambda: None)
+    for name, message in (
+        ("wandb", r"install it with: pip install 'textmill[wandb]'"),
+        ("wand", "did you mean 'wandb'"),
+    ):
+        assert cli.main([*training(shards, tmp_path / "run", "steps=2"), "--log", name]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -16,6 +16,7 @@ from textmill.errors import UserError
 if TYPE_CHECKING:
     from textmill.pipeline.trained import TrainedModel
     from textmill.tokenize import Tokenizer
+    from textmill.train.loop import StepLog
     from textmill.train.model import Transformer
 
 TRAIN_EXAMPLES = """\
@@ -77,6 +78,13 @@ def _add_train(commands: Any) -> None:
         help="a field of the shape or the recipe (see --list); any number",
     )
     train.add_argument("--list", action="store_true", help="show all fields with their values, and stop")
+    train.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="show the curves in tensorboard or wandb, where that is installed; any number",
+    )
     train.add_argument("--plan", action="store_true", help="say what it would take, and stop")
     train.add_argument("--gpu", default="H200", metavar="NAME", help="of the plan (default: %(default)s)")
     train.add_argument("--gpus", type=positive, default=1, metavar="N", help="of the plan (default: %(default)s)")
@@ -160,14 +168,22 @@ def _train_model(options: argparse.Namespace) -> None:
         folder = tokens_folder(options.source)
         train_shards, val_shards = TokenShards.open(folder, "train"), TokenShards.open(folder, "val")
         recipe = chosen_recipe(options, vocab_size=train_shards.vocab_size, steps=DEFAULT_STEPS)
+    from textmill.train.curves import curves
     from textmill.train.loop import train
 
-    with training_progress(recipe.train.steps, shown=speaks) as on_step:
-        result = train(recipe.model, recipe.train, train_shards, val_shards, Path(options.out), on_step=on_step)
+    out, logs = Path(options.out), options.log if speaks else []
+    values = {**vars(recipe.model), **vars(recipe.train)}
+    with training_progress(recipe.train.steps, shown=speaks) as show, curves(logs, out, values) as draw:
+
+        def on_step(log: StepLog) -> None:
+            show(log)
+            draw(log)
+
+        result = train(recipe.model, recipe.train, train_shards, val_shards, out, on_step=on_step)
     if not speaks:
         return
     if tokenizer := tokenizer_behind(folder):
-        tokenizer.save(Path(options.out) / TOKENIZER_FILE)  # so that the model can be used wherever its folder goes
+        tokenizer.save(out / TOKENIZER_FILE)  # so that the model can be used wherever its folder goes
     if result.began_at == result.last.step:
         print(f"{options.out}: this run was finished before; nothing was done. Another one needs another --out")
     val_loss = "not measured" if result.last.val_loss is None else f"{result.last.val_loss:.4f}"
