@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
+from collections.abc import Callable
 from dataclasses import fields
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -17,10 +19,13 @@ from test_export import write_shards  # noqa: E402
 from textmill import cli  # noqa: E402
 from textmill.errors import UnknownNameError, UserError  # noqa: E402
 from textmill.settings import parameters, parse_values  # noqa: E402
+from textmill.tokenize import Tokenizer  # noqa: E402
 from textmill.train import checkpoint  # noqa: E402
+from textmill.train.checkpoint import content_sha256  # noqa: E402
 from textmill.train.config import PRESETS, ModelConfig, TrainConfig, recipe_fields  # noqa: E402
 from textmill.train.curves import scalars  # noqa: E402
 from textmill.train.loop import StepLog  # noqa: E402
+from textmill.train.trainer import Trainer  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -220,4 +225,79 @@ def test_curves_that_cannot_be_drawn(
     ):
         assert cli.main([*training(shards, tmp_path / "run", "steps=2"), "--log", name]) == 2
         assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+# --- from weights
+
+
+def test_a_training_begins_with_given_weights_and_goes_on_the_same(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, hf, plain = tmp_path / "base", tmp_path / "hf", [*SMALL[5:], "checkpoint_every=2"]
+    assert cli.main(training(shards, base, "steps=2", "n_kv_heads=1")) == 0
+    assert cli.main(["export", str(base), "--to", "hf", "--out", str(hf)]) == 0
+    settings = [f"--set={setting}" for setting in plain]
+    ends = {}
+    for name, source, n_steps in (("a", base, 4), ("b", hf, 4), ("cut", base, 2)):
+        command = ["train", str(shards), "--out", str(tmp_path / name), *settings, "--steps", "4"]
+        with pytest.MonkeyPatch.context() as patch:
+            if n_steps == 2:
+                patch.setattr("textmill.train.trainer.Trainer.apply", stopped_at(3))
+                assert cli.main([*command, "--init", str(source)]) == 130
+                patch.undo()
+            assert cli.main([*command, "--init", str(source)]) == 0
+        ends[name] = checkpoint.load(tmp_path / name / "checkpoint.pt", CPU)
+    assert ends["a"].model_config.n_kv_heads == 1 and ends["a"].model_config.d_model == 16
+    assert len({content_sha256(end.model) for end in ends.values()}) == 1
+    started = checkpoint.load(base / "checkpoint.pt", CPU).model
+    assert {end.init_sha256 for end in ends.values()} == {content_sha256(started)}
+    first = json.loads((tmp_path / "a" / "log.jsonl").read_text().splitlines()[0])
+    drawn = json.loads((base / "log.jsonl").read_text().splitlines()[0])
+    assert first["loss"] < drawn["loss"]
+    capsys.readouterr()
+    shape = [f"--set={setting}" for setting in (*SMALL[:5], "n_kv_heads=1")]
+    again = ["train", str(shards), "--out", str(tmp_path / "a"), *settings, *shape, "--steps=4"]
+    for others in ([], ["--init", str(tmp_path / "a")]):
+        assert cli.main([*again, *others]) == 2
+        assert "the initial weights were" in capsys.readouterr().err
+
+
+def stopped_at(stop: int) -> Callable[[Trainer, int], None]:
+    """As by Ctrl-C, before the update of that step."""
+    apply = Trainer.apply
+
+    def stopping(trainer: Trainer, step: int) -> None:
+        if step == stop:
+            raise KeyboardInterrupt
+        apply(trainer, step)
+
+    return stopping
+
+
+def test_weights_that_do_not_fit(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, hf = tmp_path / "base", tmp_path / "hf"
+    assert cli.main(training(shards, base, "steps=1")) == 0
+    assert cli.main(["export", str(base), "--to", "hf", "--out", str(hf)]) == 0
+    command = ["train", str(shards), "--out", str(tmp_path / "run"), "--steps", "1", "--set", "batch_size=4"]
+
+    def refused(*arguments: str) -> str:
+        capsys.readouterr()
+        assert cli.main([*command, *arguments]) == 2
+        return capsys.readouterr().err
+
+    assert "its layers.0.ffn.w1.weight is (24, 16), but the model's is (32, 16)" in refused(
+        "--init", str(base), "--set", "d_ff=32"
+    )
+    assert "no model; give a run" in refused("--init", str(tmp_path / "none"))
+    assert "--init is for a training" in refused("--init", str(base), "--plan")
+    Tokenizer({i: bytes([i]) for i in range(256)}, [], ["<|endoftext|>"]).save(hf / "tokenizer.json")
+    assert "its tokenizer is" in refused("--init", str(hf))
+    (hf / "tokenizer.json").unlink()
+    assert "no tokenizer beside it" in refused("--init", str(hf))
+    parts = torch.load(base / "checkpoint.pt", weights_only=True)
+    del parts["sha256"]
+    parts["data"]["tokenizer_sha256"] = "6" * 64
+    torch.save(parts, base / "checkpoint.pt")
+    assert "trained with the tokenizer 666666666666" in refused("--init", str(base))
     assert not (tmp_path / "run").exists()

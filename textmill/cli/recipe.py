@@ -5,20 +5,28 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from textmill.errors import UserError
 from textmill.settings import parse_values
 
 if TYPE_CHECKING:
-    from textmill.train.config import Preset
+    from textmill.train.config import ModelConfig, Preset
 
 NOTED_FIELD = re.compile(r"    (\w+): .*?  # (.+)")
 
 
-def chosen_recipe(options: argparse.Namespace, *, vocab_size: int | None = None, steps: int | None = None) -> Preset:
+def chosen_recipe(
+    options: argparse.Namespace,
+    *,
+    vocab_size: int | None = None,
+    steps: int | None = None,
+    shape: ModelConfig | None = None,
+) -> Preset:
     """The preset that ``options`` name, with what they set; ``vocab_size`` and ``steps`` stand in for what they do not.
 
+    A ``shape`` takes the place of the preset's, vocabulary and all.
     Errors: `UserError` for a value out of range, `UnknownNameError` for a preset or a field that does not exist.
     """
     from textmill.train.config import preset, recipe_fields
@@ -27,6 +35,8 @@ def chosen_recipe(options: argparse.Namespace, *, vocab_size: int | None = None,
     values = parse_values(recipe_fields(), options.settings)
     if "steps" in values and options.steps is not None:
         raise UserError(f"--steps {options.steps} and --set steps={values['steps']}: give one of them")
+    if shape is not None:
+        recipe, vocab_size = replace(recipe, model=shape), shape.vocab_size
     own_steps = values.pop("steps", options.steps)
     sized = recipe.sized(
         vocab_size=vocab_size or recipe.model.vocab_size,

@@ -16,6 +16,7 @@ from textmill.errors import UserError
 if TYPE_CHECKING:
     from textmill.pipeline.trained import TrainedModel
     from textmill.tokenize import Tokenizer
+    from textmill.train.initial import InitialWeights
     from textmill.train.loop import StepLog
     from textmill.train.model import Transformer
 
@@ -24,6 +25,7 @@ examples:
   textmill train work --model tiny --steps 400
   textmill train work --set optimizer=muon --set n_layers=6 --set learning_rate=1e-3
   textmill train --list --model nano-25m                          what can be set, and what it is
+  textmill train work --init other-model --set learning_rate=1e-4   go on from weights, of textmill or Hugging Face
   torchrun --nproc-per-node 8 -m textmill train work --set parallel=ddp
   textmill train --plan --model llama-1b --gpu h200 --gpus 8      parameters, memory, operations, time
   textmill train work --plan --model nano-25m --mfu 0.5           for the vocabulary and the tokens of a run
@@ -77,6 +79,7 @@ def _add_train(commands: Any) -> None:
         dest="settings",
         help="a field of the shape or the recipe (see --list); any number",
     )
+    train.add_argument("--init", metavar="MODEL", help=f"begin with its weights, in its shape: {MODEL_HELP}")
     train.add_argument("--list", action="store_true", help="show all fields with their values, and stop")
     train.add_argument(
         "--log",
@@ -141,6 +144,8 @@ def _add_export(commands: Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
+    if options.init and (options.list or options.plan):
+        raise UserError("--init is for a training; a plan or a list takes --model and --set")
     if options.list:
         print_fields(chosen_recipe(options))
     elif options.plan:
@@ -167,7 +172,9 @@ def _train_model(options: argparse.Namespace) -> None:
     with _said_once(speaks):
         folder = tokens_folder(options.source)
         train_shards, val_shards = TokenShards.open(folder, "train"), TokenShards.open(folder, "val")
-        recipe = chosen_recipe(options, vocab_size=train_shards.vocab_size, steps=DEFAULT_STEPS)
+        init = _initial(options, train_shards.tokenizer_sha256)
+        shape = None if init is None else init.config
+        recipe = chosen_recipe(options, vocab_size=train_shards.vocab_size, steps=DEFAULT_STEPS, shape=shape)
     from textmill.train.curves import curves
     from textmill.train.loop import train
 
@@ -179,7 +186,7 @@ def _train_model(options: argparse.Namespace) -> None:
             show(log)
             draw(log)
 
-        result = train(recipe.model, recipe.train, train_shards, val_shards, out, on_step=on_step)
+        result = train(recipe.model, recipe.train, train_shards, val_shards, out, on_step=on_step, init=init)
     if not speaks:
         return
     if tokenizer := tokenizer_behind(folder):
@@ -188,6 +195,17 @@ def _train_model(options: argparse.Namespace) -> None:
         print(f"{options.out}: this run was finished before; nothing was done. Another one needs another --out")
     val_loss = "not measured" if result.last.val_loss is None else f"{result.last.val_loss:.4f}"
     print(f"step {result.last.step}: loss {result.last.loss:.4f}, validation loss {val_loss}; {result.checkpoint}")
+
+
+def _initial(options: argparse.Namespace, tokenizer_sha256: str) -> InitialWeights | None:
+    """The weights to begin with, if they are to be given."""
+    if options.init is None:
+        return None
+    from textmill.pipeline.trained import find_model
+    from textmill.train.initial import InitialWeights
+
+    found = find_model(options.init)
+    return InitialWeights.read(found.path, found.tokenizer, tokenizer_sha256)
 
 
 @contextlib.contextmanager

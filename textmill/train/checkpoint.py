@@ -52,6 +52,7 @@ class Checkpoint:
     last_log: dict[str, Any]  # the log line of this step
     model: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
+    init_sha256: str = ""  # of the weights that the run began with, where they were given
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:

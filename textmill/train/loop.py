@@ -30,6 +30,7 @@ from textmill.train.accounting import mfu_frac
 from textmill.train.checkpoint import DataIdentity
 from textmill.train.config import ModelConfig, TrainConfig
 from textmill.train.data import StepBatch, TokenSource, TrainBatches
+from textmill.train.initial import InitialWeights
 from textmill.train.parallel import Ranks, joined
 from textmill.train.runlog import LineFile
 from textmill.train.snapshot import Snapshots
@@ -85,9 +86,11 @@ def train(
     out: Path,
     *,
     on_step: Callable[[StepLog], None] | None = None,
+    init: InitialWeights | None = None,
 ) -> TrainResult:
     """Trains to the last step of ``train_config``, or goes on from the checkpoint in ``out``.
 
+    Weights are drawn, unless ``init`` gives them.
     ``val_shards`` may be None or too small for one sequence; then nothing is evaluated, and the log says so.
     ``on_step`` is called after each step, when its log line is on disk; its checkpoint may still be on its way there.
     Errors: `UserError` for too few tokens, a tokenizer that does not fit, or a loss that is no longer finite;
@@ -97,7 +100,7 @@ def train(
     if train_config.n_threads is not None:
         torch.set_num_threads(train_config.n_threads)
     with joined(train_config.parallel, device_named(train_config.device)) as ranks:
-        run = _Run(model_config, train_config, train_shards, val_shards, out, ranks)
+        run = _Run(model_config, train_config, train_shards, val_shards, out, ranks, init)
         _make_folder(out)
         last = run.go(on_step or (lambda _: None))
     return TrainResult(last, run.trainer.model.n_parameters, out / CHECKPOINT_NAME, run.began_at)
@@ -125,6 +128,7 @@ class _Run:
         val_shards: TokenSource | None,
         out: Path,
         ranks: Ranks,
+        init: InitialWeights | None,
     ) -> None:
         self.config, self.ranks, self.out = config, ranks, out
         self.sources = Sources.of(train_shards)
@@ -133,7 +137,7 @@ class _Run:
         self.validation = Validation.of(val_shards, model, config, self.sources)
         own = self.sources.names if self.sources else ()
         self.source_names = self.validation.source_names or own  # which begin with our own: one may be held out whole
-        self.trainer = Trainer(model, config, DataIdentity.of(train_shards), ranks, len(self.source_names))
+        self.trainer = Trainer(model, config, DataIdentity.of(train_shards), ranks, len(self.source_names), init)
         self.log_every = _steps_between_looks(config, self.trainer.device)
         self.pending: list[Reading] = []
         self.measured: list[_Step] = []

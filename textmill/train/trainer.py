@@ -23,6 +23,7 @@ from textmill.train import checkpoint
 from textmill.train.checkpoint import Checkpoint, DataIdentity
 from textmill.train.config import ModelConfig, TrainConfig
 from textmill.train.data import StepBatch
+from textmill.train.initial import InitialWeights
 from textmill.train.loss import LossModel
 from textmill.train.model import Transformer
 from textmill.train.optim import MuonAndAdamW, clip_gradients, learning_rate_of, optimizer_of, set_learning_rate
@@ -77,10 +78,14 @@ class Trainer:
         data: DataIdentity,
         ranks: Ranks = ALONE,
         n_sources: int = 0,
+        init: InitialWeights | None = None,
     ) -> None:
         self.config, self.data, self.ranks = config, data, ranks
         self.device = device_named(config.device)
         self.model = Transformer(model_config, config.seed).to(self.device)
+        self._init_sha256 = "" if init is None else init.sha256
+        if init is not None:
+            init.give_to(self.model)
         self.compiles = self.device.type == "cuda" if config.compile is None else config.compile
         loss_model = LossModel(self.model, self.compiles, recomputes=config.recompute == "blocks")
         self.loss_model = ranks.wrapped(loss_model, self.model.layers, self.device)
@@ -135,7 +140,8 @@ class Trainer:
     def state(self, step: int, log_line: dict[str, Any]) -> Checkpoint:
         """The checkpoint of ``step``, with its log line; its tensors are those that the next step changes."""
         model, optimizer = dict(self.model.state_dict()), self.optimizer.state_dict()
-        return Checkpoint(self.model.config, self.config, self.data, step, log_line, model, optimizer)
+        parts = self.model.config, self.config, self.data, step, log_line, model, optimizer
+        return Checkpoint(*parts, init_sha256=self._init_sha256)
 
     def resume(self, path: Path) -> dict[str, Any]:
         """Takes over the state kept in ``path``; the log line of its step. Errors: `WorkspaceError` when it is the
@@ -146,6 +152,9 @@ class Trainer:
             *_differences(kept.train_config, self.config),
             *_differences(kept.data, self.data),
         ]
+        if kept.init_sha256 != self._init_sha256:
+            before, now = (sha256[:12] or "none" for sha256 in (kept.init_sha256, self._init_sha256))
+            differences.append(f"the initial weights were {before}, now {now}")
         if differences:
             raise WorkspaceError(
                 f"{path} belongs to another run: {'; '.join(differences)}; use the same values or another folder"
