@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 from collections.abc import Callable
@@ -159,10 +160,10 @@ def test_losses_in_chunks_equal_the_plain_way() -> None:
     for chunk_tokens in (11, 4, 1):
         own_hidden, own_weight = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
 
-        def head(x: torch.Tensor, matrix: torch.Tensor = own_weight) -> torch.Tensor:
-            return torch.tanh(x @ matrix.T) * 30
+        def losses_of(x: torch.Tensor, wanted: torch.Tensor, matrix: torch.Tensor = own_weight) -> torch.Tensor:
+            return token_losses(torch.tanh(x @ matrix.T) * 30, wanted)
 
-        total, losses = sum_of_losses(own_hidden, own_weight, targets, head, chunk_tokens)
+        total, losses = sum_of_losses(own_hidden, own_weight, targets, losses_of, chunk_tokens)
         (total / 9).backward()
         results.append((total.detach(), losses, own_hidden.grad, own_weight.grad))
     expected = torch.nn.functional.cross_entropy(torch.tanh(hidden @ weight.T) * 30, targets, ignore_index=IGNORED)
@@ -195,12 +196,13 @@ def test_a_model_learns_the_same_from_chunks(tied: bool, dtype: torch.dtype) -> 
     assert furthest(*gradients) < tolerance
 
 
+@pytest.mark.filterwarnings("default")  # of torch's own parts, which are imported on the way
 @pytest.mark.parametrize(("asked", "n_compiled"), [(None, 0), (False, 0), (True, 2)])
 def test_blocks_are_compiled_on_a_cpu_when_asked(
     monkeypatch: pytest.MonkeyPatch, asked: bool | None, n_compiled: int
 ) -> None:
     compiled: list[torch.nn.Module] = []
-    monkeypatch.setattr("torch.nn.Module.compile", lambda block: compiled.append(block))
+    monkeypatch.setattr("torch.nn.Module.compile", lambda block, mode: compiled.append(block))
     Trainer(MODEL, replace(RECIPE, compile=asked), DataIdentity("", 0, 0, 0))
     assert len(compiled) == n_compiled
 
@@ -382,3 +384,64 @@ def test_memory_that_does_not_suffice_names_the_ways_out(
     ):
         with pytest.raises(UserError, match=message):
             train(MODEL, recipe, split, split, tmp_path / "run")
+
+
+# --- compiled
+
+
+@pytest.mark.filterwarnings("default")  # of torch's own parts, which are imported on the way
+@pytest.mark.parametrize("documents", ["across", "masked", "packed"])
+def test_all_blocks_and_steps_are_one_graph(
+    tmp_path: Path, split: Recorded, documents: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the loss is another; without a break, for steps and for evaluations, and with the same losses."""
+    graphs: list[int] = []
+
+    def backend(graph: Any, _: Any) -> Any:
+        graphs.append(len(list(graph.graph.nodes)))
+        return graph.forward
+
+    real = torch.compile
+    monkeypatch.setattr("torch.compile", lambda f, mode=None: real(f, backend=backend, fullgraph=True))
+    torch.compiler.reset()
+    recipe = replace(RECIPE, steps=20, eval_every=20, documents=documents, batch_size=6, micro_batch_size=3)
+    seen: list[int] = []
+    train(
+        MODEL,
+        replace(recipe, compile=True),
+        split,
+        split,
+        tmp_path / "compiled",
+        on_step=lambda _: seen.append(len(graphs)),
+    )
+    torch.compiler.reset()
+    assert seen[:19] == [2] * 19  # a block and the loss
+    train(MODEL, recipe, split, split, tmp_path / "plain")
+    for name in ("loss", "val_loss"):
+        compiled, plain = ([line[name] for line in lines_of(tmp_path / run)] for run in ("compiled", "plain"))
+        assert compiled == [value if value is None else pytest.approx(value, abs=1e-5) for value in plain]
+
+
+def test_garbage_is_collected_between_steps_only(tmp_path: Path, split: Recorded) -> None:
+    states: list[bool] = []
+    train(MODEL, RECIPE, split, split, tmp_path / "run", on_step=lambda _: states.append(gc.isenabled()))
+    assert not any(states) and gc.isenabled() and gc.get_freeze_count() == 0
+
+
+@pytest.mark.filterwarnings("default")  # as above
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_compiled_loss_in_chunks_has_the_same_gradients(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
+    real = torch.compile
+    monkeypatch.setattr("torch.compile", lambda f, mode=None: real(f, backend="aot_eager", fullgraph=True))
+    ids = torch.randint(400, (3, 9), generator=torch.Generator().manual_seed(2))
+    found = []
+    for compile_mode in (None, "default"):
+        torch.compiler.reset()
+        model = Transformer(replace(MODEL, logit_cap=5.0), seed=0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            total, _ = LossModel(model, compile_mode, chunk_bytes=400 * 4 * 5)(StepBatch(ids[:, :-1], ids[:, 1:]))
+        torch.autograd.backward(total)
+        found.append({name: weight.grad for name, weight in model.named_parameters()})
+    torch.compiler.reset()
+    assert furthest(*found) < (0.1 if dtype == torch.bfloat16 else 1e-5)
+    assert max(float(gradient.abs().max()) for gradient in found[0].values()) > 1

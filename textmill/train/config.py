@@ -19,6 +19,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 DOCUMENTS = ("across", "masked", "packed")  # see `TrainConfig.documents`
 PARALLEL = ("none", "ddp", "fsdp")
 RECOMPUTE = ("none", "blocks")
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune-no-cudagraphs")
 DTYPES = ("auto", "float32", "bfloat16")
 NORMS = ("rmsnorm", "layernorm", "none")
 NORM_POSITIONS = ("pre", "post")
@@ -134,6 +135,7 @@ class TrainConfig:
     documents: str = "across"  # attention: across those of the stream, within them (masked), or rows of whole ones
     recompute: str = "none"  # blocks: backward passes compute each anew; a third more work, far fewer activations kept
     compile: bool | None = None  # by torch.compile; None: on a GPU
+    compile_mode: str = "default"  # reduce-overhead: by CUDA graphs, for small models; max-autotune: tried out
     log_every: int | None = None  # steps between looks at the loss, for which a GPU waits; None: 10 there, 1 on a CPU
     spike_z: float = 6.0  # standard deviations above late steps, from which a loss or gradient norm is a spike
     skip_spikes: bool = False  # steps that are spikes change no weights
@@ -173,6 +175,7 @@ RECIPE_CHOICES = {
     "documents": DOCUMENTS,
     "parallel": PARALLEL,
     "recompute": RECOMPUTE,
+    "compile_mode": COMPILE_MODES,
     "device": DEVICES,
     "dtype": DTYPES,
 }

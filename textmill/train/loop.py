@@ -15,6 +15,8 @@ since its last whole checkpoint are done again. An interrupt (Ctrl-C) passes thr
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -153,7 +155,7 @@ class _Run:
         self.began_s = time.perf_counter() - self.last.seconds
         self.pace = _Pace(self.batches.n_samples_before(self.last.step))
         self.ranks.wait()  # all have read what the first one is about to cut
-        with self.log, self.spikes, Snapshots(path, self.ranks) as self.snapshots:
+        with _no_collections(), self.log, self.spikes, Snapshots(path, self.ranks) as self.snapshots:
             if self.last.step == 0 and not self.validation.batches:
                 note = "nothing to evaluate: the validation set does not hold one sequence"
                 self.log.write({"step": 0, "note": note})
@@ -172,6 +174,7 @@ class _Run:
         keeps = is_last or step % config.checkpoint_every == 0
         if evaluates or keeps:
             self._read(self.pending)
+            gc.collect()
         elif step % self.log_every == 0:
             self._read(self.pending[:-1])
         self._write(self.validation.evaluate(self.trainer, step) if evaluates else Evaluation(), keeps)
@@ -246,6 +249,21 @@ class _Run:
                 f"the {what} is {value} at step {step}; the last checkpoint stays; {SPIKES_NAME} names the step's "
                 f"documents; lower learning_rate ({self.config.learning_rate}) or raise warmup_steps"
             )
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """No search for garbage in the midst of a step; what is there before is left out of those at its end."""
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_on:
+            gc.enable()
 
 
 def _late_values(lines: list[dict[str, Any]]) -> list[tuple[float, float]]:

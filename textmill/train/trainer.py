@@ -41,6 +41,7 @@ FREE_ON_RESUME = (
     "checkpoint_every",
     "log_every",
     "compile",
+    "compile_mode",
     "micro_batch_size",
     "parallel",
     "recompute",
@@ -87,7 +88,8 @@ class Trainer:
         if init is not None:
             init.give_to(self.model)
         self.compiles = self.device.type == "cuda" if config.compile is None else config.compile
-        loss_model = LossModel(self.model, self.compiles, recomputes=config.recompute == "blocks")
+        mode = config.compile_mode if self.compiles else None
+        loss_model = LossModel(self.model, mode, recomputes=config.recompute == "blocks")
         self.loss_model = ranks.wrapped(loss_model, self.model.layers, self.device)
         self.optimizer = optimizer_of(self.model, config)
         self._n_sources, self._sum_dtype = n_sources, sum_dtype(self.device)
@@ -101,6 +103,8 @@ class Trainer:
         are those of all ranks. Errors: `UserError` when memory does not suffice."""
         self.model.train()
         self.optimizer.zero_grad()
+        if self.compiles and self.config.compile_mode == "reduce-overhead":  # graphs use the memory of the step before
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         if self.model.config.dropout:
             torch.manual_seed(step_seed(self.config.seed, step, self.ranks.rank))
         sums = torch.zeros(1 + 2 * self._n_sources, dtype=self._sum_dtype, device=self.device)
