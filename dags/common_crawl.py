@@ -14,7 +14,7 @@ from textmill.filters.base import Rule, stack
 from textmill.filters.curator import CuratorRatios
 from textmill.filters.pii import masks_named
 from textmill.filters.signals import RedPajamaSignals
-from textmill.pipeline.earlier import find_runs
+from textmill.pipeline.earlier import known_copies
 from textmill.pipeline.sources import crawls
 from textmill.pipeline.sources.inputs import find_inputs
 from textmill.pipeline.stage import Stage
@@ -36,7 +36,6 @@ from textmill.pipeline.stages import (
     Train,
     TrainTokenizer,
 )
-from textmill.pipeline.stages.known import Known, KnownCopies, KnownPairs
 from textmill.pipeline.stages.signatures import sorted_bands
 from textmill.train.config import preset
 
@@ -129,8 +128,7 @@ def common_crawl(
     bands = sorted_bands(signatures)
     candidates = Candidates(bands)
     clusters = Clusters(Edges(candidates, Shingles(edited, candidates), similarity))
-    earlier = find_runs(against)
-    known = KnownCopies(signatures, KnownPairs(Known(bands, earlier)), similarity) if earlier else None
+    known = known_copies(signatures, bands, against, similarity)
     policy, _, best_by = keep.partition(":")
     judged = scores if policy == "best" else None
     keepers = Keepers(signatures, decisions, clusters, policy, judged, best_by, known)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from textmill.dedup import minhash as minhashes
 from textmill.errors import UserError
+from textmill.pipeline.earlier import known_copies
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Candidates, Clusters, Decide, Edges, Keepers, Score, Shingles, Signatures
 from textmill.pipeline.stages.rows import KeptRows, Rows, freeze
@@ -23,6 +24,7 @@ def dedup(
     seed: int = 1,
     verify: bool = True,
     keep: str = "longest",
+    against: tuple[str, ...] = (),
 ) -> Stage:
     """The files again without near-duplicates, every other column as it was.
 
@@ -36,6 +38,7 @@ def dedup(
     seed        of the permutations
     verify      compare the shingles of each pair that shares a band; false: believe the bands, as others do
     keep        which copy stays: longest, newest (by a column date), first
+    against     folders that textmill dedup wrote before, or finished runs: what they kept is not kept again
     """
     if similarity < 0:
         raise UserError(f"similarity is {similarity}; it must be above 0 and at most 1")
@@ -44,8 +47,11 @@ def dedup(
     shape = replace(shape, ngram=ngram or shape.ngram, bands=bands or shape.bands, rows=rows or shape.rows, seed=seed)
     documents = Rows(freeze(files, column), column)
     signatures = Signatures(documents, shape)
-    candidates = Candidates(sorted_bands(signatures), chain=verify)
+    sorted_signatures = sorted_bands(signatures)
+    candidates = Candidates(sorted_signatures, chain=verify)
     shingles = Shingles(documents, candidates)
-    edges = Edges(candidates, shingles, similarity or chosen.threshold) if verify else candidates
+    threshold = similarity or chosen.threshold
+    edges = Edges(candidates, shingles, threshold) if verify else candidates
     decisions = Decide(Score(documents, ()), ())
-    return KeptRows(documents, Keepers(signatures, decisions, Clusters(edges), keep))
+    known = known_copies(signatures, sorted_signatures, against, threshold)
+    return KeptRows(documents, Keepers(signatures, decisions, Clusters(edges), keep, known=known))

@@ -73,10 +73,18 @@ def reference(items: list[Item], ngrams: Ngrams, texts: list[str]) -> tuple[list
         for i, ngram in enumerate(ngrams_of(question + answer, n)):
             part.setdefault(ngram, 0 if i + n <= len(question) else 1 if i >= len(question) else 2)
         parts.append(part)
-    n_items = Counter(ngram for part in parts for ngram in part)
+    whole = [
+        tuple(tuple(word for word, _, _ in words_of(text)) for text in (item.question, item.answer)) for item in items
+    ]
+    repeats = [words in whole[:i] for i, words in enumerate(whole)]
+    n_items = Counter(ngram for part, again in zip(parts, repeats, strict=True) for ngram in part if not again)
+    all_parts, parts = parts, [{} if again else part for part, again in zip(parts, repeats, strict=True)]
     counted = [{ngram: k for ngram, k in part.items() if n_items[ngram] <= ngrams.max_items} for part in parts]
-    both = zip(counted, parts, strict=True)
-    statuses = ["ok" if some else "too_common" if part else "too_short" for some, part in both]
+    three = zip(counted, all_parts, repeats, strict=True)
+    statuses = [
+        "ok" if some else "too_short" if not part else "repeated" if again else "too_common"
+        for some, part, again in three
+    ]
     rows = []
     for doc_id, text in enumerate(texts):
         words = words_of(text)
@@ -125,6 +133,14 @@ def test_any_text_is_looked_up_and_finds_itself(texts: list[str], questions: lis
         assert [row["overlap_frac"] for row in of_itself] == ([1.0] if STATUSES[status] == "ok" else [])
 
 
+def test_items_that_repeat_another_stand_for_one() -> None:
+    """However many copies of an item a benchmark has, it is found; and an n-gram of theirs is no common phrase."""
+    items = [Item("own", QUESTION, ANSWER)] + [Item(str(i), QUESTION.upper(), f"{ANSWER}!") for i in range(50)]
+    index = ItemIndex([*items, Item("other cut", f"{QUESTION} {ANSWER}")], Ngrams(max_items=2))
+    assert [STATUSES[status] for status in index.status] == ["ok", *["repeated"] * 50, "ok"]
+    assert [row["item"] for row in find(index, QUESTION)] == [0, 51]
+
+
 QUESTION = "A farmer has 17 sheep. All but 9 die. How many are left, and who counts the rest of them tonight?"
 ANSWER = "All but nine means that nine are left alive; so the farmer himself counts nine sheep in the evening. 9"
 
@@ -149,7 +165,8 @@ def test_question_alone_whole_half_and_paraphrase() -> None:
 
 def test_short_and_common_items_are_named() -> None:
     phrase = "choose one letter from a to d and write nothing else below this line please"
-    items = [Item(str(i), phrase) for i in range(4)]
+    words = phrase.split()
+    items = [Item(str(i), " ".join(words[: len(words) - i]), " ".join(words[len(words) - i :])) for i in range(4)]
     index = ItemIndex([*items, Item("short", "why", "because"), Item("own", phrase, QUESTION)], Ngrams(max_items=4))
     assert [STATUSES[status] for status in index.status] == [*["too_common"] * 4, "too_short", "ok"]
     assert find(index, phrase) == []
@@ -158,7 +175,7 @@ def test_short_and_common_items_are_named() -> None:
 
 
 def test_a_million_equal_words_cost_as_many_hits_as_items() -> None:
-    items = [Item(str(i), "word " * 200) for i in range(3)]
+    items = [Item(str(i), "word " * (200 + i)) for i in range(3)]
     index = ItemIndex(items)
     assert index.n_ngrams.tolist() == [1] * 3
     found = find(index, "word " * 1_000_000, "", "word")

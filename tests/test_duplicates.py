@@ -353,6 +353,35 @@ def test_the_command_writes_files_without_copies_and_goes_on(
     assert "'text'" in capsys.readouterr().err
 
 
+def test_files_are_compared_with_what_an_earlier_dedup_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = corpus(60, seed=5)
+    march, april = write(tmp_path / "march", texts[:40], 1), write(tmp_path / "april", [*texts[:10], *texts[40:]], 2)
+    command = ["dedup", str(march), "--out", str(tmp_path / "clean-march"), "--serial"]
+    assert main(command) == 0
+    against = ["--against", str(tmp_path / "clean-march")]
+    assert main(["dedup", str(april), "--out", str(tmp_path / "clean-april"), "--serial", *against]) == 0
+    left = [row["text"] for path in sorted((tmp_path / "clean-march").glob("*.jsonl")) for row in rows_of(path)]
+    kept = [row["text"] for path in sorted((tmp_path / "clean-april").glob("*.jsonl")) for row in rows_of(path)]
+    assert not set(kept) & set(texts[:10])  # each has a copy in March: itself, or what stayed of its cluster
+    assert len(kept) > 5 and set(kept) <= set(texts[40:])
+    (done,) = (tmp_path / "clean-april" / "run").glob("kept_rows-*/_SUCCESS")
+    counts = json.loads(done.read_text())
+    assert counts["removed_known_duplicate"] >= 10
+    assert counts["rows_in"] == counts["rows_out"] + sum(n for name, n in counts.items() if name.startswith("removed_"))
+    # What March removed is no reason to remove: only what stayed there is known.
+    gone = [text for text in texts[:40] if text not in left]
+    assert gone
+    capsys.readouterr()
+    assert main(["dedup", str(april), "--out", str(tmp_path / "o"), "--method", "lines", *against]) == 2
+    assert main(["dedup", str(april), "--out", str(tmp_path / "o"), "--against", str(march)]) == 2
+    assert (
+        main(["dedup", str(april), "--out", str(tmp_path / "o"), "--set", "preset=fineweb", *against, "--serial"]) == 2
+    )
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("textmill: ")]
+    assert len(errors) == 3 and "minhash" in errors[0] and "not a textmill workspace" in errors[1]
+    assert "its signatures differ: " in errors[2] and "short was one, now none" in errors[2]
+
+
 METHODS = [("exact", "first"), ("exact", "none"), ("url", "first"), ("lines", "none"), ("paragraphs", "first")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,7 @@ HEAVY_OWNERS = {
 }
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     files = {
         f"textmill.{'.'.join(p.relative_to(ROOT / 'textmill').with_suffix('').parts)}": p
@@ -46,6 +48,7 @@ def modules() -> dict[str, Path]:
     return {name.removesuffix(".__init__"): path for name, path in files.items()}
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     """All imports of a file, those inside functions too, except what only a type checker reads."""
     tree = ast.parse(path.read_text())

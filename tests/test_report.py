@@ -645,9 +645,10 @@ def test_copies_and_model(whole: Fixture) -> None:
     assert copies["cluster_sizes"] == [{"size": 2, "n": 2}]
     assert sum(copies["similarity"]["counts"]) == 2
     assert account["model"]["curve"] == [
-        {"step": 1, "loss": 5.25, "val_loss": None},
-        {"step": 2, "loss": 4.5, "val_loss": 4.75},
+        {"step": 1, "loss": 5.25},
+        {"step": 2, "loss": 4.5},
     ]
+    assert account["model"]["evaluations"] == [{"step": 2, "val_loss": 4.75}]
     near = next(s for s in account["samples"]["dropped"] if s["reason"] == "near_duplicate")
     assert (near["doc_id"], near["value"]) == ("0:46", "0:a")
 

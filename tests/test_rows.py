@@ -110,6 +110,23 @@ def test_rows_that_do_not_change_stay_as_they_were(tmp_path: Path, kind: pa.Data
         assert written.schema == pq.read_schema(tmp_path / "a.parquet")
 
 
+@pytest.mark.parametrize("method", ["exact", "lines", "minhash"])
+def test_views_of_strings_are_read_and_written_as_strings(tmp_path: Path, method: str) -> None:
+    rows = [
+        {"text": "one text of a few words", "tags": ["a"], "of": {"name": "x", "raw": b"1"}},
+        {"text": "one text of a few words", "tags": [], "of": {"name": "y", "raw": b"2"}},
+        {"text": None, "tags": None, "of": None},
+    ]
+    kinds = {"name": pa.string_view(), "raw": pa.binary_view()}
+    schema = pa.schema(
+        {"text": pa.string_view(), "tags": pa.list_(pa.string_view()), "of": pa.struct(list(kinds.items()))}
+    )
+    pq.write_table(pa.Table.from_pylist(rows, schema), tmp_path / "a.parquet")
+    command = ["dedup", str(tmp_path / "a.parquet"), "--out", str(tmp_path / "out"), "--method", method]
+    assert main([*command, "--keep", "first", "--serial"]) == 0
+    assert pq.read_table(tmp_path / "out" / "a.parquet").to_pylist() == [rows[0], rows[2]]
+
+
 def test_documents_of_two_files_never_share_an_id(tmp_path: Path) -> None:
     table = pa.table({"text": ["a", "b"], "doc_id": pa.array([7, 7], pa.uint64())})
     for name in ("a.parquet", "b.parquet"):

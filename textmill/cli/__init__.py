@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from textmill import __version__
 from textmill.cli import shards, tokenizer, train
 from textmill.cli.first_use import EXTRACTING, say_if_compiling
-from textmill.cli.options import add_executor, add_run_options, positive
+from textmill.cli.options import add_against, add_executor, add_run_options, positive
 from textmill.cli.trace_step import TRACE, add_trace
 from textmill.errors import EnvironmentFault, InvariantError, UserError
 
@@ -100,6 +100,7 @@ examples:
   textmill dedup a.jsonl.gz b.parquet --out clean --method exact
   textmill dedup corpus/ --out clean --method lines --keep none --min-chars 30
   textmill dedup corpus/ --out clean --method substring --set words=50
+  textmill dedup april/ --out clean-april --against clean-march       nor what is in the files that March left
   textmill clusters clean/run                                         what the copies are
 
 methods: minhash compares whole documents by their words; exact, their texts; url, the column url; lines, paragraphs and
@@ -212,14 +213,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("dag", metavar="DAG", help="its name, or FILE.py, or FILE.py:FUNCTION")
         command.add_argument("--out", default="work", help="workspace folder or URL (default: %(default)s)")
         command.add_argument("--help-dag", action="store_true", help="show the parameters of the DAG and stop")
-        command.add_argument(
-            "--against",
-            nargs="+",
-            action="extend",
-            default=[],
-            metavar="RUN",
-            help="finished runs: what they kept is not kept again",
-        )
+        add_against(command, "finished runs: what they kept is not kept again")
         add_run_options(command)
     plan.add_argument(
         "--sample",
@@ -333,6 +327,7 @@ def _add_dedup(commands: Any) -> None:
     parser.add_argument("--method", default="minhash", help=f"{', '.join(DEDUP_METHODS)} (default: %(default)s)")
     parser.add_argument("--keep", metavar="WHICH", help="minhash: longest, newest, first; else: first, none")
     parser.add_argument("--text", default="text", metavar="COLUMN", help="where the text is (default: %(default)s)")
+    add_against(parser, "minhash: folders that dedup wrote, or finished runs: what they kept is not kept again")
     parser.add_argument("--min-chars", type=positive, default=1, metavar="N", help="shorter pieces stay (default: 1)")
     parser.add_argument(
         "--set",
@@ -650,6 +645,8 @@ def _dedup(options: argparse.Namespace) -> None:
         raise UnknownNameError("method", options.method, DEDUP_METHODS)
     if not is_local(options.out):
         raise UserError(f"--out {options.out}: dedup writes to a local folder")
+    if options.against and options.method != "minhash":
+        raise UserError(f"--against: only the method minhash knows what earlier runs kept, not {options.method}")
     if options.method in DEDUP_DAGS:
         _dedup_by_dag(options)
     else:
@@ -663,6 +660,7 @@ def _dedup_by_dag(options: argparse.Namespace) -> None:
     from textmill.pipeline import dag as dags
     from textmill.pipeline.rows import check_targets, find_text_files
     from textmill.pipeline.stages.rows import EditedRows, KeptRows, published
+    from textmill.pipeline.workspace import DEDUP_RUN
 
     dag = dags.load_dag(DEDUP_DAGS[options.method])
     values, bounds = dags.parse_settings(dag, options.settings)
@@ -670,10 +668,11 @@ def _dedup_by_dag(options: argparse.Namespace) -> None:
         raise UserError(f"--set {twice}: give INPUT and --text instead")
     check_targets(find_text_files(options.inputs, options.text), options.out)
     given = {"files": tuple(options.inputs), "column": options.text} | ({"keep": options.keep} if options.keep else {})
+    given |= {"against": tuple(options.against)} if options.against else {}
     target = dags.build(dag, values | given, bounds)
     assert isinstance(target, KeptRows | EditedRows)
     out = Path(options.out)
-    options.out = str(out / "run")
+    options.out = str(out / DEDUP_RUN)
     workspace, _ = _execute(options, target, dag.__name__)
     for path in published(workspace.root, target):
         part = out / f".{path.name}.part"

@@ -23,6 +23,11 @@ def add_executor(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--serial", action="store_true", help="everything in this process")
 
 
+def add_against(parser: argparse.ArgumentParser, help_text: str) -> None:
+    """What was kept before."""
+    parser.add_argument("--against", nargs="+", action="extend", default=[], metavar="RUN", help=help_text)
+
+
 def positive(text: str) -> int:
     """A count, as argparse wants its types."""
     if not text.isdecimal() or int(text) < 1:

@@ -11,12 +11,21 @@ the largest part, most of it to sort them. A million edges take under a second.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.bits import distinct
 from textmill.dedup.records import Block
+
+
+class _Forest(NamedTuple):
+    """Nodes by id, ascending, and of each the place of its root."""
+
+    ids: NDArray[np.uint64]
+    roots: NDArray[np.int64]
 
 
 def connected_components(parts: Iterable[Block]) -> Block:
@@ -24,29 +33,54 @@ def connected_components(parts: Iterable[Block]) -> Block:
 
     Each part holds the two ends of its edges.
     """
-    counter: list[Block] = []  # forests, the largest first
+    counter: list[_Forest] = []  # the largest first
     for part in parts:
         forest = _forest(*part)
-        while counter and len(counter[-1][0]) <= 2 * len(forest[0]):
-            forest = _join(counter.pop(), forest)
+        while counter and len(counter[-1].ids) <= 2 * len(forest.ids):
+            forest = _joined(counter.pop(), forest)
         counter.append(forest)
-    nothing = np.empty(0, np.uint64)
-    forest = nothing, nothing
+    forest = _Forest(np.empty(0, np.uint64), np.empty(0, np.int64))
     while counter:
-        forest = _join(counter.pop(), forest)
-    return forest
+        forest = _joined(counter.pop(), forest)
+    return forest.ids, forest.ids[forest.roots]
 
 
-def _join(a: Block, b: Block) -> Block:
-    return _forest(np.concatenate([a[0], b[0]]), np.concatenate([a[1], b[1]]))
+def _forest(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> _Forest:
+    """That of the edges from ``a`` to ``b``."""
+    ids = distinct(np.concatenate([a, b]))
+    roots = np.arange(len(ids))
+    _union(np.searchsorted(ids, a), np.searchsorted(ids, b), roots)
+    return _Forest(ids, roots)
 
 
-def _forest(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Block:
-    """The ids of some edges, ascending, and their roots: edges again."""
-    ids, places = np.unique(np.concatenate([a, b]), return_inverse=True)
-    parents = np.arange(len(ids), dtype=np.int64)
-    _union(places[: len(a)], places[len(a) :], parents)
-    return ids, ids[parents]
+def _joined(a: _Forest, b: _Forest) -> _Forest:
+    """That of the edges of both."""
+    place_a, place_b = np.empty(len(a.ids), np.int64), np.empty(len(b.ids), np.int64)
+    ids = _merge(a.ids, b.ids, place_a, place_b)
+    roots = np.arange(len(ids))
+    _union(place_a, place_a[a.roots], roots)
+    _union(place_b, place_b[b.roots], roots)
+    return _Forest(ids, roots)
+
+
+@numba.njit(cache=True, nogil=True)
+def _merge(
+    a: NDArray[np.uint64], b: NDArray[np.uint64], place_a: NDArray[np.int64], place_b: NDArray[np.int64]
+) -> NDArray[np.uint64]:
+    """The different values of two ascending arrays, ascending; writes where each of them went."""
+    merged = np.empty(len(a) + len(b), np.uint64)
+    i = j = n = 0
+    while i < len(a) or j < len(b):
+        from_a = i < len(a) and (j == len(b) or a[i] <= b[j])
+        from_b = j < len(b) and (i == len(a) or b[j] <= a[i])
+        if from_a:
+            merged[n], place_a[i] = a[i], n
+            i += 1
+        if from_b:
+            merged[n], place_b[j] = b[j], n
+            j += 1
+        n += 1
+    return merged[:n].copy()
 
 
 @numba.njit(cache=True, nogil=True)

@@ -10,7 +10,8 @@ answer has the overlap 1. One shared n-gram of many is rarely more than a saying
 
 **What cannot be told.** An item of fewer than n words has no n-gram; an n-gram that more than ``max_items`` items share
 is a phrase of the benchmark ("answer with a letter from A to D"), and no evidence. Items that are left without any are
-named, not silently passed over. A paraphrase shares no n-gram, and is not found.
+named, not silently passed over, and so are those that repeat another one, which stands for them. A paraphrase shares no
+n-gram, and is not found.
 
 Costs on one core that others kept busy (benchmarks/dedup_spans.py, gsm8k's 7,477 items): 9 ns a byte of web pages, 6 of
 them to cut words. The index of those items takes .7 s and some 40 MB.
@@ -28,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from textmill.bits import distinct
 from textmill.dedup.word_spans import NO_WINDOW, Stretches, cut_words, merged, replace_stretches, window_hashes
 from textmill.errors import InputError, UnknownNameError, UserError
 
@@ -44,7 +46,7 @@ MATCHES = pa.schema(
     ]
 )
 QUESTION, ANSWER, ACROSS = range(3)  # parts of an item that an n-gram can be of
-STATUSES = ("ok", "too_short", "too_common")
+STATUSES = ("ok", "too_short", "too_common", "repeated")
 _FILTER_BITS = 16  # an n-gram
 ACTIONS = ("report", "drop", "cut")
 THRESHOLD = 0.1  # benchmarks/dedup_spans.py: finds 90% of half questions, .2 finds 82%; none of them a false one
@@ -87,13 +89,16 @@ class ItemIndex:
         windows = window_hashes(words.hashes, self._offsets, self.ngrams.n)
         place = np.flatnonzero(windows != NO_WINDOW)
         item = np.searchsorted(self._offsets, place, "right") - 1
+        n_windows = np.bincount(item, minlength=len(items))
+        is_new = _first_of_equals(words.hashes, words.offsets)
+        place, item = place[is_new[item]], item[is_new[item]]
         _, key = np.unique(windows[place], return_inverse=True)
         # Of an n-gram that an item repeats, the first place stands for all: so a match costs max_items at most.
         first = np.sort(np.unique(item * len(windows) + key, return_index=True)[1])
         n_items = np.bincount(key[first], minlength=1)
         rare = first[n_items[key[first]] <= self.ngrams.max_items]
         self._index(windows[place[rare]], place[rare], item[rare])
-        self._count(words.offsets[1::2], len(items), np.bincount(item, minlength=len(items)))
+        self._count(words.offsets[1::2], n_windows, is_new)
 
     def _index(self, windows: NDArray[np.uint64], place: NDArray[np.int64], item: NDArray[np.int64]) -> None:
         """The table of n-grams, and for each of them the places where it stands."""
@@ -107,14 +112,15 @@ class ItemIndex:
         self._filter = np.zeros(bits // 64, np.uint64)
         _insert(keys, self._table, self._number, self._filter)
 
-    def _count(self, middles: NDArray[np.int64], n_items: int, n_windows: NDArray[np.int64]) -> None:
+    def _count(self, middles: NDArray[np.int64], n_windows: NDArray[np.int64], is_new: NDArray[np.bool_]) -> None:
         """Of which part each n-gram is, how many of each part an item has, and what becomes of the item."""
         n, middle = self.ngrams.n, middles[self._item]
         self._part = np.where(self._place + n <= middle, QUESTION, np.where(self._place >= middle, ANSWER, ACROSS))
-        self._n_ngrams = np.zeros((n_items, 3), np.int64)
+        self._n_ngrams = np.zeros((len(n_windows), 3), np.int64)
         np.add.at(self._n_ngrams, (self._item, self._part), 1)
         is_left = self._n_ngrams.any(axis=1)
-        self.status = np.where(is_left, 0, np.where(n_windows == 0, 1, 2)).astype(np.uint8)
+        why_not = np.where(n_windows == 0, 1, np.where(is_new, 2, 3))
+        self.status = np.where(is_left, 0, why_not).astype(np.uint8)
 
     @property
     def n_ngrams(self) -> NDArray[np.int64]:
@@ -159,7 +165,7 @@ class ItemIndex:
     ) -> pa.Table:
         found = np.zeros((len(item), 3), np.int64)
         # An n-gram counts once a document.
-        pair, of_index = np.divmod(np.unique(pair_of * len(self._part) + entry), max(len(self._part), 1))
+        pair, of_index = np.divmod(distinct(pair_of * len(self._part) + entry), max(len(self._part), 1))
         np.add.at(found, (pair, self._part[of_index]), 1)
         of_all = self._n_ngrams[item]
         fracs = found[:, :ACROSS] / np.maximum(of_all[:, :ACROSS], 1)
@@ -177,6 +183,18 @@ class ItemIndex:
         arrays = [pa.array(column) for column in columns]
         listed = pa.ListArray.from_arrays(pa.array(offsets), values, type=MATCHES.field("spans").type)
         return pa.table([*arrays, listed], schema=MATCHES)
+
+
+def _first_of_equals(hashes: NDArray[np.uint64], offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which items say what no item before them says: the words of item i are ``hashes[offsets[2i]:offsets[2i + 2]]``,
+    those of its question end at ``offsets[2i + 1]``."""
+    seen: set[tuple[bytes, int]] = set()
+    is_first = np.empty(len(offsets) // 2, np.bool_)
+    for i, (begin, middle, end) in enumerate(zip(offsets[:-1:2], offsets[1::2], offsets[2::2], strict=True)):
+        words = hashes[begin:end].tobytes(), int(middle - begin)
+        is_first[i] = words not in seen
+        seen.add(words)
+    return is_first
 
 
 class _Hits(NamedTuple):

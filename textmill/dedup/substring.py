@@ -37,6 +37,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from textmill.bits import distinct
 from textmill.dedup.external_sort import ExternalSort, Rows
 from textmill.dedup.word_spans import NO_WINDOW, Stretches, cut_words, folded, merged, replace_stretches, spread
 from textmill.dedup.word_spans import window_hashes as hashes_of_windows
@@ -174,7 +175,7 @@ class SubstringSearch:
             self.counts.n_documents += len(batch.doc_ids)
             self.counts.n_words += len(batch.hashes)
             windows, chosen = self._choose(batch)
-            places = np.unique(chosen[chosen >= 0])
+            places = distinct(chosen[chosen >= 0])
             self.counts.n_samples += len(places)
             found.add(_rows(windows[places], places.astype(np.uint64) + place))
         return found

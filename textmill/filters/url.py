@@ -32,6 +32,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from textmill.bits import distinct
 from textmill.filters import list_files, url_words
 from textmill.filters.base import Preset, Rule, Scorer, failures, measure, named
 from textmill.filters.list_files import ListFile
@@ -128,7 +129,7 @@ def _load(lists: tuple[ListFile, ...]) -> tuple[NDArray[np.uint64], NDArray[np.u
         keys, of_url, _, _ = _entries(file)
         hosts.append(keys[~of_url])
         urls.append(keys[of_url])
-    return np.unique(np.concatenate(hosts)), np.unique(np.concatenate(urls))
+    return distinct(np.concatenate(hosts)), distinct(np.concatenate(urls))
 
 
 def _entries(file: ListFile) -> tuple[NDArray[np.uint64], NDArray[np.bool_], int, int]:

@@ -5,33 +5,53 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textmill import storage
+from textmill.dedup.minhash import MinHash
 from textmill.errors import InputError, UserError
 from textmill.pipeline.finished import FinishedRun
-from textmill.pipeline.stages import Corpus, Signatures
-from textmill.pipeline.stages.known import EarlierRun
-from textmill.pipeline.workspace import open_run
+from textmill.pipeline.stage import Stage
+from textmill.pipeline.stages import Corpus, Keepers, Signatures
+from textmill.pipeline.stages.known import EarlierRun, Known, KnownCopies, KnownPairs
+from textmill.pipeline.stages.rows import KeptRows
+from textmill.pipeline.stages.signatures import SortedBands
+from textmill.pipeline.workspace import DEDUP_RUN, is_run, open_run
 
 
-def find_runs(addresses: Sequence[str]) -> tuple[EarlierRun, ...]:
-    """The runs that ``WORKSPACE`` or ``WORKSPACE:NAME`` name, in their order.
+def known_copies(
+    signatures: Signatures, bands: Signatures | SortedBands, addresses: Sequence[str], similarity: float
+) -> KnownCopies | None:
+    """The stage that finds which documents of ``signatures`` are copies of what earlier runs kept; None without any.
 
-    Errors: `InputError` for a run that did not get to its corpus, `UserError` for one that is named twice.
+    ``addresses``: ``WORKSPACE``, ``WORKSPACE:NAME``, or a folder of ``textmill dedup``. Errors: `InputError` for a run
+    that did not get to its corpus, `UserError` for one that is named twice or has other signatures.
     """
-    runs = tuple(_find(address) for address in addresses)
+    runs = tuple(_find(address, signatures.minhash) for address in addresses)
     names = [run.name for run in runs]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"against: {twice} is named twice")
-    return runs
+    return KnownCopies(signatures, KnownPairs(Known(bands, runs)), similarity) if runs else None
 
 
-def _find(address: str) -> EarlierRun:
-    workspace, run = open_run(address)
+def _find(address: str, minhash: MinHash) -> EarlierRun:
+    of_dedup = storage.join(address, DEDUP_RUN)
+    workspace, run = open_run(of_dedup if is_run(of_dedup) else address)
     finished = FinishedRun(workspace, run)
-    signatures, corpus = finished.one(Signatures), finished.one(Corpus)
-    if signatures is None or corpus is None:
+    signatures, corpus, keepers = finished.one(Signatures), finished.one(Corpus), finished.one(Keepers)
+    if signatures is None or not (corpus or (keepers and finished.one(KeptRows))):
         raise InputError(
             f"{address}: run {run.name} has no corpus; only finished runs that made one can be compared with"
         )
+    if signatures.minhash != minhash:
+        raise UserError(f"against {address}: its signatures differ: {_differences(signatures.minhash, minhash)}")
     root = storage.absolute(workspace.root)  # a worker may have another working directory
-    tables = ([storage.absolute(uri) for uri in finished.tables(stage)] for stage in (signatures, corpus))
-    return EarlierRun.of(f"{root}:{run.name}", *tables)
+
+    def tables(stage: Stage | None) -> list[str]:
+        return [storage.absolute(uri) for uri in finished.tables(stage)] if stage else []
+
+    kept, removed = (corpus, None) if corpus else (signatures, keepers)
+    return EarlierRun.of(f"{root}:{run.name}", tables(signatures), tables(kept), tables(removed))
+
+
+def _differences(there: MinHash, here: MinHash) -> str:
+    """What differs, and how, in a few words."""
+    other = {name: (value, getattr(here, name)) for name, value in vars(there).items() if value != getattr(here, name)}
+    return "; ".join(f"{name} was {old}, now {new}" for name, (old, new) in other.items())

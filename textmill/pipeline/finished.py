@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from textmill import storage
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Extract, Score
+from textmill.pipeline.stages import Extract, MakeTokenizer, Score
 from textmill.pipeline.workspace import Run, Workspace
 
 AnyStage = TypeVar("AnyStage", bound=Stage)
@@ -34,6 +34,11 @@ class FinishedRun:
         """The last stage of a class, or None."""
         found = self.all(kind)
         return found[-1] if found else None
+
+    @property
+    def tokenizer(self) -> MakeTokenizer | None:
+        """The stage of the tokenizer, wherever that came from."""
+        return next((stage for stage in self.stages if isinstance(stage, MakeTokenizer)), None)
 
     def folder(self, stage: Stage) -> str:
         return self._workspace.path(self._folders[stage.name])

@@ -142,6 +142,8 @@ class TextFile:
                 raise InputError(f"{self.uri}: {names.count(self.column)} columns are called {self.column!r}")
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group)
+                if not (plain := _without_views(table.schema)).equals(table.schema):
+                    table = table.cast(plain)
                 try:
                     text = table[self.column].cast(pa.large_string()).fill_null("").combine_chunks()
                     text.validate(full=True)  # Parquet promises UTF-8, and does not look
@@ -193,6 +195,25 @@ def _table(texts: list[bytes], lines: list[bytes]) -> tuple[pa.LargeStringArray,
     return text, pa.table({"line": pa.array(lines, pa.large_binary())})
 
 
+def _without_views(schema: pa.Schema) -> pa.Schema:
+    """``schema`` with strings for views of strings, which Arrow cannot filter; in Parquet they are the same."""
+    return pa.schema([field.with_type(_without_view(field.type)) for field in schema], schema.metadata)
+
+
+def _without_view(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_binary_view(kind):
+        return pa.large_binary()
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(_without_view(kind.value_type)))
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_without_view(kind.value_type)))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_without_view(field.type)) for field in kind.fields])
+    return kind
+
+
 class TextWriter:
     """Writes batches of a `TextFile` to a local file of the same format, with other texts."""
 
@@ -200,7 +221,7 @@ class TextWriter:
         self._file = file
         if file.is_parquet:
             with storage.open_parquet(file.uri, remedy="") as source:
-                self._out: Any = pq.ParquetWriter(path, source.schema_arrow, compression="zstd")
+                self._out: Any = pq.ParquetWriter(path, _without_views(source.schema_arrow), compression="zstd")
         else:
             self._out = gzip.GzipFile(path, "wb", mtime=0) if path.suffix == ".gz" else path.open("wb")
 

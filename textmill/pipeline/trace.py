@@ -9,7 +9,6 @@ from textmill import schema, storage
 from textmill.errors import UnknownNameError
 from textmill.pipeline.explain import explain
 from textmill.pipeline.finished import FinishedRun
-from textmill.pipeline.stages import TrainTokenizer
 from textmill.pipeline.workspace import MARKER, Run, Workspace, tokens_folder
 from textmill.terminal import safe
 from textmill.tokenize import Tokenizer
@@ -74,7 +73,7 @@ def tokenizer_behind(folder: str, path: str | None = None) -> Tokenizer | None:
     behind = run_behind(folder)
     if path is None and behind is not None:
         run = FinishedRun(*behind)
-        stage = run.one(TrainTokenizer)
+        stage = run.tokenizer
         path = storage.join(run.folder(stage), TOKENIZER_FILE) if stage else None
     return tokenizer_of(folder, common_format(folder, manifests_of(folder)), path)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from textmill import storage
 from textmill.errors import InputError, UserError
 from textmill.pipeline.finished import FinishedRun
-from textmill.pipeline.stages import Train, TrainTokenizer
+from textmill.pipeline.stages import Train
 from textmill.pipeline.workspace import is_run, open_run
 from textmill.tokenize.shards.token_shards import TOKENIZER_FILE
 
@@ -46,7 +46,7 @@ def require_tokenizer(model: TrainedModel) -> Path:
 def _of_run(address: str) -> TrainedModel:
     workspace, run = open_run(address)
     finished = FinishedRun(workspace, run)
-    model, tokenizer = finished.one(Train), finished.one(TrainTokenizer)
+    model, tokenizer = finished.one(Train), finished.tokenizer
     if model is None or tokenizer is None:
         raise InputError(f"{address}: run {run.name} has no model; `textmill run {run.dag} --to model` trains one")
     if not storage.is_local(workspace.root):

@@ -22,6 +22,7 @@ from textmill.errors import InputError, UnknownNameError, WorkspaceError
 from textmill.pipeline.sources import store
 from textmill.pipeline.stage import Stage, from_description, to_description
 
+DEDUP_RUN = "run"  # the workspace within the folder that `textmill dedup` writes
 MARKER = "textmill-workspace.json"
 
 

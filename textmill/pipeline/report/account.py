@@ -11,10 +11,8 @@ in the samples takes the larger half.
 
 from __future__ import annotations
 
-import json
-import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +29,7 @@ from textmill.pipeline.report.groups import groups_of
 from textmill.pipeline.report.histograms import histograms_of
 from textmill.pipeline.report.published import beside
 from textmill.pipeline.report.samples import samples_of
+from textmill.pipeline.report.training import training_of
 from textmill.pipeline.report.values import Section, plain
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import (
@@ -46,7 +45,6 @@ from textmill.pipeline.stages import (
     Signatures,
     Tokens,
     Train,
-    TrainTokenizer,
 )
 from textmill.pipeline.stages.duplicates import N_SIMILARITIES
 from textmill.pipeline.stages.keepers import COPIES
@@ -57,7 +55,6 @@ from textmill.tokenize.shards.token_shards import SPLITS
 REMOVED_WORDS = "refinedweb_removed_word_frac"  # which edits may not be too large
 N_SIMILARITY_BINS = 20
 N_LOCATED = 50
-CURVE_POINTS = 1000
 CURVE_AT = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)  # similarities
 UNITS = ("", "_bytes")  # of what a rule removes: documents, and bytes of their text
 
@@ -283,7 +280,7 @@ def _cluster_sizes(run: FinishedRun, clusters: Clusters) -> list[Section]:
 
 
 def _tokens(run: FinishedRun) -> Section | None:
-    tokens, tokenizer = run.one(Tokens), run.one(TrainTokenizer)
+    tokens, tokenizer = run.one(Tokens), run.tokenizer
     if tokens is None or tokenizer is None:
         return None
     counts = run.counts(tokens)
@@ -304,20 +301,9 @@ def _model(run: FinishedRun) -> Section | None:
     model = run.one(Train)
     if model is None:
         return None
-    summary = storage.read_json(storage.join(run.folder(model), "summary.json"))
-    every = math.ceil(run.counts(model)["n_steps"] / CURVE_POINTS)
-    with storage.open_read(storage.join(run.folder(model), "log.jsonl")) as stream:
-        curve = list(_curve(stream, every))
-    return {"n_parameters": summary["n_parameters"], "sample": summary["sample"], "curve": curve}
-
-
-def _curve(lines: Iterable[bytes], every: int) -> Iterator[Section]:
-    """One step in ``every``, and all that were evaluated."""
-    for line in lines:
-        log = json.loads(line)
-        evaluated = log.get("val_loss") is not None
-        if "loss" in log and (evaluated or log["step"] % every == 0):
-            yield {"step": log["step"], "loss": plain(log["loss"]), "val_loss": plain(log["val_loss"])}
+    folder = run.folder(model)
+    summary = storage.read_json(storage.join(folder, "summary.json"))
+    return {"n_parameters": summary["n_parameters"], "sample": summary["sample"], **training_of(folder)}
 
 
 def _stage(run: FinishedRun, stage: Stage, run_wall_s: float | None) -> Section:

@@ -7,7 +7,6 @@ axes say stands in HTML around it. Heights of histograms are square roots, so th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 
 from textmill.pipeline.report.values import Section
@@ -74,23 +73,6 @@ def _pair(left: float, gone: float, top: int, height: int, what: str) -> str:
     return "".join(
         f'<rect class="{kind}" x="{x}" y="{top}" width="{w}" height="{height}"/>' for x, w, kind in bars if w
     )
-
-
-def curves(lines: Sequence[Sequence[tuple[float, float]]]) -> str:
-    """Lines through points (x, y), over the range of all of them: the first one is drawn thin, later ones strong."""
-    points = [point for line in lines for point in line]
-    (x_low, x_high), (y_low, y_high) = _range([x for x, _ in points]), _range([y for _, y in points])
-
-    def place(x: float, y: float) -> str:
-        return f"{WIDTH * (x - x_low) / (x_high - x_low):.0f} {HEIGHT * (y_high - y) / (y_high - y_low):.1f}"
-
-    drawn = (" ".join(place(*point) for point in line) for line in lines)
-    return _svg("".join(f'<polyline class="{"line" if i else "thin"}" points="{p}"/>' for i, p in enumerate(drawn)))
-
-
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    return low, high if high > low else low + 1
 
 
 def _svg(content: str) -> str:

@@ -6,12 +6,12 @@ shares of an axis. Axes of sizes and of fertility are logarithmic: a step to the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from rich.console import Console
 
 from textmill import terminal
+from textmill.pipeline.report.plots import Line, Linear, Logarithmic, counted, plot
 from textmill.pipeline.report.values import (
     Section,
     compact,
@@ -26,8 +26,7 @@ from textmill.tokenize.compare import RARE, Comparison, Group, Measured
 
 SHOWN_GROUPS = 40
 UNITS = ("word", "character")
-WIDTH, HEIGHT = 1040, 340  # of the plot of curves, without its margins
-_ROUND = (1, 2, 5)
+HEIGHT = 340  # of the plot of curves
 
 
 def account_of(comparison: Comparison) -> Section:
@@ -129,21 +128,12 @@ def to_html(comparison: Comparison) -> str:
 
 def _curves(tokenizers: Sequence[Section]) -> Section:
     """The plot of compression against the size of the vocabulary: a line or a point for each tokenizer."""
-    points = [made["curve"] or [(made["vocab_size"], made["bytes_per_token"])] for made in tokenizers]
-    sizes = [size for line in points for size, _ in line]
-    x_axis = _Logarithmic(min(sizes) / 1.1, max(sizes) * 1.25)
-    top = 1.08 * max(value for line in points for _, value in line)
-
-    def place(size: float, value: float) -> tuple[float, float]:
-        return round(WIDTH * x_axis.share(size), 1), round(HEIGHT * (1 - value / top), 1)
-
-    return {
-        "width": WIDTH,
-        "height": HEIGHT,
-        "lines": [[place(*point) for point in line] for line in points],
-        "x_ticks": [(place(tick, 0)[0], compact(round(tick)).replace(".0", "")) for tick in x_axis.ticks()],
-        "y_ticks": [(place(1, tick)[1], f"{tick:g}") for tick in _linear_ticks(top)],
-    }
+    lines = [
+        Line(made["name"], made["curve"] or [(made["vocab_size"], made["bytes_per_token"])]) for made in tokenizers
+    ]
+    sizes = [size for line in lines for size, _ in line.points]
+    top = 1.08 * max(value for line in lines for _, value in line.points)
+    return plot(lines, Logarithmic(min(sizes) / 1.1, max(sizes) * 1.25, counted), Linear(0, top), HEIGHT)
 
 
 def _fertility(account: Section, unit: str) -> Section | None:
@@ -153,7 +143,7 @@ def _fertility(account: Section, unit: str) -> Section | None:
         return None
     shown = groups[:SHOWN_GROUPS]
     values = [value for group in shown for value in group["fertility"].values()]
-    axis = _Logarithmic(min(values) / 1.1, max(values) * 1.1)
+    axis = Logarithmic(min(values) / 1.1, max(values) * 1.1)
     return {
         "unit": unit,
         "n_groups": len(groups),
@@ -165,30 +155,8 @@ def _fertility(account: Section, unit: str) -> Section | None:
 def _speed(tokenizers: Sequence[Section]) -> Section:
     """Where each tokenizer stands on an axis of bytes a second."""
     values = [made["bytes_per_s"] for made in tokenizers]
-    axis = _Logarithmic(min(values) / 3, max(values) * 1.5)
+    axis = Logarithmic(min(values) / 3, max(values) * 1.5)
     return {
         "at": [axis.share(value) for value in values],
         "ticks": [(axis.share(tick), terminal.size(tick).replace(".0", "")) for tick in axis.ticks((1,))],
     }
-
-
-class _Logarithmic:
-    """An axis on which equal factors are equal distances."""
-
-    def __init__(self, low: float, high: float) -> None:
-        self._low, self._high = math.log10(low), math.log10(high)
-
-    def share(self, value: float) -> float:
-        """Where a value stands, from 0 to 1."""
-        return (math.log10(value) - self._low) / (self._high - self._low)
-
-    def ticks(self, leading: Sequence[int] = _ROUND) -> list[float]:
-        """Powers of ten times each of the leading digits, but for those at its very ends."""
-        powers = range(math.floor(self._low), math.ceil(self._high) + 1)
-        return [n * 10.0**power for power in powers for n in leading if 0.02 < self.share(n * 10.0**power) < 0.98]
-
-
-def _linear_ticks(top: float) -> list[float]:
-    """Round values from 0 to the top, some four to ten."""
-    step: float = next(n * 10.0**power for power in range(-3, 9) for n in _ROUND if top / (n * 10.0**power) < 10)
-    return [step * i for i in range(math.floor(top / step) + 1)]

@@ -11,7 +11,7 @@ from typing import Any
 
 from textmill import storage
 from textmill.errors import UserError
-from textmill.pipeline.report import charts
+from textmill.pipeline.report import charts, training
 from textmill.pipeline.report.families import by_family
 from textmill.pipeline.report.marks import pieces_of
 from textmill.pipeline.report.values import (
@@ -46,6 +46,7 @@ def to_html(account: Section, whatif: str = "") -> str:
         return lambda values: Markup(chart(values))
 
     environment = templates()
+    environment.filters |= training.filters()
     environment.filters |= {
         "bounds": bounds,
         "by_family": by_family,
@@ -53,7 +54,6 @@ def to_html(account: Section, whatif: str = "") -> str:
         "compact": compact,
         "histogram": drawn(charts.histogram),
         "lines": lines,
-        "loss": drawn(_loss),
         "step_chart": drawn(lambda shown: charts.step(*shown["shares"])),
         "with_shares": _with_shares,
         "number": number,
@@ -120,8 +120,3 @@ def _class_sizes(sizes: Sequence[Section]) -> list[Section]:
         classes[power] = classes.get(power, 0) + row["n"]
     names = {power: "2" if power == 1 else f"{2 ** (power - 1) + 1}-{2**power}" for power in range(1, max(classes) + 1)}
     return [{"documents": name, "n": [classes.get(power, 0)]} for power, name in names.items()]
-
-
-def _loss(curve: Sequence[Section]) -> str:
-    evaluated = [(row["step"], row["val_loss"]) for row in curve if row["val_loss"] is not None]
-    return charts.curves([[(row["step"], row["loss"]) for row in curve], evaluated])

@@ -26,7 +26,7 @@ from textmill.pipeline.stages.pages import Extract
 from textmill.pipeline.stages.scores import Decide, Materialize, Score
 from textmill.pipeline.stages.signatures import Signatures, SortedBands
 from textmill.pipeline.stages.substrings import CutSubstrings, Substrings
-from textmill.pipeline.stages.tokens import CountPretokens, Tokens, TrainTokenizer
+from textmill.pipeline.stages.tokens import CountPretokens, GivenTokenizer, MakeTokenizer, Tokens, TrainTokenizer
 
 __all__ = [
     "Candidates",
@@ -40,7 +40,9 @@ __all__ = [
     "Edges",
     "Edit",
     "Extract",
+    "GivenTokenizer",
     "Keepers",
+    "MakeTokenizer",
     "Materialize",
     "Score",
     "Shingles",

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from textmill import storage
@@ -48,15 +49,17 @@ class EarlierRun:
     digest: str
     signatures: tuple[str, ...] = field(metadata=NOT_IDENTITY)  # band files lie beside them
     kept: tuple[str, ...] = field(metadata=NOT_IDENTITY)  # the documents that it kept
+    removed: tuple[str, ...] = field(default=(), metadata=NOT_IDENTITY)  # or those that it did not, of the former
 
     @classmethod
-    def of(cls, name: str, signatures: list[str], kept: list[str]) -> EarlierRun:
-        """Errors: `InputError` if one of them is not there."""
+    def of(cls, name: str, signatures: list[str], kept: list[str], removed: Sequence[str] = ()) -> EarlierRun:
+        """``removed``: tables of `Keepers`, where ``kept`` holds more than what was kept. Errors: `InputError` if one
+        of them is not there."""
         digest = hashlib.blake2b(digest_size=8)
-        for uri in (*signatures, *kept):
+        for uri in (*signatures, *kept, *removed):
             manifest = storage.load_manifest(uri.removesuffix(".parquet") + storage.MANIFEST_ENDING)
             digest.update(repr(sorted((n, o.sha256) for n, o in manifest.outputs.items())).encode())
-        return cls(name, digest.hexdigest(), tuple(signatures), tuple(kept))
+        return cls(name, digest.hexdigest(), tuple(signatures), tuple(kept), tuple(removed))
 
 
 @dataclass(frozen=True)
@@ -222,11 +225,16 @@ def _bytes_of(column: pa.Array) -> NDArray[np.uint8]:
 
 def _kept_ids(run: EarlierRun) -> NDArray[np.uint64]:
     """Ascending ids of the documents that a run kept."""
-    ids = [storage.read_table(uri, ["doc_id"])["doc_id"].to_numpy() for uri in run.kept]
-    kept = np.concatenate([np.empty(0, np.uint64), *ids])
+    kept = _ids(storage.read_table(uri, ["doc_id"]) for uri in run.kept)
     if (kept[1:] <= kept[:-1]).any():
         raise InputError(f"{run.name}: documents are not in order; run that again")
-    return kept
+    copies = (storage.read_table(uri, ["doc_id", "removed"]) for uri in run.removed)
+    removed = _ids(table.filter(pc.is_valid(table["removed"])) for table in copies)
+    return kept[~storage.is_among(kept, removed)]
+
+
+def _ids(tables: Iterable[pa.Table]) -> NDArray[np.uint64]:
+    return np.concatenate([np.empty(0, np.uint64), *(table["doc_id"].to_numpy() for table in tables)])
 
 
 def _only(blocks: Iterator[records.Block], kept: NDArray[np.uint64]) -> Iterator[records.Block]:

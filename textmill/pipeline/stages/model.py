@@ -7,13 +7,14 @@ from pathlib import Path
 
 from textmill import storage
 from textmill.pipeline.stage import Result, Stage, Task
-from textmill.pipeline.stages.tokens import Tokens, TrainTokenizer
+from textmill.pipeline.stages.tokens import MakeTokenizer, Tokens
 from textmill.tokenize import Tokenizer
 from textmill.tokenize.shards.token_shards import TokenShards
 from textmill.train.config import ModelConfig, TrainConfig, require_torch
 
 SAMPLE_TOKENS = 120
 FILES = ("checkpoint.pt", "log.jsonl", "summary.json")
+SPIKES = "spikes.jsonl"  # only of a training that had some
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Train(Stage):
     in_driver = True
 
     tokens: Tokens
-    tokenizer: TrainTokenizer
+    tokenizer: MakeTokenizer
     model: ModelConfig
     training: TrainConfig
     prompt: str = "The"  # what the sample of generated text begins with
@@ -58,7 +59,8 @@ class Train(Stage):
         summary = {"last": asdict(result.last), "n_parameters": result.n_parameters, "sample": sample}
         (out / "summary.json").write_text(storage.to_json(summary), encoding="utf-8")
         counts = {"n_steps": result.last.step, "n_tokens": result.last.tokens, "n_parameters": result.n_parameters}
-        return Result({name: out / name for name in FILES}, dict.fromkeys(FILES, 1), counts)
+        names = [*FILES, SPIKES] if (out / SPIKES).exists() else FILES
+        return Result({name: out / name for name in names}, dict.fromkeys(names, 1), counts)
 
 
 def _on_this_machine(folder: str, scratch: Path) -> str:

@@ -17,7 +17,7 @@ from textmill import schema, storage
 from textmill.errors import InputError
 from textmill.pipeline.rows import Batch, TextFile, TextWriter, find_text_files
 from textmill.pipeline.stage import NOT_IDENTITY, Result, Stage, Task, one_table
-from textmill.pipeline.stages.keepers import Keepers
+from textmill.pipeline.stages.keepers import COPIES, KNOWN, Keepers
 from textmill.pipeline.stages.scores import DOCUMENTS
 
 URL, DATE = "url", "date"  # columns that are taken over where a file has them
@@ -107,7 +107,8 @@ class KeptRows(Stage):
         removed = dict(zip(copies["doc_id"].to_pylist(), copies["removed"].to_pylist(), strict=True))
         file = self.documents.open(task.shard)
         path = task.scratch / file.name
-        counts = Counter(rows_in=0, rows_out=0, removed_exact_duplicate=0, removed_near_duplicate=0)
+        kinds = [kind for kind in COPIES if kind != KNOWN or self.keepers.known]
+        counts = Counter(rows_in=0, rows_out=0, **{f"removed_{kind}": 0 for kind in kinds})
         with TextWriter(file, path) as writer:
             for ids, batch in numbered(file):
                 reasons = [removed.get(i) for i in ids.to_pylist()]

@@ -1,18 +1,18 @@
-"""Text to token shards: a byte-level BPE trained on the corpus, and the corpus encoded with it."""
+"""Text to token shards: a byte-level BPE, trained on the corpus or there already, and the corpus encoded with it."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from textmill import storage
-from textmill.errors import UserError
-from textmill.pipeline.stage import Result, Stage, Task, one_table
+from textmill.errors import EnvironmentFault, UserError
+from textmill.pipeline.stage import NOT_IDENTITY, Result, Stage, Task, one_table
 from textmill.tokenize import Tokenizer
 from textmill.tokenize.bpe.train import check, train
 from textmill.tokenize.files.definition import END_OF_TEXT
@@ -59,14 +59,51 @@ class CountPretokens(Stage):
 
 
 @dataclass(frozen=True)
-class TrainTokenizer(Stage):
-    """Trains a byte-level BPE on the whole corpus; one file, ``tokenizer.json``.
+class MakeTokenizer(Stage):
+    """Where a tokenizer comes from; one file, ``tokenizer.json``. The count ``vocab_size`` is that of its entries."""
 
-    Its vocabulary is smaller than ``vocab_size`` when the corpus has no more pairs; the count ``vocab_size`` says so.
-    """
+    table = "tokenizer"
+
+    def shards(self) -> list[str]:
+        return ["all"]
+
+    def _result(self, task: Task, tokenizer: Tokenizer, counts: dict[str, int]) -> Result:
+        path = task.scratch / TOKENIZER_FILE
+        tokenizer.save(str(path))
+        size = tokenizer.vocab_size
+        return Result({path.name: path}, {path.name: size}, {"vocab_size": size, **counts})
+
+
+@dataclass(frozen=True)
+class GivenTokenizer(MakeTokenizer):
+    """A tokenizer that is there already, in any format that `Tokenizer.load` reads."""
+
+    in_driver = True  # its file is on the machine that plans
+
+    path: str = field(metadata=NOT_IDENTITY)
+    digest: str
+    vocab_size: int
+
+    @classmethod
+    def find(cls, path: str) -> GivenTokenizer:
+        """The tokenizer at ``path`` as it is now. Errors: those of `Tokenizer.load`; `UserError` without an
+        end-of-text token."""
+        tokenizer = Tokenizer.load(path)
+        _ = tokenizer.eot_id  # documents must end
+        return cls(storage.absolute(path), tokenizer.digest, tokenizer.vocab_size)
+
+    def run_shard(self, task: Task) -> Result:
+        tokenizer = Tokenizer.load(self.path)
+        if tokenizer.digest != self.digest:
+            raise EnvironmentFault(f"{self.path}: no longer the tokenizer that the run was planned with; put it back")
+        return self._result(task, tokenizer, {})
+
+
+@dataclass(frozen=True)
+class TrainTokenizer(MakeTokenizer):
+    """Trains a byte-level BPE on the whole corpus, of fewer than ``vocab_size`` entries if it has no more pairs."""
 
     version = 2
-    table = "tokenizer"
 
     pretokens: CountPretokens
     vocab_size: int
@@ -76,18 +113,13 @@ class TrainTokenizer(Stage):
         super().__post_init__()
         check(self.vocab_size, [END_OF_TEXT], self.pretokens.pattern, self.tie_break)
 
-    def shards(self) -> list[str]:
-        return ["all"]
-
     def run_shard(self, task: Task) -> Result:
         counts = add_counts(_read_in_order(task.all_files(self.pretokens)))
         if not len(counts):
             raise UserError("the corpus is empty: every document was dropped; `textmill report` shows by which rule")
         training = train(counts, self.vocab_size, [END_OF_TEXT], tie_break=self.tie_break)
-        path = task.scratch / TOKENIZER_FILE
-        vocab, merges = training.vocab, training.merges
-        Tokenizer(vocab, merges, [END_OF_TEXT], pattern=self.pretokens.pattern).save(str(path))
-        return Result({path.name: path}, {path.name: len(vocab)}, {"vocab_size": len(vocab), "n_merges": len(merges)})
+        tokenizer = Tokenizer(training.vocab, training.merges, [END_OF_TEXT], pattern=self.pretokens.pattern)
+        return self._result(task, tokenizer, {"n_merges": len(training.merges)})
 
 
 def _as_tables(counts: PretokenCounts) -> Iterator[pa.Table]:
@@ -128,15 +160,15 @@ def _from_table(rows: pa.Table, first_place: int) -> PretokenCounts:
 class Tokens(Stage):
     """Encodes the corpus into token shards, one of each split a task (`textmill.tokenize.shards.token_shards`).
 
-    A document's split follows from a hash of its host, so no site is on both sides.
+    A document's split follows from a hash of its host, so no site is on both sides; without a URL, of its id.
     """
 
-    version = 2  # 2: source and hash of the URL in the table of documents
+    version = 3  # 2: source and hash of the URL in the table of documents; 3: documents without a URL in both splits
     table = "tokens"
     packages = ("regex",)
 
     corpus: Stage
-    tokenizer: TrainTokenizer
+    tokenizer: MakeTokenizer
     val_frac: float = 0.05
     source: str = "web"  # what the table of documents says
 
@@ -158,7 +190,8 @@ class Tokens(Stage):
     def _batches(self, task: Task) -> Iterator[pa.Table]:
         columns = ["url", "host", "warc_file", "warc_offset", "warc_length", "text"]
         for (table,) in storage.read_aligned({task.file(self.corpus, task.shard): columns}):
-            splits = ["val" if hash_frac(host) < self.val_frac else "train" for host in table["host"].to_pylist()]
+            keys = zip(table["host"].to_pylist(), table["doc_id"].to_pylist(), strict=True)
+            splits = ["val" if hash_frac(host or str(i)) < self.val_frac else "train" for host, i in keys]
             yield table.drop_columns("host").append_column("split", pa.array(splits))
 
 
