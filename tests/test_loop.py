@@ -445,3 +445,25 @@ def test_a_compiled_loss_in_chunks_has_the_same_gradients(monkeypatch: pytest.Mo
     torch.compiler.reset()
     assert furthest(*found) < (0.1 if dtype == torch.bfloat16 else 1e-5)
     assert max(float(gradient.abs().max()) for gradient in found[0].values()) > 1
+
+
+@pytest.mark.parametrize("form", [{}, {"n_kv_heads": 1, "qk_norm": True, "bias": True}, {"activation": "gelu"}])
+def test_products_that_are_joined_give_the_same(form: dict[str, Any]) -> None:
+    ids = torch.randint(400, (3, 9), generator=torch.Generator().manual_seed(2))
+    found, losses, names = [], [], []
+    for joined in (False, True):
+        config = replace(RECIPE, joins_products=joined)
+        trainer = Trainer(replace(MODEL, **form), config, DataIdentity("", 0, 0, 0))
+        calls: list[int] = []
+        hooks = [module.register_forward_hook(lambda *_: calls.append(1)) for module in linears(trainer.model)]  # noqa: B023
+        losses.append(trainer.gradients(1, StepBatch(ids[:, :-1], ids[:, 1:]), 24).read()[0])
+        found.append({name: weight.grad for name, weight in trainer.model.named_parameters()})
+        names.append(list(trainer.model.state_dict()))
+        gated = form.get("activation") is None
+        assert len(calls) == len(hooks) - (2 * (5 if gated else 3) if joined else 0)
+    assert furthest(*found) < 1e-6 and names[0] == names[1]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
+def linears(model: Transformer) -> list[torch.nn.Module]:
+    return [module for module in model.modules() if isinstance(module, torch.nn.Linear)]

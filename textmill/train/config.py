@@ -136,6 +136,7 @@ class TrainConfig:
     recompute: str = "none"  # blocks: backward passes compute each anew; a third more work, far fewer activations kept
     compile: bool | None = None  # by torch.compile; None: on a GPU
     compile_mode: str = "default"  # reduce-overhead: by CUDA graphs, for small models; max-autotune: tried out
+    joins_products: bool = False  # queries, keys and values are one product, and so are w1 and w3: fewer, larger ones
     log_every: int | None = None  # steps between looks at the loss, for which a GPU waits; None: 10 there, 1 on a CPU
     spike_z: float = 6.0  # standard deviations above late steps, from which a loss or gradient norm is a spike
     skip_spikes: bool = False  # steps that are spikes change no weights

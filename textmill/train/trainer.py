@@ -42,6 +42,7 @@ FREE_ON_RESUME = (
     "log_every",
     "compile",
     "compile_mode",
+    "joins_products",
     "micro_batch_size",
     "parallel",
     "recompute",
@@ -89,6 +90,7 @@ class Trainer:
             init.give_to(self.model)
         self.compiles = self.device.type == "cuda" if config.compile is None else config.compile
         mode = config.compile_mode if self.compiles else None
+        self.model.join_products(config.joins_products)
         loss_model = LossModel(self.model, mode, recomputes=config.recompute == "blocks")
         self.loss_model = ranks.wrapped(loss_model, self.model.layers, self.device)
         self.optimizer = optimizer_of(self.model, config)
