@@ -75,11 +75,17 @@ def settings(config: TrainConfig, rows: int, device: torch.device) -> dict[str, 
         "logits in small chunks": {"chunk_bytes": 1 << 22},
         "quarter of the rows at a time": {"micro_batch_size": max(1, rows // 4)},
         "documents masked": {"documents": "masked"},
+        "products joined": {"joins_products": True},
+        "blocks computed again": {"recompute": "blocks"},
         "muon": {"optimizer": "muon"},
         "other precision": {"dtype": "float32" if on_gpu else "bfloat16"},
     }
     if on_gpu:
-        changes |= {"not compiled": {"compile": False}, "a look at every loss": {"log_every": 1}}
+        changes |= {
+            "not compiled": {"compile": False},
+            "tried out at length": {"compile_mode": "max-autotune-no-cudagraphs"},
+        }
+        changes |= {"CUDA graphs": {"compile_mode": "reduce-overhead"}, "a look at every loss": {"log_every": 1}}
     return {name: {**change, "batch_size": rows} for name, change in changes.items()}
 
 
@@ -91,7 +97,7 @@ def seconds_a_step(model: ModelConfig, config: TrainConfig, change: dict[str, An
     source = random_tokens(model, config.batch_size * model.context_length + 1)
     trainer = Trainer(model, config, DataIdentity.of(source))
     if chunk_bytes is not None:
-        trainer.loss_model = LossModel(trainer.model, trainer.compiles, chunk_bytes)
+        trainer.loss_model = LossModel(trainer.model, config.compile_mode if trainer.compiles else None, chunk_bytes)
     inputs, targets = TrainBatches(source, model.context_length, config.batch_size, 0).at(0)
     ids = (torch.arange(inputs.numel()) * 8 // inputs.numel()).view_as(inputs) if documents == "masked" else None
     batch, looks = StepBatch(inputs, targets, ids), config.log_every == 1 or trainer.device.type == "cpu"

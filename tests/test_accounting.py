@@ -137,7 +137,25 @@ def test_memory_is_near_what_autograd_keeps(form: dict[str, object]) -> None:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved), torch.autocast("cpu", torch.bfloat16):
         model.hidden_states(torch.zeros(4, 64, dtype=torch.int64))
-    assert 1 < sum(kept.values()) / Memory.of(shape, 4).activations_bytes < 3
+    assert 1 < sum(kept.values()) / Memory.of(shape, 4, PRESETS["tiny"].train).activations_bytes < 3
+
+
+def test_memory_follows_the_recipe() -> None:
+    plain = PRESETS["gpt2-124m"]
+
+    def memory(n_gpus: int = 1, **changes: object) -> Memory:
+        return Plan(plain.changed(changes)).memory(n_gpus)
+
+    assert memory(micro_batch_size=16).activations_bytes * 4 == memory().activations_bytes
+    assert memory(4, micro_batch_size=32) == memory(4)
+    blocks = memory(recompute="blocks").activations_bytes
+    one_block = memory().activations_bytes // 12
+    assert blocks == one_block + 64 * 1024 * 12 * 4 * 768 and blocks < memory().activations_bytes / 4
+    muon, n_block = memory(optimizer="muon"), 12 * 768 * (4 * 768 + 3 * 2048)
+    assert memory().optimizer_bytes - muon.optimizer_bytes == 4 * n_block
+    shared = memory(8, parallel="fsdp")
+    assert shared.weights_bytes == memory(8, parallel="ddp").weights_bytes // 8
+    assert shared.optimizer_bytes == memory().optimizer_bytes // 8
 
 
 def test_a_plan_says_everything_and_needs_no_torch(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ GROUND = {"textmill", "textmill.errors", "textmill.schema", "textmill.storage"}
 GROUND |= {
     "textmill.text",
     "textmill.bits",
+    "textmill.settings",
     "textmill.characters",
     "textmill.words",
     "textmill.treebank",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -77,6 +79,14 @@ def split(tmp_path: Path) -> Recorded:
     return recorded(tmp_path, [[3, 9, 1, 30], [12, 4, 4, 7, 20, 2], [], [30, 5, 5, 5, 40]], "aabbabababababa")
 
 
+def stop_after(step: int) -> Callable[[StepLog], None]:
+    def on_step(log: StepLog) -> None:
+        if log.step == step:
+            raise KeyboardInterrupt
+
+    return on_step
+
+
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return checkpoint.load(folder / "checkpoint.pt", CPU).model
 
@@ -128,12 +138,8 @@ def test_a_run_with_muon_goes_on_with_the_same_bits(tmp_path: Path, split: Recor
     recipe = replace(RECIPE, optimizer="muon", documents="packed", schedule="wsd")
     train(MODEL, recipe, split, split, tmp_path / "whole")
 
-    def stop(log: StepLog) -> None:
-        if log.step == 5:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train(MODEL, recipe, split, split, tmp_path / "cut", on_step=stop)
+        train(MODEL, recipe, split, split, tmp_path / "cut", on_step=stop_after(5))
     train(MODEL, recipe, split, split, tmp_path / "cut")
     assert furthest(weights(tmp_path / "whole"), weights(tmp_path / "cut")) == 0
 
@@ -154,10 +160,10 @@ def test_losses_in_chunks_equal_the_plain_way() -> None:
     for chunk_tokens in (11, 4, 1):
         own_hidden, own_weight = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
 
-        def head(x: torch.Tensor, matrix: torch.Tensor = own_weight) -> torch.Tensor:
-            return torch.tanh(x @ matrix.T) * 30
+        def losses_of(x: torch.Tensor, wanted: torch.Tensor, matrix: torch.Tensor = own_weight) -> torch.Tensor:
+            return token_losses(torch.tanh(x @ matrix.T) * 30, wanted)
 
-        total, losses = sum_of_losses(own_hidden, own_weight, targets, head, chunk_tokens)
+        total, losses = sum_of_losses(own_hidden, own_weight, targets, losses_of, chunk_tokens)
         (total / 9).backward()
         results.append((total.detach(), losses, own_hidden.grad, own_weight.grad))
     expected = torch.nn.functional.cross_entropy(torch.tanh(hidden @ weight.T) * 30, targets, ignore_index=IGNORED)
@@ -190,12 +196,13 @@ def test_a_model_learns_the_same_from_chunks(tied: bool, dtype: torch.dtype) -> 
     assert furthest(*gradients) < tolerance
 
 
+@pytest.mark.filterwarnings("default")  # of torch's own parts, which are imported on the way
 @pytest.mark.parametrize(("asked", "n_compiled"), [(None, 0), (False, 0), (True, 2)])
 def test_blocks_are_compiled_on_a_cpu_when_asked(
     monkeypatch: pytest.MonkeyPatch, asked: bool | None, n_compiled: int
 ) -> None:
     compiled: list[torch.nn.Module] = []
-    monkeypatch.setattr("torch.nn.Module.compile", lambda block: compiled.append(block))
+    monkeypatch.setattr("torch.nn.Module.compile", lambda block, mode: compiled.append(block))
     Trainer(MODEL, replace(RECIPE, compile=asked), DataIdentity("", 0, 0, 0))
     assert len(compiled) == n_compiled
 
@@ -296,9 +303,9 @@ def test_a_spike_is_written_down_and_skipped_by_choice(
         return torch.tensor(1e6) if len(calls) == 5 else 0 * clip(parameters, largest) + 1.0
 
     monkeypatch.setattr("torch.nn.utils.clip_grad_norm_", jump)
-    recipe = replace(RECIPE, skip_spikes=skips, spike_z=50.0, checkpoint_every=1)
-    kept: list[dict[str, torch.Tensor]] = []
-    train(MODEL, recipe, split, None, tmp_path / "run", on_step=lambda _: kept.append(weights(tmp_path / "run")))
+    applied: list[int] = []
+    monkeypatch.setattr(Trainer, "apply", lambda _, step: applied.append(step))
+    train(MODEL, replace(RECIPE, skip_spikes=skips, spike_z=50.0), split, None, tmp_path / "run")
     (spike,) = lines_of(tmp_path / "run", "spikes.jsonl")
     assert spike["step"] == 5 and spike["grad_norm_z"] > 50
     batches = TrainBatches(split, 8, 4, 0)
@@ -308,7 +315,7 @@ def test_a_spike_is_written_down_and_skipped_by_choice(
     assert holding <= set(spike["doc_ids"])
     assert all(texts[i - 100][-1] == 0 for i in spike["doc_ids"])
     assert [line["skipped"] for line in lines_of(tmp_path / "run")[1:]] == [False] * 4 + [skips, False]
-    assert (furthest(kept[3], kept[4]) == 0) == skips
+    assert applied == [1, 2, 3, 4, *([] if skips else [5]), 6]
 
 
 def test_documents_are_found_by_their_tokens(split: Recorded) -> None:
@@ -326,3 +333,137 @@ def test_a_loss_that_is_not_finite_names_its_documents(tmp_path: Path, split: Re
         train(MODEL, wild, split, None, tmp_path / "run")
     (spike,) = lines_of(tmp_path / "run", "spikes.jsonl")
     assert spike["step"] == 2 and len(spike["doc_ids"]) > 2
+
+
+# --- blocks that are computed again
+
+
+@pytest.mark.parametrize("documents", ["across", "packed"])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_blocks_that_are_computed_again_give_the_same_bits(
+    tmp_path: Path, split: Recorded, documents: str, dropout: float
+) -> None:
+    model, recipe = replace(MODEL, dropout=dropout), replace(RECIPE, documents=documents, micro_batch_size=3)
+    train(model, recipe, split, split, tmp_path / "kept")
+    with pytest.raises(KeyboardInterrupt):  # a choice that may change on the way
+        train(model, recipe, split, split, tmp_path / "again", on_step=stop_after(4))
+    train(model, replace(recipe, recompute="blocks"), split, split, tmp_path / "again")
+    assert furthest(weights(tmp_path / "kept"), weights(tmp_path / "again")) == 0
+    clock = {"seconds": 0, "tokens_per_s": 0}
+    kept, again = ([{**line, **clock} for line in lines_of(tmp_path / name)] for name in ("kept", "again"))
+    assert kept == again
+
+
+def test_blocks_that_are_computed_again_keep_less() -> None:
+    sizes, model = {}, replace(MODEL, vocab_size=10)
+    batch = StepBatch(*torch.zeros(2, 4, 8, dtype=torch.int64))
+    for recomputes in (False, True):
+        kept: dict[int, int] = {}
+
+        def pack(tensor: torch.Tensor, kept: dict[int, int] = kept) -> torch.Tensor:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            LossModel(Transformer(model, seed=0), recomputes=recomputes)(batch)
+        sizes[recomputes] = sum(kept.values())
+    assert sizes[True] < sizes[False] / 2
+
+
+def test_memory_that_does_not_suffice_names_the_ways_out(
+    tmp_path: Path, split: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("torch.autograd.backward", full)
+    for recipe, message in (
+        (RECIPE, "4 sequences at once .*set micro_batch_size to 2, or recompute to blocks"),
+        (replace(RECIPE, recompute="blocks"), "set micro_batch_size to 2$"),
+        (replace(RECIPE, recompute="blocks", micro_batch_size=1), "make the model or its context_length smaller"),
+    ):
+        with pytest.raises(UserError, match=message):
+            train(MODEL, recipe, split, split, tmp_path / "run")
+
+
+# --- compiled
+
+
+@pytest.mark.filterwarnings("default")  # of torch's own parts, which are imported on the way
+@pytest.mark.parametrize("documents", ["across", "masked", "packed"])
+def test_all_blocks_and_steps_are_one_graph(
+    tmp_path: Path, split: Recorded, documents: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the loss is another; without a break, for steps and for evaluations, and with the same losses."""
+    graphs: list[int] = []
+
+    def backend(graph: Any, _: Any) -> Any:
+        graphs.append(len(list(graph.graph.nodes)))
+        return graph.forward
+
+    real = torch.compile
+    monkeypatch.setattr("torch.compile", lambda f, mode=None: real(f, backend=backend, fullgraph=True))
+    torch.compiler.reset()
+    recipe = replace(RECIPE, steps=20, eval_every=20, documents=documents, batch_size=6, micro_batch_size=3)
+    seen: list[int] = []
+    train(
+        MODEL,
+        replace(recipe, compile=True),
+        split,
+        split,
+        tmp_path / "compiled",
+        on_step=lambda _: seen.append(len(graphs)),
+    )
+    torch.compiler.reset()
+    assert seen[:19] == [2] * 19  # a block and the loss
+    train(MODEL, recipe, split, split, tmp_path / "plain")
+    for name in ("loss", "val_loss"):
+        compiled, plain = ([line[name] for line in lines_of(tmp_path / run)] for run in ("compiled", "plain"))
+        assert compiled == [value if value is None else pytest.approx(value, abs=1e-5) for value in plain]
+
+
+def test_garbage_is_collected_between_steps_only(tmp_path: Path, split: Recorded) -> None:
+    states: list[bool] = []
+    train(MODEL, RECIPE, split, split, tmp_path / "run", on_step=lambda _: states.append(gc.isenabled()))
+    assert not any(states) and gc.isenabled() and gc.get_freeze_count() == 0
+
+
+@pytest.mark.filterwarnings("default")  # as above
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_compiled_loss_in_chunks_has_the_same_gradients(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
+    real = torch.compile
+    monkeypatch.setattr("torch.compile", lambda f, mode=None: real(f, backend="aot_eager", fullgraph=True))
+    ids = torch.randint(400, (3, 9), generator=torch.Generator().manual_seed(2))
+    found = []
+    for compile_mode in (None, "default"):
+        torch.compiler.reset()
+        model = Transformer(replace(MODEL, logit_cap=5.0), seed=0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            total, _ = LossModel(model, compile_mode, chunk_bytes=400 * 4 * 5)(StepBatch(ids[:, :-1], ids[:, 1:]))
+        torch.autograd.backward(total)
+        found.append({name: weight.grad for name, weight in model.named_parameters()})
+    torch.compiler.reset()
+    assert furthest(*found) < (0.1 if dtype == torch.bfloat16 else 1e-5)
+    assert max(float(gradient.abs().max()) for gradient in found[0].values()) > 1
+
+
+@pytest.mark.parametrize("form", [{}, {"n_kv_heads": 1, "qk_norm": True, "bias": True}, {"activation": "gelu"}])
+def test_products_that_are_joined_give_the_same(form: dict[str, Any]) -> None:
+    ids = torch.randint(400, (3, 9), generator=torch.Generator().manual_seed(2))
+    found, losses, names = [], [], []
+    for joined in (False, True):
+        config = replace(RECIPE, joins_products=joined)
+        trainer = Trainer(replace(MODEL, **form), config, DataIdentity("", 0, 0, 0))
+        calls: list[int] = []
+        hooks = [module.register_forward_hook(lambda *_: calls.append(1)) for module in linears(trainer.model)]  # noqa: B023
+        losses.append(trainer.gradients(1, StepBatch(ids[:, :-1], ids[:, 1:]), 24).read()[0])
+        found.append({name: weight.grad for name, weight in trainer.model.named_parameters()})
+        names.append(list(trainer.model.state_dict()))
+        gated = form.get("activation") is None
+        assert len(calls) == len(hooks) - (2 * (5 if gated else 3) if joined else 0)
+    assert furthest(*found) < 1e-6 and names[0] == names[1]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
+def linears(model: Transformer) -> list[torch.nn.Module]:
+    return [module for module in model.modules() if isinstance(module, torch.nn.Linear)]

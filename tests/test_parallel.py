@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +21,7 @@ if not (torch.distributed.is_available() and torch.distributed.is_gloo_available
     pytest.skip("torch has no gloo here", allow_module_level=True)
 
 from test_data import split_of  # noqa: E402
+from test_export import write_shards  # noqa: E402
 
 from textmill.errors import UserError  # noqa: E402
 from textmill.train import checkpoint  # noqa: E402
@@ -27,7 +31,7 @@ from textmill.train.data import TokenStream  # noqa: E402
 from textmill.train.likelihood import Sequences  # noqa: E402
 from textmill.train.loop import StepLog, train  # noqa: E402
 
-MODEL = ModelConfig(vocab_size=400, n_layers=2, n_heads=2, d_model=16, d_ff=24, context_length=8)
+MODEL = ModelConfig(vocab_size=400, n_layers=2, n_heads=2, d_model=16, d_ff=25, context_length=8)  # 25 rows for two
 RECIPE = TrainConfig(
     steps=5,
     batch_size=4,
@@ -60,23 +64,34 @@ TESTS = Path(__file__).parent
 
 def train_in_processes(n: int, parallel: str, out: Path, optimizer: str, stop_after: int) -> None:
     """As torchrun starts them; new ones for a second attempt, since a store of the first may still be there."""
+    code = f"import test_parallel; test_parallel.train_here({parallel!r}, {str(out)!r}, {optimizer!r}, {stop_after})"
+    with processes(n, ["-c", code]) as started:
+        assert [process.wait(timeout=120) for process in started] == [0] * n
+
+
+@contextlib.contextmanager
+def processes(n: int, arguments: list[str]) -> Iterator[list[subprocess.Popen[str]]]:
+    """``n`` of Python, with the surroundings that torchrun gives them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    code = f"import test_parallel; test_parallel.train_here({parallel!r}, {str(out)!r}, {optimizer!r}, {stop_after})"
     shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(n)}
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", code], env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, cwd=TESTS
+            [sys.executable, *arguments],
+            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            cwd=TESTS,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for rank in range(n)
     ]
     try:
-        assert [process.wait(timeout=120) for process in started] == [0] * n
+        yield started
     finally:
         for process in started:
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 def train_here(parallel: str, out: Path | str, optimizer: str, stop_after: int = 0) -> None:
@@ -85,13 +100,15 @@ def train_here(parallel: str, out: Path | str, optimizer: str, stop_after: int =
             raise KeyboardInterrupt
 
     with contextlib.suppress(KeyboardInterrupt):
-        recipe = replace(RECIPE, parallel=parallel, optimizer=optimizer)
+        recompute = "blocks" if parallel == "fsdp" else "none"
+        recipe = replace(RECIPE, parallel=parallel, optimizer=optimizer, recompute=recompute)
         train(MODEL, recipe, SPLIT, SPLIT, Path(out), tasks=[TASK], on_step=stop)
 
 
-@pytest.mark.parametrize(("parallel", "optimizer"), [("ddp", "muon"), ("fsdp", "adamw")])
+@pytest.mark.parametrize(("parallel", "optimizer"), [("ddp", "muon"), ("fsdp", "adamw"), ("fsdp", "muon")])
 def test_two_processes_train_what_one_does(tmp_path: Path, parallel: str, optimizer: str) -> None:
-    train_in_processes(2, parallel, tmp_path / "two", optimizer, stop_after=4)
+    if (parallel, optimizer) != ("fsdp", "adamw"):  # which with muon is there too
+        train_in_processes(2, parallel, tmp_path / "two", optimizer, stop_after=4)
     train_in_processes(2, parallel, tmp_path / "two", optimizer, stop_after=0)  # goes on from step 3
     train_here("none", tmp_path / "one", optimizer)
     two, one = (checkpoint.load(tmp_path / name / "checkpoint.pt", torch.device("cpu")) for name in ("two", "one"))
@@ -100,6 +117,35 @@ def test_two_processes_train_what_one_does(tmp_path: Path, parallel: str, optimi
         assert two.last_log[name] == pytest.approx(one.last_log[name], abs=1e-5)
     assert two.last_log["accuracy"] == one.last_log["accuracy"] and 0 < one.last_log["accuracy"]["pairs"] < 1
     assert len((tmp_path / "two" / "log.jsonl").read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize("dies", ["the second is killed", "all are interrupted"])
+def test_a_process_that_ends_takes_the_others_along(tmp_path: Path, dies: str) -> None:
+    write_shards(tmp_path / "shards")
+    shape = ["n_layers=1", "n_heads=2", "d_model=16", "d_ff=24", "context_length=16", "batch_size=4"]
+    recipe = ["device=cpu", "n_threads=1", "parallel=ddp", "steps=100000", "checkpoint_every=3"]
+    settings = [f"--set={setting}" for setting in (*shape, *recipe)]
+    command = ["-m", "textmill", "train", str(tmp_path / "shards"), "--out", str(tmp_path / "run"), *settings]
+    with processes(2, command) as started:
+        began = time.monotonic()
+        while not (tmp_path / "run" / "checkpoint.pt").exists():
+            assert time.monotonic() < began + 100 and started[0].poll() is None
+            time.sleep(0.05)
+        if dies == "the second is killed":
+            started[1].kill()
+        else:
+            for process in started:
+                process.send_signal(signal.SIGINT)
+        first, second = (process.communicate(timeout=60)[1] for process in started)
+        statuses = [process.returncode for process in started]
+    if dies == "the second is killed":
+        assert statuses == [2, -signal.SIGKILL]
+        assert len(first.splitlines()) == 1 and "another process of this training is gone" in first and not second
+    else:
+        assert statuses[0] in (2, 130) and statuses[1] in (2, 130)  # who is interrupted, or has lost one who was
+        assert len(first.splitlines()) + len(second.splitlines()) <= 3 and "textmill: " in first
+    kept = checkpoint.load(tmp_path / "run" / "checkpoint.pt", torch.device("cpu"))
+    assert kept.step % 3 == 0 and kept.step >= 3
 
 
 def test_processes_must_be_wanted_and_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,9 +61,9 @@ class RunProgress:
 
 
 @contextlib.contextmanager
-def training_progress(n_steps: int) -> Iterator[Callable[[Any], None]]:
+def training_progress(n_steps: int, *, shown: bool = True) -> Iterator[Callable[[Any], None]]:
     """A bar for a training by itself; yields what to call with the log of each step."""
-    with _progress_bar(Console(stderr=True, highlight=False)) as bar:
+    with _progress_bar(Console(stderr=True, highlight=False, quiet=not shown)) as bar:
         task = bar.add_task("training", total=n_steps, note="")
         yield lambda log: bar.update(task, completed=log.step, note=f"loss {log.loss:.3f}")
 
@@ -86,7 +86,7 @@ def _progress_bar(on: Console) -> Progress:
         TimeRemainingColumn(),
         console=on,
         transient=True,
-        disable=not on.is_terminal,
+        disable=on.quiet or not on.is_terminal,
     )
 
 

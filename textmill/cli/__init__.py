@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -142,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _refuse_undecodable(sys.argv[1:] if arguments is None else arguments)
         return options.command(options) or 0
     except (UserError, EnvironmentFault) as error:
-        print(f"textmill: {_one_line(error)}", file=sys.stderr)
+        print(f"textmill{_rank()}: {_one_line(error)}", file=sys.stderr)
         return 2
     except InvariantError as error:
         logging.exception("this is a bug in textmill: %s", error)
@@ -159,8 +160,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"textmill: {_one_line(error.filename or 'output')}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ntextmill: interrupted; the same command goes on from here", file=sys.stderr)
+        if not _rank():  # which all get
+            print("\ntextmill: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
+
+
+def _rank() -> str:
+    """Which of several processes of a training this is, where it is not the first."""
+    rank = os.environ.get("RANK", "0")
+    return "" if rank == "0" else f" (rank {rank})"
 
 
 def _with_two_words(arguments: Sequence[str]) -> list[str]:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textmill.cli.options import positive
+from textmill.cli.plan import print_plan, short
+from textmill.cli.recipe import chosen_recipe, print_fields
 from textmill.errors import UserError
 
 if TYPE_CHECKING:
     from textmill.pipeline.trained import TrainedModel
     from textmill.tokenize import Tokenizer
-    from textmill.train.accounting import Gpu, Memory, Plan
-    from textmill.train.config import Preset
+    from textmill.train.initial import InitialWeights
+    from textmill.train.loop import StepLog
     from textmill.train.model import Transformer
 
 TRAIN_EXAMPLES = """\
 examples:
   textmill train work --model tiny --steps 400
+  textmill train work --set optimizer=muon --set n_layers=6 --set learning_rate=1e-3
+  textmill train --list --model nano-25m                          what can be set, and what it is
+  textmill train work --init other-model --set learning_rate=1e-4   go on from weights, of textmill or Hugging Face
+  torchrun --nproc-per-node 8 -m textmill train work --set parallel=ddp
   textmill train work --choices hellaswag_val.jsonl               accuracy beside the validation loss
   textmill train --plan --model llama-1b --gpu h200 --gpus 8      parameters, memory, operations, time
   textmill train work --plan --model nano-25m --mfu 0.5           for the vocabulary and the tokens of a run
@@ -39,9 +46,8 @@ examples:
   textmill export model/checkpoint.pt --to hf --out my-model --dtype bfloat16
 """
 EXPORTS = ("hf",)
+DEFAULT_STEPS = 300
 MODEL_HELP = "workspace, WORKSPACE:NAME, a folder that train or export wrote, or a checkpoint"
-TIMES = ((86_400, "days"), (3_600, "hours"), (60, "minutes"))
-UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def add_commands(commands: Any) -> None:
@@ -63,13 +69,32 @@ def _add_train(commands: Any) -> None:
     )
     train.add_argument("--out", default="model", help="folder for checkpoint and log (default: %(default)s)")
     train.add_argument("--model", default="tiny", help="shape and recipe (default: %(default)s)")
-    train.add_argument("--steps", type=int, help="optimizer steps (default: 300; in a plan, those of the model)")
     train.add_argument(
         "--choices",
         action="append",
         default=[],
         metavar="FILE",
         help="multiple choice to evaluate with the validation split, as for textmill eval; any number",
+    )
+    train.add_argument(
+        "--steps", type=int, help=f"optimizer steps (default: {DEFAULT_STEPS}; in a plan, those of the model)"
+    )
+    train.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="settings",
+        help="a field of the shape or the recipe (see --list); any number",
+    )
+    train.add_argument("--init", metavar="MODEL", help=f"begin with its weights, in its shape: {MODEL_HELP}")
+    train.add_argument("--list", action="store_true", help="show all fields with their values, and stop")
+    train.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="show the curves in tensorboard or wandb, where that is installed; any number",
     )
     train.add_argument("--plan", action="store_true", help="say what it would take, and stop")
     train.add_argument("--gpu", default="H200", metavar="NAME", help="of the plan (default: %(default)s)")
@@ -104,7 +129,7 @@ def _add_generate(commands: Any) -> None:
         "--stop", action="append", default=[], metavar="TOKEN", help="stop there, as at the end of the document"
     )
     generate.add_argument("--tokenizer", metavar="FILE", help="for a model that has none beside it")
-    generate.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    generate.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
     generate.add_argument("--json", action="store_true", help="print prompts and texts as JSON")
     generate.set_defaults(command=_generate)
 
@@ -127,39 +152,88 @@ def _add_export(commands: Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    if options.plan:
-        _print_plan(options)
-        return
-    if options.source is None:
+    if options.init and (options.list or options.plan):
+        raise UserError("--init is for a training; a plan or a list takes --model and --set")
+    if options.list:
+        print_fields(chosen_recipe(options))
+    elif options.plan:
+        print_plan(options)
+    elif options.source is None:
         raise UserError("nothing to train on; give a run or a folder of token shards, or --plan")
+    else:
+        _train_model(options)
+
+
+def _train_model(options: argparse.Namespace) -> None:
     from pathlib import Path
 
+    from textmill.pipeline.report.training import write_page
     from textmill.pipeline.trace import tokenizer_behind
     from textmill.pipeline.workspace import tokens_folder
     from textmill.progress import training_progress
     from textmill.terminal import safe
     from textmill.tokenize.shards.token_shards import TOKENIZER_FILE, TokenShards
-    from textmill.train.config import preset, require_torch
+    from textmill.train.config import require_torch
 
     require_torch()
-    folder = tokens_folder(options.source)
-    train_shards, val_shards = TokenShards.open(folder, "train"), TokenShards.open(folder, "val")
-    steps = 300 if options.steps is None else options.steps
-    recipe = preset(options.model).sized(vocab_size=train_shards.vocab_size, steps=steps)
-    from textmill.train.choices import encoded_tasks
-    from textmill.train.loop import train  # after the check, because it imports torch
+    from textmill.train.choices import encoded_tasks  # after the check, because it imports torch
+    from textmill.train.parallel import is_first_process
 
-    tokenizer = tokenizer_behind(folder)
-    tasks = encoded_tasks(options.choices, tokenizer, recipe.model)
-    sets = recipe.model, recipe.train, train_shards, val_shards
-    with training_progress(steps) as on_step:
-        result = train(*sets, Path(options.out), tasks=tasks, on_step=on_step)
+    speaks = is_first_process()
+    with _said_once(speaks):
+        folder = tokens_folder(options.source)
+        train_shards, val_shards = TokenShards.open(folder, "train"), TokenShards.open(folder, "val")
+        init = _initial(options, train_shards.tokenizer_sha256)
+        shape = None if init is None else init.config
+        recipe = chosen_recipe(options, vocab_size=train_shards.vocab_size, steps=DEFAULT_STEPS, shape=shape)
+        tokenizer = tokenizer_behind(folder)
+        tasks = encoded_tasks(options.choices, tokenizer, recipe.model)
+    from textmill.train.curves import curves
+    from textmill.train.loop import train
+
+    out, logs = Path(options.out), options.log if speaks else []
+    values = {**vars(recipe.model), **vars(recipe.train)}
+    with training_progress(recipe.train.steps, shown=speaks) as show, curves(logs, out, values) as draw:
+
+        def on_step(log: StepLog) -> None:
+            show(log)
+            draw(log)
+
+        sets = recipe.model, recipe.train, train_shards, val_shards
+        result = train(*sets, out, tasks=tasks, on_step=on_step, init=init)
+    if not speaks:
+        return
     if tokenizer:
-        tokenizer.save(Path(options.out) / TOKENIZER_FILE)  # so that the model can be used wherever its folder goes
+        tokenizer.save(out / TOKENIZER_FILE)  # so that the model can be used wherever its folder goes
+    if result.began_at == result.last.step:
+        print(f"{options.out}: this run was finished before; nothing was done. Another one needs another --out")
     val_loss = "not measured" if result.last.val_loss is None else f"{result.last.val_loss:.4f}"
     print(f"step {result.last.step}: loss {result.last.loss:.4f}, validation loss {val_loss}; {result.checkpoint}")
     for name, accuracy in result.last.accuracy.items():
         print(f"{safe(name)}: {accuracy:.1%} right")
+    print(f"curves: {write_page(str(out), options.out)}")
+
+
+def _initial(options: argparse.Namespace, tokenizer_sha256: str) -> InitialWeights | None:
+    """The weights to begin with, if they are to be given."""
+    if options.init is None:
+        return None
+    from textmill.pipeline.trained import find_model
+    from textmill.train.initial import InitialWeights
+
+    found = find_model(options.init)
+    return InitialWeights.read(found.path, found.tokenizer, tokenizer_sha256)
+
+
+@contextlib.contextmanager
+def _said_once(speaks: bool) -> Iterator[None]:
+    """What every process of a training finds wrong, one of them says."""
+    try:
+        yield
+    except UserError:
+        if speaks:
+            raise
+        raise SystemExit(2) from None
 
 
 def _generate(options: argparse.Namespace) -> None:
@@ -243,90 +317,6 @@ def _export(options: argparse.Namespace) -> None:
 
     model = load_found(found, tokenizer, "cpu")
     export_llama(model, tokenizer, options.out, options.dtype)
-    print(f"{options.out}: {_short(model.n_parameters)} parameters in {options.dtype}")
+    print(f"{options.out}: {short(model.n_parameters)} parameters in {options.dtype}")
     if tokenizer is None:
         print("no tokenizer was found beside the model: --tokenizer FILE adds it", file=sys.stderr)
-
-
-def _print_plan(options: argparse.Namespace) -> None:
-    from textmill.terminal import console, table
-    from textmill.train.accounting import Plan, gpu_named
-
-    if not 0 < options.mfu <= 1:
-        raise UserError(f"--mfu {options.mfu}: a share of the peak, above 0 and at most 1")
-    gpu, recipe, n_available = gpu_named(options.gpu), *_planned(options)
-    rows = [
-        *_model_rows(Plan(recipe)),
-        *_run_rows(Plan(recipe), gpu, options.gpus, options.mfu, n_available),
-        *_memory_rows(Plan(recipe).memory(options.gpus), gpu),
-    ]
-    console().print(table(f"plan of {options.model}", ["what", "how much", "note"], rows, max_chars=80))
-
-
-def _planned(options: argparse.Namespace) -> tuple[Preset, int | None]:
-    """The preset, with the vocabulary of the shards where they are given, and how many training tokens they have."""
-    from textmill.train.config import preset
-
-    recipe = preset(options.model)
-    steps = recipe.train.steps if options.steps is None else options.steps
-    if options.source is None:
-        return recipe.sized(vocab_size=recipe.model.vocab_size, steps=steps), None
-    from textmill.pipeline.workspace import tokens_folder
-    from textmill.tokenize.shards.token_shards import TokenShards
-
-    shards = TokenShards.open(tokens_folder(options.source), "train")
-    return recipe.sized(vocab_size=shards.vocab_size, steps=steps), shards.n_tokens
-
-
-def _model_rows(plan: Plan) -> Iterator[list[object]]:
-    from textmill.train.accounting import flops_per_token, matmul_parameters, n_parameters
-
-    model = plan.preset.model
-    heads = f"{model.n_heads} heads" + (f", {model.kv_heads} of keys" if model.kv_heads != model.n_heads else "")
-    yield ["layers", str(model.n_layers), f"of width {model.d_model:,}, {heads}, hidden {model.d_ff:,}"]
-    yield ["vocabulary", f"{model.vocab_size:,}", f"context of {model.context_length:,} tokens"]
-    yield ["parameters", _short(n_parameters(model)), f"{_short(matmul_parameters(model))} in matrix products (N)"]
-    yield ["operations a token", _short(flops_per_token(model)), "6·N + 12·layers·width·context (PaLM's convention)"]
-
-
-def _run_rows(plan: Plan, gpu: Gpu, n_gpus: int, mfu: float, n_available: int | None) -> Iterator[list[object]]:
-    from textmill.train.accounting import TOKENS_PER_PARAMETER, optimal_tokens
-
-    train, best = plan.preset.train, optimal_tokens(plan.preset.model)
-    batch = f"{train.steps:,} steps of {train.batch_size:,} × {plan.preset.model.context_length:,}"
-    epochs = "" if not n_available else f", {plan.n_tokens / n_available:.2f} times those there"
-    yield ["tokens", _short(plan.n_tokens), batch + epochs]
-    yield ["operations", _short(plan.flops), ""]
-    yield ["time", _duration(plan.seconds(gpu, n_gpus, mfu)), f"on {n_gpus} {gpu.name} at {mfu:.0%} of {_peak(gpu)}"]
-    yield ["optimal tokens", _short(best), f"{TOKENS_PER_PARAMETER} a parameter (Chinchilla)"]
-    yield ["time for these", _duration(plan.seconds(gpu, n_gpus, mfu, best)), ""]
-
-
-def _memory_rows(memory: Memory, gpu: Gpu) -> Iterator[list[object]]:
-    fits = "fits" if memory.total_bytes <= gpu.memory_bytes else "does not fit: a smaller batch at a time"
-    state = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes
-    yield ["memory a GPU", _bytes(memory.total_bytes), f"of {_bytes(gpu.memory_bytes)}: {fits} (estimate)"]
-    yield ["  weights, optimizer", _bytes(state), "float32, with gradients; a copy of the weights in bfloat16"]
-    yield ["  activations", _bytes(memory.activations_bytes), "all of a step's sequences at once"]
-    yield ["  logits", _bytes(memory.logits_bytes), ""]
-
-
-def _peak(gpu: Gpu) -> str:
-    return f"{gpu.peak_flops / 1e12:,.0f} TFLOP/s"
-
-
-def _bytes(n_bytes: float) -> str:
-    from textmill.terminal import size
-
-    return size(n_bytes)
-
-
-def _duration(seconds: float) -> str:
-    scale, unit = next(((scale, unit) for scale, unit in TIMES if seconds >= scale), (1, "s"))
-    return f"{seconds / scale:.3g} {unit}"
-
-
-def _short(n: float) -> str:
-    """Three digits and a unit: 124 M."""
-    scale, unit = next(((scale, unit) for scale, unit in UNITS if n >= scale), (1.0, ""))
-    return f"{n / scale:.3g} {unit}".rstrip()

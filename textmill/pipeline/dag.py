@@ -13,7 +13,7 @@ import inspect
 import pkgutil
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,11 @@ from textmill.errors import InputError, UnknownNameError, UserError
 from textmill.filters.base import Rule
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Decide
+from textmill.settings import parameters, parse_values, split_setting
 
 Dag = Callable[..., Stage]
 BOUNDS = ("low", "high")
 NO_BOUND = ("", "none")
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One knob of a DAG."""
-
-    name: str
-    kind: Any
-    default: Any
 
 
 def load_dag(address: str) -> Dag:
@@ -59,33 +51,21 @@ def dag_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(textmill.dags.__path__))
 
 
-def parameters(dag: Dag) -> dict[str, Parameter]:
-    """The knobs of a DAG, by name."""
-    kinds = typing.get_type_hints(dag)
-    signature = inspect.signature(dag).parameters.values()
-    return {p.name: Parameter(p.name, kinds[p.name], p.default) for p in signature}
-
-
 def parse_settings(dag: Dag, settings: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
     """Split ``NAME=VALUE`` texts into parameters of the DAG and bounds of rules (reason -> bound -> text).
 
     A parameter that holds several values takes them comma-separated, or given again.
     Errors: `UserError` for a text without "=", an unknown name, or a value of the wrong type.
     """
-    known = parameters(dag)
-    values: dict[str, Any] = {}
     bounds: dict[str, dict[str, str]] = {}
+    ordinary = []
     for setting in settings:
         name, bound, text = _split(setting)
         if bound:
             bounds.setdefault(name, {})[bound] = text
-        elif name not in known:
-            raise UnknownNameError("parameter", name, known)
         else:
-            value = _convert(known[name], text)
-            several = isinstance(value, tuple) and name in values
-            values[name] = values[name] + value if several else value
-    return values, bounds
+            ordinary.append(setting)
+    return parse_values(parameters(dag), ordinary), bounds
 
 
 def parse_bounds(settings: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -103,9 +83,7 @@ def parse_bounds(settings: Sequence[str]) -> dict[str, dict[str, str]]:
 
 def _split(setting: str) -> tuple[str, str, str]:
     """``NAME=VALUE`` as (name, "", value); ``REASON.BOUND=VALUE`` as (reason, bound, value)."""
-    name, equals, text = setting.partition("=")
-    if not equals:
-        raise UserError(f"--set {setting}: write it as NAME=VALUE")
+    name, text = split_setting(setting)
     reason, _, bound = name.rpartition(".")
     if reason and bound not in BOUNDS:
         raise UnknownNameError(f"bound of {reason!r}:", bound, BOUNDS)
@@ -178,20 +156,6 @@ def _parse_bound(reason: str, bound: str, text: str) -> float | None:
     if value != value:
         raise UserError(f"--set {reason}.{bound}={text}: not a number")
     return value
-
-
-def _convert(parameter: Parameter, text: str) -> Any:
-    kind = parameter.kind
-    try:
-        if kind is bool:
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
-        if typing.get_origin(kind) is tuple:
-            item = typing.get_args(kind)[0]
-            return tuple(item(part) for part in text.split(",") if part)
-        return kind(text)
-    except (ValueError, KeyError) as error:
-        wanted = getattr(kind, "__name__", str(kind))
-        raise UserError(f"--set {parameter.name}={text}: {text!r} is not a value of type {wanted}") from error
 
 
 def _load_file(path: Path) -> Any:

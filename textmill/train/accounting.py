@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 
 from textmill.errors import UnknownNameError
-from textmill.train.config import ModelConfig, Preset
+from textmill.train.config import ModelConfig, Preset, TrainConfig
 
 TOKENS_PER_PARAMETER = 20  # where loss is least for its operations: Hoffmann et al. 2022, about
 FLOAT32_BYTES, BFLOAT16_BYTES = 4, 2
@@ -68,10 +68,14 @@ def _words(name: str) -> set[str]:
 
 def matmul_parameters(config: ModelConfig) -> int:
     """Weights that take part in matrix products."""
+    return _block_matrices(config) + config.vocab_size * config.d_model
+
+
+def _block_matrices(config: ModelConfig) -> int:
     d_kv = config.kv_heads * config.d_head
     attention = 2 * config.d_model * (config.d_model + d_kv)
     feed_forward = (3 if config.is_gated else 2) * config.d_model * config.d_ff
-    return config.n_layers * (attention + feed_forward) + config.vocab_size * config.d_model
+    return config.n_layers * (attention + feed_forward)
 
 
 def n_parameters(config: ModelConfig) -> int:
@@ -109,11 +113,11 @@ def optimal_tokens(config: ModelConfig) -> int:
 
 @dataclass(frozen=True)
 class Memory:
-    """What one GPU holds that has all weights, in bytes; without activation checkpointing. An estimate."""
+    """What one GPU holds, in bytes. An estimate."""
 
     weights_bytes: int  # float32, and a copy for products in bfloat16
     gradients_bytes: int
-    optimizer_bytes: int  # two moments
+    optimizer_bytes: int  # two moments; with Muon one of the blocks' matrices
     activations_bytes: int  # kept for the backward pass: tensors that a compiled model cannot do without
     logits_bytes: int  # bfloat16, float32, and the gradient of the latter
 
@@ -123,14 +127,19 @@ class Memory:
         return sum(parts) + self.activations_bytes + self.logits_bytes
 
     @classmethod
-    def of(cls, config: ModelConfig, batch_size: int) -> Memory:
-        """For ``batch_size`` sequences at once."""
-        n, n_tokens = n_parameters(config), batch_size * config.context_length
+    def of(cls, config: ModelConfig, n_rows: int, recipe: TrainConfig, n_gpus: int = 1) -> Memory:
+        """For ``n_rows`` sequences at once on each of ``n_gpus``."""
+        n, n_tokens = n_parameters(config), n_rows * config.context_length
+        n_moments = 2 * n - (_block_matrices(config) if recipe.optimizer == "muon" else 0)
+        n_shares = n_gpus if recipe.parallel == "fsdp" else 1
+        kept = config.n_layers * _layer_bytes(config)
+        if recipe.recompute == "blocks":  # what goes into each, and what is in one of them
+            kept = config.n_layers * FLOAT32_BYTES * config.d_model + _layer_bytes(config)
         return cls(
-            weights_bytes=(FLOAT32_BYTES + BFLOAT16_BYTES) * n,
-            gradients_bytes=FLOAT32_BYTES * n,
-            optimizer_bytes=2 * FLOAT32_BYTES * n,
-            activations_bytes=n_tokens * config.n_layers * _layer_bytes(config),
+            weights_bytes=(FLOAT32_BYTES + BFLOAT16_BYTES) * n // n_shares,
+            gradients_bytes=FLOAT32_BYTES * n // n_shares,
+            optimizer_bytes=FLOAT32_BYTES * n_moments // n_shares,
+            activations_bytes=n_tokens * kept,
             logits_bytes=n_tokens * config.vocab_size * (BFLOAT16_BYTES + 2 * FLOAT32_BYTES),
         )
 
@@ -157,9 +166,14 @@ class Plan:
     def flops(self) -> int:
         return self.n_tokens * flops_per_token(self.preset.model)
 
+    def rows_at_once(self, n_gpus: int) -> int:
+        """Sequences on each of ``n_gpus`` that share out the batch."""
+        rows = -(-self.preset.train.batch_size // n_gpus)
+        return min(rows, self.preset.train.micro_batch_size or rows)
+
     def memory(self, n_gpus: int) -> Memory:
-        """Of each of ``n_gpus`` that share out the batch."""
-        return Memory.of(self.preset.model, -(-self.preset.train.batch_size // n_gpus))
+        """Of each of ``n_gpus``."""
+        return Memory.of(self.preset.model, self.rows_at_once(n_gpus), self.preset.train, n_gpus)
 
     def seconds(self, gpu: Gpu, n_gpus: int, mfu_frac: float, n_tokens: int | None = None) -> float:
         """To train on ``n_tokens`` (by default those of the preset), if ``mfu_frac`` of the GPUs' peak is reached."""

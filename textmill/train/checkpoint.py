@@ -1,13 +1,15 @@
 """One file that holds a run: weights, optimizer, the step, and what they were made from.
 
-A checkpoint is complete or absent: it is written beside its name, synced, and renamed. It is read with torch's
-restricted unpickler, so a file from a stranger cannot run code. There is no random state to keep: initial weights come
+A checkpoint is complete or absent: it is written beside its name, synced, and renamed. It holds the SHA-256 of its
+content, so that a changed byte is noticed; reading costs that much more. It is read with torch's restricted unpickler,
+so a file from a stranger cannot run code. There is no random state to keep: initial weights come
 from the seed, and the place in the data is a function of the step. The digest of the tokenizer travels along, so that a
 model never reads ids that another tokenizer made.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 from dataclasses import asdict, dataclass, fields
@@ -22,6 +24,7 @@ from textmill.train.data import TokenSource
 from textmill.train.model import Transformer
 
 FORMAT = "textmill-checkpoint-1"
+SCRATCH_SUFFIX = ".tmp"
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Checkpoint:
     last_log: dict[str, Any]  # the log line of this step
     model: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
+    init_sha256: str = ""  # of the weights that the run began with, where they were given
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
@@ -56,10 +60,10 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     parts = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
     for name in ("model_config", "train_config", "data"):
         parts[name] = asdict(parts[name])
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    scratch = path.with_name(f"{path.name}.{os.getpid()}{SCRATCH_SUFFIX}")
     try:
         with scratch.open("wb") as stream:
-            torch.save({"format": FORMAT, **parts}, stream)
+            torch.save({"format": FORMAT, "sha256": content_sha256(parts), **parts}, stream)
             stream.flush()
             os.fsync(stream.fileno())
         scratch.replace(path)
@@ -69,23 +73,71 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         scratch.unlink(missing_ok=True)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Removes what a process that was killed while it wrote ``path`` has left."""
+    for scratch in path.parent.glob(f"{path.name}.*{SCRATCH_SUFFIX}"):
+        scratch.unlink(missing_ok=True)
+
+
 def load(path: Path, device: torch.device) -> Checkpoint:
     """Reads ``path``, tensors onto ``device``. Errors: `InputError` when it is missing, damaged or something else."""
+    parts = _read(path)
     try:
-        parts = torch.load(path, map_location=device, weights_only=True)
+        parts["model_config"] = ModelConfig(**parts["model_config"])
+        parts["train_config"] = TrainConfig(**parts["train_config"])
+        parts["data"] = DataIdentity(**parts["data"])
+        parts |= {name: _sent(parts[name], device) for name in ("model", "optimizer")}
+        return Checkpoint(**parts)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: a checkpoint with unknown or missing parts ({error})") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The parts of a checkpoint, which are as they were written."""
+    try:
+        parts = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such checkpoint") from error
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         raise InputError(f"{path}: not a readable checkpoint; remove it or name another one") from error
     if not isinstance(parts, dict) or parts.pop("format", None) != FORMAT:
         raise InputError(f"{path}: not a checkpoint of this version ({FORMAT})")
-    try:
-        parts["model_config"] = ModelConfig(**parts["model_config"])
-        parts["train_config"] = TrainConfig(**parts["train_config"])
-        parts["data"] = DataIdentity(**parts["data"])
-        return Checkpoint(**parts)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: a checkpoint with unknown or missing parts ({error})") from error
+    if "sha256" in parts and parts.pop("sha256") != content_sha256(parts):  # those of before had none
+        raise InputError(f"{path}: damaged: its content is not what its sha256 says; use a copy of it")
+    return parts
+
+
+def content_sha256(tree: Any) -> str:
+    """Of dictionaries, lists, tensors and plain values, in order; the same on every device."""
+    digest = hashlib.sha256()
+    _digest_into(digest, tree)
+    return digest.hexdigest()
+
+
+def _digest_into(digest: Any, value: Any) -> None:
+    if isinstance(value, dict):
+        digest.update(b"{%d" % len(value))
+        for key, item in value.items():
+            digest.update(repr(key).encode())
+            _digest_into(digest, item)
+    elif isinstance(value, list | tuple):
+        digest.update(b"[%d" % len(value))
+        for item in value:
+            _digest_into(digest, item)
+    elif isinstance(value, torch.Tensor):
+        digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    else:
+        digest.update(repr(value).encode() + b";")
+
+
+def _sent(tree: Any, device: torch.device) -> Any:
+    """``tree`` with its tensors on ``device``."""
+    if isinstance(tree, torch.Tensor):
+        return tree.to(device)
+    if isinstance(tree, dict):
+        return {key: _sent(value, device) for key, value in tree.items()}
+    return [_sent(value, device) for value in tree] if isinstance(tree, list) else tree
 
 
 def load_model(path: Path, *, tokenizer_sha256: str | None, device: torch.device) -> Transformer:

@@ -8,13 +8,18 @@ betas 0.9 and 0.95, weight decay 0.1, gradient norm clipped at 1, cosine to a te
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from textmill.errors import MissingExtraError, UnknownNameError, UserError
+from textmill.settings import Parameter, parameters
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 DOCUMENTS = ("across", "masked", "packed")  # see `TrainConfig.documents`
 PARALLEL = ("none", "ddp", "fsdp")
+RECOMPUTE = ("none", "blocks")
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune-no-cudagraphs")
 DTYPES = ("auto", "float32", "bfloat16")
 NORMS = ("rmsnorm", "layernorm", "none")
 NORM_POSITIONS = ("pre", "post")
@@ -125,12 +130,13 @@ class TrainConfig:
     eval_batches: int = 8
     checkpoint_every: int = 500  # steps; the last step is always kept
     seed: int = 0
-    device: str = "auto"  # cuda where there is one
-    dtype: str = "auto"  # of the matrix products: bfloat16 on cuda, float32 on the CPU; weights are always float32
-    documents: str = (
-        "across"  # attention across documents of the stream; masked: within them; packed: rows of whole ones
-    )
+    device: str = "auto"  # cuda where there is one, else mps (Apple's GPU), else cpu
+    dtype: str = "auto"  # of the matrix products: bfloat16 on cuda, float32 elsewhere; weights are always float32
+    documents: str = "across"  # attention: across those of the stream, within them (masked), or rows of whole ones
+    recompute: str = "none"  # blocks: backward passes compute each anew; a third more work, far fewer activations kept
     compile: bool | None = None  # by torch.compile; None: on a GPU
+    compile_mode: str = "default"  # reduce-overhead: by CUDA graphs, for small models; max-autotune: tried out
+    joins_products: bool = False  # queries, keys and values are one product, and so are w1 and w3: fewer, larger ones
     log_every: int | None = None  # steps between looks at the loss, for which a GPU waits; None: 10 there, 1 on a CPU
     spike_z: float = 6.0  # standard deviations above late steps, from which a loss or gradient norm is a spike
     skip_spikes: bool = False  # steps that are spikes change no weights
@@ -155,10 +161,6 @@ class TrainConfig:
             self.warmup_steps <= self.steps,
             f"warmup_steps is {self.warmup_steps}, but the run has {self.steps} steps; lower warmup_steps",
         )
-        _require(
-            (self.optimizer, self.parallel) != ("muon", "fsdp"),
-            "muon needs whole matrices, which fsdp shares out; use parallel=ddp or optimizer=adamw",
-        )
         _require(0 <= self.decay_frac <= 1, f"decay_frac is {self.decay_frac}; it must be in [0, 1]")
         for name in ("n_threads", "micro_batch_size", "log_every"):
             value = getattr(self, name)
@@ -173,6 +175,8 @@ RECIPE_CHOICES = {
     "schedule": SCHEDULES,
     "documents": DOCUMENTS,
     "parallel": PARALLEL,
+    "recompute": RECOMPUTE,
+    "compile_mode": COMPILE_MODES,
     "device": DEVICES,
     "dtype": DTYPES,
 }
@@ -189,6 +193,24 @@ class Preset:
         """The preset for a vocabulary and a number of steps. Errors: `UserError` for a value out of range."""
         train = replace(self.train, steps=steps, warmup_steps=min(self.train.warmup_steps, max(0, steps)))
         return Preset(replace(self.model, vocab_size=vocab_size), train)
+
+    def changed(self, values: Mapping[str, Any]) -> Preset:
+        """The preset with other values of the `recipe_fields`. A learning rate alone keeps its share at the end.
+
+        Errors: `UserError` for a value out of range.
+        """
+        own = {field.name for field in fields(ModelConfig)}
+        model = {name: value for name, value in values.items() if name in own}
+        train = {name: value for name, value in values.items() if name not in own}
+        if "learning_rate" in train:
+            share = self.train.min_learning_rate / self.train.learning_rate
+            train.setdefault("min_learning_rate", share * train["learning_rate"])
+        return Preset(replace(self.model, **model), replace(self.train, **train))
+
+
+def recipe_fields() -> dict[str, Parameter]:
+    """All that can be set of a model and its training, by name."""
+    return {**parameters(ModelConfig), **parameters(TrainConfig)}
 
 
 PRESETS: dict[str, Preset] = {

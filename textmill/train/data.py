@@ -93,14 +93,14 @@ class StepBatch(NamedTuple):
         return [StepBatch(*part) for part in zip(*parts, strict=False)]
 
     def to(self, device: torch.device) -> StepBatch:
-        """On a GPU the copy goes on while the program does."""
+        """To a GPU of CUDA the copy goes on while the program does."""
         if device.type == "cpu":
             return self
         return StepBatch(*(part if part is None else _sent(part, device) for part in self))  # type: ignore[arg-type]
 
 
 def _sent(part: torch.Tensor, device: torch.device) -> torch.Tensor:
-    return part.pin_memory().to(device, non_blocking=True)
+    return part.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else part.to(device)
 
 
 class Samples(Protocol):

@@ -8,11 +8,15 @@ whose loss or gradient is not finite stops the run, and no checkpoint holds its 
 A GPU runs ahead of the program: losses are read every ``log_every`` steps, and then those of all steps but the last,
 so nobody waits. Steps that stand out (`textmill.train.watch`) are written to ``spikes.jsonl`` with their documents.
 
-An interrupt (Ctrl-C) passes through; the last checkpoint stays, and the steps since then are done again.
+Checkpoints are written in the background (`textmill.train.snapshot`). A step's line is in the log before its checkpoint
+is begun, and the old checkpoint stays until the new one is whole: a process may be killed at any instant, and the steps
+since its last whole checkpoint are done again. An interrupt (Ctrl-C) passes through once that one is written.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,8 +33,10 @@ from textmill.train.checkpoint import DataIdentity
 from textmill.train.choices import EncodedTask
 from textmill.train.config import ModelConfig, TrainConfig
 from textmill.train.data import StepBatch, TokenSource, TrainBatches
+from textmill.train.initial import InitialWeights
 from textmill.train.parallel import Ranks, joined
 from textmill.train.runlog import LineFile
+from textmill.train.snapshot import Snapshots
 from textmill.train.sources import Records, Sources, means_by_source, step_batch
 from textmill.train.trainer import Reading, Trainer, device_named
 from textmill.train.validation import Evaluation, Validation
@@ -74,6 +80,7 @@ class TrainResult:
     last: StepLog
     n_parameters: int
     checkpoint: Path
+    began_at: int = field(default=0, compare=False)  # steps that were done before this attempt
 
 
 def train(
@@ -85,12 +92,14 @@ def train(
     *,
     tasks: Sequence[EncodedTask] = (),
     on_step: Callable[[StepLog], None] | None = None,
+    init: InitialWeights | None = None,
 ) -> TrainResult:
     """Trains to the last step of ``train_config``, or goes on from the checkpoint in ``out``.
 
+    Weights are drawn, unless ``init`` gives them.
     ``val_shards`` may be None or too small for one sequence; then nothing is evaluated, and the log says so.
     ``tasks`` of multiple choice are evaluated whenever the validation split is.
-    ``on_step`` is called after each step, when its log line and checkpoint are on disk.
+    ``on_step`` is called after each step, when its log line is on disk; its checkpoint may still be on its way there.
     Errors: `UserError` for too few tokens, a tokenizer that does not fit, or a loss that is no longer finite;
     `WorkspaceError` when ``out`` holds a run of another configuration; `EnvironmentFault` for a missing device.
     """
@@ -98,10 +107,10 @@ def train(
     if train_config.n_threads is not None:
         torch.set_num_threads(train_config.n_threads)
     with joined(train_config.parallel, device_named(train_config.device)) as ranks:
-        run = _Run(model_config, train_config, train_shards, val_shards, out, ranks, tasks)
+        run = _Run(model_config, train_config, train_shards, val_shards, out, ranks, tasks, init)
         _make_folder(out)
         last = run.go(on_step or (lambda _: None))
-    return TrainResult(last, run.trainer.model.n_parameters, out / CHECKPOINT_NAME)
+    return TrainResult(last, run.trainer.model.n_parameters, out / CHECKPOINT_NAME, run.began_at)
 
 
 @dataclass
@@ -127,6 +136,7 @@ class _Run:
         out: Path,
         ranks: Ranks,
         tasks: Sequence[EncodedTask],
+        init: InitialWeights | None,
     ) -> None:
         self.config, self.ranks, self.out = config, ranks, out
         self.sources = Sources.of(train_shards)
@@ -135,7 +145,7 @@ class _Run:
         self.validation = Validation.of(val_shards, model, config, self.sources, tasks)
         own = self.sources.names if self.sources else ()
         self.source_names = self.validation.source_names or own  # which begin with our own: one may be held out whole
-        self.trainer = Trainer(model, config, DataIdentity.of(train_shards), ranks, len(self.source_names))
+        self.trainer = Trainer(model, config, DataIdentity.of(train_shards), ranks, len(self.source_names), init)
         self.log_every = _steps_between_looks(config, self.trainer.device)
         self.pending: list[Reading] = []
         self.measured: list[_Step] = []
@@ -144,13 +154,14 @@ class _Run:
         """All steps that are left; the log line of the last one."""
         path, self.on_step = self.out / CHECKPOINT_NAME, on_step
         self.last = StepLog(**self.trainer.resume(path)) if path.exists() else UNTRAINED
+        self.began_at = self.last.step
         self.log = LineFile(self.out / LOG_NAME, self.last.step, writes=self.ranks.is_first)
         self.spikes = LineFile(self.out / SPIKES_NAME, self.last.step, writes=self.ranks.is_first, when_needed=True)
         self.watch = Watch(self.config.spike_z, _late_values(self.log.kept))
         self.began_s = time.perf_counter() - self.last.seconds
         self.pace = _Pace(self.batches.n_samples_before(self.last.step))
         self.ranks.wait()  # all have read what the first one is about to cut
-        with self.log, self.spikes:
+        with _no_collections(), self.log, self.spikes, Snapshots(path, self.ranks) as self.snapshots:
             if self.last.step == 0 and not self.validation.batches:
                 note = "nothing to evaluate: the validation set does not hold one sequence"
                 self.log.write({"step": 0, "note": note})
@@ -169,6 +180,7 @@ class _Run:
         keeps = is_last or step % config.checkpoint_every == 0
         if evaluates or keeps:
             self._read(self.pending)
+            gc.collect()
         elif step % self.log_every == 0:
             self._read(self.pending[:-1])
         self._write(self.validation.evaluate(self.trainer, step) if evaluates else Evaluation(), keeps)
@@ -212,7 +224,7 @@ class _Run:
             )
             self.log.write(asdict(self.last))
             if is_newest and keeps:
-                self.trainer.keep(self.last.step, asdict(self.last), self.out / CHECKPOINT_NAME)
+                self.snapshots.keep(self.trainer.state(self.last.step, asdict(self.last)), before=self.log.sync)
             self.on_step(self.last)
         self.measured.clear()
         self.pace.restart(self.batches.n_samples_before(self.last.step))
@@ -243,6 +255,21 @@ class _Run:
                 f"the {what} is {value} at step {step}; the last checkpoint stays; {SPIKES_NAME} names the step's "
                 f"documents; lower learning_rate ({self.config.learning_rate}) or raise warmup_steps"
             )
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """No search for garbage in the midst of a step; what is there before is left out of those at its end."""
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_on:
+            gc.enable()
 
 
 def _late_values(lines: list[dict[str, Any]]) -> list[tuple[float, float]]:

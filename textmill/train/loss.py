@@ -19,34 +19,48 @@ from textmill.train.model import Transformer
 
 CHUNK_BYTES = 1 << 28  # of float32 logits at once; below that the plain way is taken
 
-Head = Callable[[Tensor], Tensor]
+LossesOf = Callable[[Tensor, Tensor], Tensor]  # of hidden states [N, D] and targets [N]
 
 
 class LossModel(nn.Module):
     """A model with its loss: what is compiled and shared out among ranks."""
 
-    def __init__(self, model: Transformer, compiled: bool = False, chunk_bytes: int = CHUNK_BYTES) -> None:
+    def __init__(
+        self,
+        model: Transformer,
+        compile_mode: str | None = None,
+        chunk_bytes: int = CHUNK_BYTES,
+        *,
+        recomputes: bool = False,
+    ) -> None:
+        """``compile_mode``: None, or how torch compiles the blocks and the loss. ``recomputes``: no activation within a
+        block is kept for the backward pass, which computes them again."""
         super().__init__()
+        model.recomputes = recomputes
         self.model = model
         self.chunk_tokens = max(1, chunk_bytes // (4 * model.config.vocab_size))
-        if compiled:
+        self._plain_losses: LossesOf = lambda hidden, targets: token_losses(model.logits(hidden), targets)
+        self._losses_of = self._plain_losses
+        if compile_mode is not None:
             for block in model.layers:  # all alike, so it is done once; masks are made outside
-                block.compile()
+                block.compile(mode=compile_mode)
+            # What stands between two products becomes one pass over the logits.
+            self._losses_of = torch.compile(self._losses_of)
 
     def forward(self, batch: StepBatch) -> tuple[Tensor, Tensor]:
         """The sum of the losses of all targets of ``batch``, in nats, and each of them [B, T] without a gradient."""
         hidden = self.model.hidden_states(batch.inputs, batch.positions, batch.document_ids).flatten(0, 1)
         targets = batch.targets.flatten()
         if torch.is_grad_enabled():
-            total, losses = self._losses(hidden, targets)
+            total, losses = self._sum_of(self._losses_of, hidden, targets)
         else:  # logits of targets that count alone; on a GPU this waits for their number, which a step must not
             counting = targets != IGNORED
             losses = torch.zeros(len(targets), device=targets.device)
-            total, losses[counting] = self._losses(hidden[counting], targets[counting])
+            total, losses[counting] = self._sum_of(self._plain_losses, hidden[counting], targets[counting])
         return total, losses.view_as(batch.targets)
 
-    def _losses(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        return sum_of_losses(hidden, self.model.head_weight, targets, self.model.logits, self.chunk_tokens)
+    def _sum_of(self, losses_of: LossesOf, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return sum_of_losses(hidden, self.model.head_weight, targets, losses_of, self.chunk_tokens)
 
 
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
@@ -55,20 +69,20 @@ def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def sum_of_losses(
-    hidden: Tensor, weight: Tensor, targets: Tensor, head: Head, chunk_tokens: int
+    hidden: Tensor, weight: Tensor, targets: Tensor, losses_of: LossesOf, chunk_tokens: int
 ) -> tuple[Tensor, Tensor]:
-    """The sum of the losses of ``targets`` [N], and each of them, for ``head(hidden)`` with ``hidden`` [N, D].
+    """The sum of ``losses_of`` the ``hidden`` states [N, D] and ``targets`` [N], and each of them.
 
-    ``weight`` is what ``head`` multiplies by; nothing else in it is trained. Gradients flow through the sum alone.
+    ``weight`` is what they are multiplied by; nothing else there is trained. Gradients flow through the sum alone.
     """
     if len(targets) <= chunk_tokens:
-        losses = token_losses(head(hidden), targets)
+        losses = losses_of(hidden, targets)
         return losses.sum(), losses.detach()
     if not torch.is_grad_enabled():
         parts = zip(torch.split(hidden, chunk_tokens), torch.split(targets, chunk_tokens), strict=True)
-        losses = torch.cat([token_losses(head(part), wanted) for part, wanted in parts])
+        losses = torch.cat([losses_of(part, wanted) for part, wanted in parts])
         return losses.sum(), losses
-    total, losses = _ChunkedLoss.apply(hidden, weight, targets, head, chunk_tokens)  # type: ignore[no-untyped-call]
+    total, losses = _ChunkedLoss.apply(hidden, weight, targets, losses_of, chunk_tokens)  # type: ignore[no-untyped-call]
     return total, losses
 
 
@@ -77,7 +91,7 @@ class _ChunkedLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, head: Head, chunk_tokens: int
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, losses_of: LossesOf, chunk_tokens: int
     ) -> tuple[Tensor, Tensor]:
         losses = torch.empty(len(targets), device=targets.device)
         to_hidden, to_weight = torch.empty_like(hidden), torch.zeros_like(weight)
@@ -85,7 +99,7 @@ class _ChunkedLoss(torch.autograd.Function):
             here = slice(begin, begin + chunk_tokens)
             with torch.enable_grad():
                 part = hidden[here].detach().requires_grad_()
-                own = token_losses(head(part), targets[here])
+                own = losses_of(part, targets[here])
                 to_hidden[here], more = torch.autograd.grad(own.sum(), (part, weight))
             to_weight += more
             losses[here] = own.detach()

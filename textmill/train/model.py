@@ -20,6 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's usual name
+from torch.utils.checkpoint import checkpoint
 
 from textmill.errors import UserError
 from textmill.train.attention import LayerCache, Mask, attend, attention_mask, has_flex
@@ -48,6 +49,16 @@ class Surroundings(NamedTuple):
     mask: Mask
 
 
+def products(x: Tensor, layers: Sequence[nn.Linear], *, joined: bool) -> Sequence[Tensor]:
+    """What each of ``layers`` makes of ``x`` [..., in]; ``joined``: by one product with all their rows."""
+    if not joined:
+        return [layer(x) for layer in layers]
+    biases = tuple(layer.bias for layer in layers if layer.bias is not None)
+    weight = torch.cat(tuple(layer.weight for layer in layers))
+    made = linear(x, weight, torch.cat(biases) if biases else None)
+    return torch.split(made, [layer.out_features for layer in layers], dim=-1)
+
+
 class RMSNorm(nn.Module):
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -62,6 +73,7 @@ class SelfAttention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.d_head = config.d_head
+        self.joins_products = False
         self.dropout = config.dropout
         d_kv = config.kv_heads * config.d_head
         self.q_proj = _linear(config.d_model, config.d_model, config.bias)
@@ -73,7 +85,8 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, around: Surroundings, cache: LayerCache | None = None) -> Tensor:
         """What each of ``x`` [B, T, D] gathers from those that it sees, cached ones included."""
-        q, k, v = self._heads(self.q_proj(x)), self._heads(self.k_proj(x)), self._heads(self.v_proj(x))
+        projected = products(x, (self.q_proj, self.k_proj, self.v_proj), joined=self.joins_products)
+        q, k, v = map(self._heads, projected)
         q, k = self.q_norm(q), self.k_norm(k)
         if around.rotation is not None:
             q, k = rotate_pairs(q, around.rotation), rotate_pairs(k, around.rotation)
@@ -96,11 +109,12 @@ class FeedForward(nn.Module):
         self.w2 = _linear(config.d_ff, config.d_model, config.bias)
         self.w3 = _linear(config.d_model, config.d_ff, config.bias) if config.is_gated else None
         self.activation = config.activation
+        self.joins_products = False
 
     def forward(self, x: Tensor) -> Tensor:
         if self.w3 is None:
             return self.w2(UNGATED[self.activation](self.w1(x)))
-        return self.w2(swiglu(self.w1(x), self.w3(x)))
+        return self.w2(swiglu(*products(x, (self.w1, self.w3), joined=self.joins_products)))
 
 
 class Block(nn.Module):
@@ -131,6 +145,7 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig, seed: int) -> None:
         super().__init__()
         self.config = config
+        self.recomputes = False  # blocks in the backward pass, instead of keeping what is in them (Chen et al. 2016)
         self.token_embeddings = _embedding(config.vocab_size, config.d_model)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.n_layers))
@@ -178,7 +193,10 @@ class Transformer(nn.Module):
         around = Surroundings(self._rotation(at), mask)
         x = self.dropout(self._embed(token_ids, at))
         for layer, layer_cache in zip(self.layers, cache or itertools.repeat(None), strict=False):
-            x = layer(x, around, layer_cache)
+            if self.recomputes and torch.is_grad_enabled():
+                x = checkpoint(layer, x, around, use_reentrant=False, preserve_rng_state=self._drops())
+            else:
+                x = layer(x, around, layer_cache)
         return self.ln_final(x)
 
     def logits(self, hidden_states: Tensor) -> Tensor:
@@ -196,6 +214,12 @@ class Transformer(nn.Module):
         config, like = self.config, self.token_embeddings.weight
         shape = n_rows, config.kv_heads, config.context_length, config.d_head
         return [LayerCache(*shape, like) for _ in range(config.n_layers)]
+
+    def join_products(self, joined: bool) -> None:
+        """Whether what is multiplied by several matrices is so at once. The weights stay those that they are."""
+        for module in self.modules():
+            if isinstance(module, SelfAttention | FeedForward):
+                module.joins_products = joined
 
     @property
     def n_parameters(self) -> int:

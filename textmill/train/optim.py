@@ -7,7 +7,8 @@ Muon (Jordan et al. 2024) replaces the momentum of a matrix by the nearest ortho
 it is learned at one pace. Newton-Schulz steps find it by matrix products alone, 5 · n/B times those of the training
 itself for matrices of n rows and columns and B tokens a batch. Updates are scaled to the size of AdamW's (Liu et al.
 2025, "Muon is scalable for LLM training": 0.2 · sqrt(longer side)), so one learning rate serves both. Unlike in
-`torch.optim.Muon`, matrices of one shape go through the steps together, and on a CPU in float32.
+`torch.optim.Muon`, matrices of one shape go through the steps together, and on a CPU in float32. Where ranks share out
+the weights, each gathers what concerns one shape at a time and finds the whole update, of which it applies its part.
 
 Embeddings and the output layer stay with AdamW: their rows are tokens, and a batch touches few of them.
 """
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from textmill.train.config import TrainConfig
+from textmill.train.parallel import cut_like, gathered, own_part
 
 # A step of Newton-Schulz maps every singular value s to a·s + b·s³ + c·s⁵: five of them take what is
 # between 0.003 and 1 to between 0.68 and 1.21 (Jordan et al. 2024 chose them so that small values grow fastest).
@@ -77,13 +79,15 @@ class Muon(torch.optim.Optimizer):
 
     def _update(self, matrices: list[Tensor], lr: float, weight_decay: float) -> None:
         """One step for ``matrices`` of one shape."""
-        gradients = [matrix.grad for matrix in matrices]
-        momenta = [self._momentum_of(matrix) for matrix in matrices]
-        torch._foreach_lerp_(momenta, gradients, 1 - MUON_MOMENTUM)  # type: ignore[arg-type]
-        ahead = torch._foreach_lerp(gradients, momenta, MUON_MOMENTUM)  # type: ignore[arg-type]
-        updates = orthogonalized(torch.stack(ahead)).unbind()
-        torch._foreach_mul_(matrices, 1 - lr * weight_decay)
-        torch._foreach_add_(matrices, updates, alpha=-lr * ADAMW_RMS * math.sqrt(max(matrices[0].shape)))
+        first, parts = matrices[0], [own_part(matrix) for matrix in matrices]
+        gradients = [own_part(matrix.grad) for matrix in matrices]
+        momenta = [own_part(self._momentum_of(matrix)) for matrix in matrices]
+        torch._foreach_lerp_(momenta, gradients, 1 - MUON_MOMENTUM)
+        ahead = torch._foreach_lerp(gradients, momenta, MUON_MOMENTUM)
+        updates = orthogonalized(torch.stack([gathered(part, first) for part in ahead])).unbind()
+        torch._foreach_mul_(parts, 1 - lr * weight_decay)
+        scale = -lr * ADAMW_RMS * math.sqrt(max(first.shape))
+        torch._foreach_add_(parts, [cut_like(update, first) for update in updates], alpha=scale)
 
     def _momentum_of(self, matrix: Tensor) -> Tensor:
         state = self.state[matrix]

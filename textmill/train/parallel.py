@@ -3,12 +3,18 @@
 With ``parallel=ddp`` each holds all weights, and gradients are averaged (Li et al. 2020); with ``fsdp`` weights,
 gradients and the optimizer's state are shared out too, layer by layer (FSDP2, Zhao et al. 2023). Processes talk by
 NCCL on GPUs and by gloo on CPUs. The first one writes the log and the checkpoints.
+
+A process that ends takes the others along: those that wait for it are told by its closed connections, or by torchrun,
+or wait for `PATIENCE` where nobody tells them. The run goes on from its last checkpoint when it is started again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime
+import inspect
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +24,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from textmill.errors import UserError
+from textmill.errors import EnvironmentFault, UserError
+
+PATIENCE = datetime.timedelta(minutes=10)
+OF_A_CONNECTION = re.compile("gloo|NCCL|Connection (closed|reset)|Broken pipe")
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,10 @@ class Ranks:
         """``module`` with gradients that are means over the ranks. ``blocks`` are gathered one after the other where
         weights are shared out; optimizers are made after that."""
         if self.parallel == "ddp":
-            return DistributedDataParallel(module, broadcast_buffers=False)
+            known = inspect.signature(DistributedDataParallel).parameters  # the newer name is that of torch 2.13
+            syncs = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+            tables: dict[str, Any] = {syncs: False}  # which all ranks have
+            return DistributedDataParallel(module, **tables)
         if self.divides_weights:
             from torch.distributed.device_mesh import init_device_mesh
             from torch.distributed.fsdp import fully_shard  # takes a second
@@ -64,6 +76,11 @@ class Ranks:
 
 
 ALONE = Ranks()
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks for all that ``torchrun`` started; one that it did not start does."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def whole(tree: Any) -> Any:
@@ -85,6 +102,31 @@ def divided(value: Any, like: Any) -> Any:
     return distribute_tensor(value, like.device_mesh, like.placements)
 
 
+def own_part(tensor: Any) -> Any:
+    """What this rank holds of ``tensor``: all of it, unless it is shared out. The same memory."""
+    return tensor.to_local() if hasattr(tensor, "placements") else tensor
+
+
+def gathered(part: Tensor, like: Any) -> Tensor:
+    """The whole of which each rank holds a ``part``, as it does of ``like``."""
+    if not hasattr(like, "placements"):
+        return part
+    from torch.distributed.tensor import DTensor
+
+    shape = {"shape": like.shape, "stride": like.stride()}
+    return DTensor.from_local(part, like.device_mesh, like.placements, **shape).full_tensor()
+
+
+def cut_like(value: Tensor, like: Any) -> Tensor:
+    """This rank's part of ``value``, which all have, as it holds of ``like``."""
+    if not hasattr(like, "placements"):
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    part: Tensor = distribute_tensor(value, like.device_mesh, like.placements, src_data_rank=None).to_local()
+    return part
+
+
 @contextlib.contextmanager
 def joined(parallel: str, device: torch.device) -> Iterator[Ranks]:
     """The ranks that ``torchrun`` started. Errors: `UserError` when it did not, or did unasked."""
@@ -96,10 +138,18 @@ def joined(parallel: str, device: torch.device) -> Iterator[Ranks]:
         return
     if "RANK" not in os.environ:
         raise UserError(f"parallel is {parallel}, which needs processes: start with torchrun, or set it to none")
+    if device.type == "mps":
+        raise UserError(f"parallel is {parallel}, which Apple's GPU does not do; set device=cpu, or parallel=none")
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Ranks(dist.get_rank(), dist.get_world_size(), parallel)
-    finally:
-        dist.destroy_process_group()
+    except RuntimeError as error:
+        if not (isinstance(error, dist.DistError) or OF_A_CONNECTION.search(str(error))):
+            raise
+        raise EnvironmentFault(
+            "another process of this training is gone or does not answer; what it said last tells why; the last "
+            "checkpoint stays, and the same command goes on from there"
+        ) from error
+    dist.destroy_process_group()  # which would wait for the others; a process that fails just ends

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,9 +15,10 @@ class LineFile:
     def __init__(self, path: Path, step: int, *, writes: bool = True, when_needed: bool = False) -> None:
         """Nothing is kept of a run that begins (``step`` 0). Without ``writes`` the file is only read; ``when_needed``
         makes none for no line."""
-        text = path.read_text(encoding="utf-8") if step and path.exists() else ""
-        parsed = (_parsed(line) for line in text.splitlines())
+        lines = path.read_bytes().splitlines(keepends=True) if step and path.exists() else []
+        parsed = (_parsed(line) for line in lines)
         self.kept = list(itertools.takewhile(lambda line: line.get("step", step + 1) <= step, parsed))
+        self._n_kept_bytes = sum(map(len, lines[: len(self.kept)]))
         self._path, self._writes, self._when_needed = path, writes, when_needed
         self._stream: TextIO | None = None
 
@@ -36,21 +38,25 @@ class LineFile:
         if not self._writes:
             return
         stream = self._stream or self._open()
-        stream.write(_line(values))
+        stream.write(json.dumps(values, allow_nan=False) + "\n")
         stream.flush()
 
+    def sync(self) -> None:
+        """Until all lines would outlive the machine."""
+        if self._stream is not None:
+            os.fsync(self._stream.fileno())
+
     def _open(self) -> TextIO:
-        self._stream = self._path.open("w", encoding="utf-8")
-        self._stream.writelines(map(_line, self.kept))
+        """What is too much is cut off in one step, so that what is kept is there at any time."""
+        self._stream = self._path.open("a", encoding="utf-8")
+        self._stream.truncate(self._n_kept_bytes)
         return self._stream
 
 
-def _line(values: dict[str, Any]) -> str:
-    return json.dumps(values, allow_nan=False) + "\n"
-
-
-def _parsed(line: str) -> dict[str, Any]:
+def _parsed(line: bytes) -> dict[str, Any]:
     """Nothing for a line that was being written when the attempt was stopped."""
+    if not line.endswith(b"\n"):
+        return {}
     try:
         values = json.loads(line)
     except ValueError:

@@ -153,14 +153,20 @@ def means_by_source(names: Sequence[str], sums: Sequence[float]) -> dict[str, fl
     }
 
 
+def sum_dtype(device: torch.device) -> torch.dtype:
+    """What sums of losses are kept in: float64, which Apple's GPUs do not have."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def sums_by_source(losses: torch.Tensor, batch: StepBatch, n_sources: int) -> torch.Tensor:
-    """Losses and counting targets of each source, float64 [2, n_sources], from those of ``batch`` [B, T]."""
+    """Losses and counting targets of each source, `sum_dtype` [2, n_sources], from those of ``batch`` [B, T]."""
     if batch.sources is None:
         raise UserError("this batch does not say where it comes from")
-    sums = torch.zeros(2, n_sources, dtype=torch.float64, device=losses.device)
+    dtype = sum_dtype(losses.device)
+    sums = torch.zeros(2, n_sources, dtype=dtype, device=losses.device)
     numbers = batch.sources.flatten()
-    sums[0].index_add_(0, numbers, losses.flatten().double())
-    sums[1].index_add_(0, numbers, (batch.targets.flatten() >= 0).double())
+    sums[0].index_add_(0, numbers, losses.flatten().to(dtype))
+    sums[1].index_add_(0, numbers, (batch.targets.flatten() >= 0).to(dtype))
     return sums
 
 

@@ -1,9 +1,14 @@
-"""A model, its optimizer and its recipe on one device: gradients, updates, evaluations, checkpoints."""
+"""A model, its optimizer and its recipe on one device: gradients, updates, evaluations, checkpoints.
+
+Devices are CPUs, GPUs of CUDA, and Apple's (mps). Apple's was not there to be tried: what it lacks (float64, pinned
+memory, copies that can be waited for one by one) is not asked of it, so every step waits for its loss.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,12 +24,13 @@ from textmill.train import checkpoint
 from textmill.train.checkpoint import Checkpoint, DataIdentity
 from textmill.train.config import ModelConfig, TrainConfig
 from textmill.train.data import StepBatch
+from textmill.train.initial import InitialWeights
 from textmill.train.likelihood import Sequences, sums_of_losses
 from textmill.train.loss import LossModel
 from textmill.train.model import Transformer
-from textmill.train.optim import clip_gradients, learning_rate_of, optimizer_of, set_learning_rate
+from textmill.train.optim import MuonAndAdamW, clip_gradients, learning_rate_of, optimizer_of, set_learning_rate
 from textmill.train.parallel import ALONE, Ranks, divided, whole
-from textmill.train.sources import sums_by_source
+from textmill.train.sources import sum_dtype, sums_by_source
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -37,9 +43,15 @@ FREE_ON_RESUME = (
     "checkpoint_every",
     "log_every",
     "compile",
+    "compile_mode",
+    "joins_products",
     "micro_batch_size",
     "parallel",
+    "recompute",
 )
+
+
+OF_MEMORY = re.compile("out of memory|can't allocate memory")  # of devices whose error has no type of its own
 
 
 class Reading:
@@ -47,7 +59,7 @@ class Reading:
 
     def __init__(self, step: int, values: Tensor) -> None:
         self.step = step
-        self._values = values.to("cpu", non_blocking=True)
+        self._values = values.to("cpu", non_blocking=values.is_cuda)
         self._copied = torch.cuda.Event() if values.is_cuda else None  # type: ignore[no-untyped-call]
         if self._copied is not None:
             self._copied.record()
@@ -70,14 +82,21 @@ class Trainer:
         data: DataIdentity,
         ranks: Ranks = ALONE,
         n_sources: int = 0,
+        init: InitialWeights | None = None,
     ) -> None:
         self.config, self.data, self.ranks = config, data, ranks
         self.device = device_named(config.device)
         self.model = Transformer(model_config, config.seed).to(self.device)
+        self._init_sha256 = "" if init is None else init.sha256
+        if init is not None:
+            init.give_to(self.model)
         self.compiles = self.device.type == "cuda" if config.compile is None else config.compile
-        self.loss_model = ranks.wrapped(LossModel(self.model, self.compiles), self.model.layers, self.device)
+        mode = config.compile_mode if self.compiles else None
+        self.model.join_products(config.joins_products)
+        loss_model = LossModel(self.model, mode, recomputes=config.recompute == "blocks")
+        self.loss_model = ranks.wrapped(loss_model, self.model.layers, self.device)
         self.optimizer = optimizer_of(self.model, config)
-        self._n_sources = n_sources
+        self._n_sources, self._sum_dtype = n_sources, sum_dtype(self.device)
 
     def learning_rate(self, step: int) -> float:
         """Of the update that makes step ``step`` (from 1)."""
@@ -88,9 +107,11 @@ class Trainer:
         are those of all ranks. Errors: `UserError` when memory does not suffice."""
         self.model.train()
         self.optimizer.zero_grad()
+        if self.compiles and self.config.compile_mode == "reduce-overhead":  # graphs use the memory of the step before
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         if self.model.config.dropout:
             torch.manual_seed(step_seed(self.config.seed, step, self.ranks.rank))
-        sums = torch.zeros(1 + 2 * self._n_sources, dtype=torch.float64, device=self.device)
+        sums = torch.zeros(1 + 2 * self._n_sources, dtype=self._sum_dtype, device=self.device)
         parts = self._parts(batch)
         with self._enough_memory():
             for part in parts:
@@ -100,7 +121,7 @@ class Trainer:
                 sums += own
             norm = whole(clip_gradients(self.model.parameters(), self.config.grad_clip))
         self.ranks.sum(sums)
-        return Reading(step, torch.cat([sums[:1], norm.detach().double()[None], sums[1:]]))
+        return Reading(step, torch.cat([sums[:1], norm.detach().to(self._sum_dtype)[None], sums[1:]]))
 
     def apply(self, step: int) -> None:
         """Makes the update of ``step`` with the gradient taken last."""
@@ -111,14 +132,14 @@ class Trainer:
     def evaluate(self, batches: Sequence[StepBatch]) -> list[float]:
         """The sum of all losses of ``batches`` in nats, the number of targets, then both by source."""
         self.model.eval()
-        sums = torch.zeros(2 + 2 * self._n_sources, dtype=torch.float64, device=self.device)
+        sums = torch.zeros(2 + 2 * self._n_sources, dtype=self._sum_dtype, device=self.device)
         together = self.ranks.divides_weights  # no rank can compute alone
         own = batches if together else batches[self.ranks.rank :: self.ranks.n_ranks]
         for batch in itertools.chain.from_iterable(self._parts(batch) for batch in own):
             here = batch.to(self.device)
             with precision(self.device, self.config.dtype):
                 _, losses = self._alone(here)
-            sums[0] += losses.double().sum()
+            sums[0] += losses.to(self._sum_dtype).sum()
             sums[1] += batch.n_targets
             sums[2:] += self._by_source(losses, here)
         values: list[float] = (sums if together else self.ranks.sum(sums)).tolist()
@@ -130,24 +151,24 @@ class Trainer:
         with precision(self.device, self.config.dtype):
             return sums_of_losses(sequences, self._alone, self.device, batch_tokens, ranks=self.ranks)
 
-    def keep(self, step: int, log_line: dict[str, Any], path: Path) -> None:
-        """Writes the checkpoint of ``step``, whose log line it takes along."""
-        model, optimizer = whole(dict(self.model.state_dict())), whole(self.optimizer.state_dict())
-        if self.ranks.is_first:
-            checkpoint.save(
-                Checkpoint(self.model.config, self.config, self.data, step, log_line, model, optimizer), path
-            )
-        self.ranks.wait()
+    def state(self, step: int, log_line: dict[str, Any]) -> Checkpoint:
+        """The checkpoint of ``step``, with its log line; its tensors are those that the next step changes."""
+        model, optimizer = dict(self.model.state_dict()), self.optimizer.state_dict()
+        parts = self.model.config, self.config, self.data, step, log_line, model, optimizer
+        return Checkpoint(*parts, init_sha256=self._init_sha256)
 
     def resume(self, path: Path) -> dict[str, Any]:
         """Takes over the state kept in ``path``; the log line of its step. Errors: `WorkspaceError` when it is the
         state of another run."""
-        kept = checkpoint.load(path, self.device)
+        kept = checkpoint.load(path, torch.device("cpu"))  # what follows sends each tensor where it belongs
         differences = [
             *_differences(kept.model_config, self.model.config),
             *_differences(kept.train_config, self.config),
             *_differences(kept.data, self.data),
         ]
+        if kept.init_sha256 != self._init_sha256:
+            before, now = (sha256[:12] or "none" for sha256 in (kept.init_sha256, self._init_sha256))
+            differences.append(f"the initial weights were {before}, now {now}")
         if differences:
             raise WorkspaceError(
                 f"{path} belongs to another run: {'; '.join(differences)}; use the same values or another folder"
@@ -161,9 +182,10 @@ class Trainer:
         """This rank's part of an optimizer's state."""
         if not self.ranks.divides_weights:
             return state
-        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        own = {i: {name: divided(v, weights[i]) for name, v in values.items()} for i, values in state["state"].items()}
-        return {**state, "state": own}
+        if isinstance(self.optimizer, MuonAndAdamW):
+            pairs = zip(state["parts"], self.optimizer.parts, strict=True)
+            return {"parts": [_divided_state(part, optimizer) for part, optimizer in pairs]}
+        return _divided_state(state, self.optimizer)
 
     def _parts(self, batch: StepBatch) -> list[StepBatch]:
         """What is computed at once."""
@@ -175,11 +197,11 @@ class Trainer:
         with precision(self.device, self.config.dtype):
             total, losses = self.loss_model(here)
         mean = total / n_targets
-        return mean, torch.cat([mean.detach().double()[None], self._by_source(losses, here)])
+        return mean, torch.cat([mean.detach().to(self._sum_dtype)[None], self._by_source(losses, here)])
 
     def _by_source(self, losses: Tensor, batch: StepBatch) -> Tensor:
         if not self._n_sources:
-            return losses.new_empty(0, dtype=torch.float64)
+            return losses.new_empty(0, dtype=self._sum_dtype)
         return sums_by_source(losses, batch, self._n_sources).flatten()
 
     @property
@@ -197,12 +219,22 @@ class Trainer:
     def _enough_memory(self) -> Iterator[None]:
         try:
             yield
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not (isinstance(error, torch.OutOfMemoryError) or OF_MEMORY.search(str(error))):
+                raise
             rows = self.config.micro_batch_size or self.config.batch_size // self.ranks.n_ranks
+            ways = [f"set micro_batch_size to {rows // 2}"] if rows > 1 else []
+            ways += ["recompute to blocks"] if self.config.recompute == "none" else []
             raise UserError(
                 f"{rows} sequences at once do not fit into the memory of {self.device}; "
-                f"set micro_batch_size to {max(1, rows // 2)}"
+                f"{', or '.join(ways) or 'make the model or its context_length smaller'}"
             ) from error
+
+
+def _divided_state(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    own = {i: {name: divided(v, weights[i]) for name, v in values.items()} for i, values in state["state"].items()}
+    return {**state, "state": own}
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:
@@ -212,10 +244,11 @@ def step_seed(seed: int, step: int, rank: int) -> int:
 
 def device_named(name: str) -> torch.device:
     """One of the `DEVICES`. Errors: `EnvironmentFault` when there is no GPU."""
+    is_there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise EnvironmentFault("device is cuda, but torch finds no GPU here; use device=cpu or auto")
+        name = next(name for name, there in is_there.items() if there)
+    if not is_there[name]:
+        raise EnvironmentFault(f"device is {name}, but torch finds no GPU here; use device=cpu or auto")
     return torch.device(name)
 
 
