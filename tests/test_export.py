@@ -254,7 +254,12 @@ def write_shards(folder: Path) -> None:
 def test_a_trained_model_is_exported_and_writes_the_same(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert sorted(path.name for path in trained.iterdir()) == ["checkpoint.pt", "log.jsonl", "tokenizer.json"]
+    assert sorted(path.name for path in trained.iterdir()) == [
+        "checkpoint.pt",
+        "log.jsonl",
+        "report.html",
+        "tokenizer.json",
+    ]
     out = tmp_path / "out"
     assert cli.main(["export", str(trained), "--to", "hf", "--out", str(out)]) == 0
     assert "parameters in float32" in capsys.readouterr().out
