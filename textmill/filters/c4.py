@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from textmill.bits import copy_bytes, leaf
 from textmill.errors import UnknownNameError
 from textmill.filters import lexicon
-from textmill.filters.base import Editor, Preset, Rule, Scorer, named
+from textmill.filters.base import Editor, Preset, Rule, Scorer, named, numbers
 from textmill.filters.line_marks import (
     Lines,
     character_set,
@@ -202,7 +202,7 @@ class C4(_LineRules, Scorer):
             curly,
             newlines.sums(newlines.n_chars >= LONG_LINE_CHARS),
         ]
-        return [pa.array(column).cast(field.type) for column, field in zip(values, COLUMNS, strict=True)]
+        return numbers(values, COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ class BadWords(Scorer):
     def score(self, documents: Documents) -> list[pa.Array]:
         """The columns; see `Scorer.score`."""
         hits = lexicon.count_hits(documents, self.lists)
-        return [pa.array(n).cast(field.type) for n, field in zip(hits, BAD_WORDS_COLUMNS, strict=True)]
+        return numbers(hits, BAD_WORDS_COLUMNS)
 
 
 _PAPER = "C4, JMLR 21:140, section 2.2"

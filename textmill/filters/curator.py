@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from textmill.bits import ALL_ONES, byte_mask, count_ones, lowest_one
 from textmill.filters import gopher
-from textmill.filters.base import Preset, Rule, Scorer, named
+from textmill.filters.base import Preset, Rule, Scorer, named, numbers
 from textmill.text import Documents, Segmentation, Spans, decode
 
 COLUMNS = pa.schema(
@@ -131,7 +131,7 @@ class CuratorRatios(Scorer):
             _unpunctuated(pieces),
             _longest_words(pieces.words),
         ]
-        return [pa.array(column).cast(field.type) for column, field in zip(values, COLUMNS, strict=True)]
+        return numbers(values, COLUMNS)
 
 
 _ORDER = """

@@ -33,7 +33,7 @@ import regex
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.filters.base import Preset, Rule, Scorer, named
+from textmill.filters.base import Preset, Rule, Scorer, named, numbers
 from textmill.filters.line_marks import character_set, last_character
 from textmill.text import Documents
 
@@ -90,7 +90,7 @@ class FineWebQuality(Scorer):
             _ratio(n_duplicate_chars, lines.sums(lines.n_chars)),
             _ratio(lines.counts - 1, pieces.cut(self.words).counts),
         ]
-        return [pa.array(column).cast(field.type) for column, field in zip(values, COLUMNS, strict=True)]
+        return numbers(values, COLUMNS)
 
 
 _PAPER = "FineWeb, arXiv 2406.17557, section 3.6"

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from textmill.bits import ALL_ONES, as_number, byte_mask, copy_bytes, count_ones, leaf, lowest_one
 from textmill.filters import gopher
-from textmill.filters.base import Editor, Preset, Rule, Scorer, named, stack
+from textmill.filters.base import Editor, Preset, Rule, Scorer, named, numbers, stack
 from textmill.filters.line_marks import (
     last_character,
     strip_in_place,
@@ -121,7 +121,7 @@ class RefinedWeb(_LineRules, Scorer):
         """The columns; see `Scorer.score`."""
         edited = self.edited(documents)
         values = [*edited.changes.T, edited.removed]
-        return [pa.array(column).cast(field.type) for column, field in zip(values, COLUMNS, strict=True)]
+        return numbers(values, COLUMNS)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from textmill.bits import hash_of, leaf
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
-from textmill.filters.base import Rule, Scorer
+from textmill.filters.base import Rule, Scorer, numbers
 from textmill.filters.segments import Bounds, Split
 from textmill.text import KINDS, Documents, Segmentation, Spans
 
@@ -148,7 +148,7 @@ class Repetition(Scorer):
             _salt(),
         )
         values = [line_frac, paragraph_frac, line_char_frac, paragraph_char_frac, *ngram_fracs]
-        return [pa.array(column).cast(pa.float32()) for column in values]
+        return numbers(values, COLUMNS)
 
     def _duplicates_among(
         self, bounds: Bounds, pieces: Segmentation, text_chars: NDArray[np.int64], words: Spans
