@@ -15,7 +15,9 @@ GROUND |= {
     "textmill.text",
     "textmill.bits",
     "textmill.characters",
+    "textmill.whitespace",
     "textmill.words",
+    "textmill.pieces",
     "textmill.treebank",
     "textmill.sentences",
 }
