@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from textmill import bits, sentences, text
 from textmill.errors import UnknownNameError
-from textmill.text import Documents, Segmentation, Spans, character_classes, hash_bytes, lowercase_table
+from textmill.text import KINDS, Documents, Segmentation, Spans, character_classes, hash_bytes, lowercase_table
 
 # Much of what cuts text, some of what only looks like it, characters of every length in UTF-8.
 PIECES = ["a", "Word", ".", "\n", "\n", "\n\n", " ", "\t", "\r\n", "\x1c", "\x85", "\xa0", "\u1680", "\u2003", "\u2028"]
@@ -459,12 +459,20 @@ def test_every_character_but_whitespace_lies_in_one_sentence(texts: list[str]) -
     assert_measured(segmentation.sentences, [s for found in cut(segmentation, segmentation.sentences) for s in found])
 
 
+@settings(deadline=None, derandomize=True)
+@given(st.lists(TEXTS | ENGLISH_TEXTS | UNICODE_TEXTS, max_size=4))
+def test_words_are_counted_as_they_are_cut(texts: list[str]) -> None:
+    for kind in KINDS:
+        counts = Documents.from_texts(texts).segmentation.count(kind)
+        assert counts.tolist() == Documents.from_texts(texts).segmentation.cut(kind).counts.tolist()
+
+
 def test_no_mark_is_passed_over() -> None:
     ends = [c for c, kind in enumerate(sentences._table()) if kind >= sentences._STOP or kind == sentences._LINE_END]
     assert len(ends) > 150
     for character in map(chr, ends):
         data = np.frombuffer(f"a{character}{BEHIND}".encode(), np.uint8)
-        assert sentences._next_mark(data, 0, len(data)) == 1
+        assert sentences._next_mark(data, 0, len(data), -64, np.uint64(0))[0] == 1
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import byte_mask, hash_bytes, hash_of, leaf, lowest_one
+from textmill.bits import ALL_ONES, as_number, byte_mask, hash_bytes, hash_of, leaf, lowest_one
 from textmill.characters import (
     LETTER,
     N_CODE_POINTS,
@@ -138,8 +138,9 @@ def _cut_sentences(
     for document in range(len(offsets) - 1):
         begin = i = offsets[document]  # where the sentence begins, whitespace included
         stop = offsets[document + 1]
+        block, marks = i - 64, np.uint64(0)
         while begin < stop:
-            i = _next_mark(data, i, stop)
+            i, block, marks = _next_mark(data, i, stop, block, marks)
             after, ends = i, True
             if i < stop:
                 code_point, size = decode_before(data, i, stop)
@@ -159,21 +160,34 @@ def _cut_sentences(
 
 
 @leaf
-def _next_mark(text: NDArray[np.uint8], i: int, stop: int) -> int:
+def _next_mark(text: NDArray[np.uint8], i: int, stop: int, block: int, marks: np.uint64) -> tuple[int, int, np.uint64]:
     """The first byte from i on that may begin a mark or a line end; ``stop`` if there is none.
 
-    Of the bytes that are not ASCII, most begin neither; ``E3``, of Japanese, only before ``80``. Scripts whose letters
-    begin with a byte that may (Hebrew to Thai) go letter by letter.
+    Also, for the next call, which 64 bytes were looked at last, and where in them marks may begin (at first ``i - 64``
+    and none). Of the bytes that are not ASCII, most begin no mark; ``E3``, of Japanese, only before ``80``. Scripts
+    whose letters begin with a byte that may (Hebrew to Thai) go letter by letter.
     """
-    while i + 65 <= len(text) and i < stop and not 0xD6 <= text[i] <= 0xE2:
-        marks = byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, ord("!"), 1)
-        marks |= byte_mask(text, i, ord("."), 1) | byte_mask(text, i, ord("?"), 1) | byte_mask(text, i, ord(";"), 1)
-        marks |= byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xD6, 0x0D) | byte_mask(text, i, 0xEA, 1)
-        marks |= byte_mask(text, i, 0xEF, 0x11) | (byte_mask(text, i, 0xE3, 1) & byte_mask(text, i + 1, 0x80, 1))
-        if marks:
-            return min(i + int(np.int64(lowest_one(marks))), stop)
-        i += 64
-    return min(i, stop)
+    while i < stop:
+        if i < block + 64:
+            marks &= ALL_ONES << np.uint64(i - block)
+            if marks:
+                return min(block + int(np.int64(lowest_one(marks))), stop), block, marks
+            i = block + 64
+        elif i + 65 <= len(text):
+            block, marks = i, _marks(text, i)
+        else:
+            return i, block, marks
+    return stop, block, marks
+
+
+@leaf
+def _marks(text: NDArray[np.uint8], i: int) -> np.uint64:
+    """Where in the 64 bytes from i on marks may begin."""
+    marks = byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, ord("!"), 1)
+    marks |= byte_mask(text, i, ord("."), 1) | byte_mask(text, i, ord("?"), 1) | byte_mask(text, i, ord(";"), 1)
+    marks |= byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xD6, 0x0D) | byte_mask(text, i, 0xEA, 1)
+    marks |= byte_mask(text, i, 0xEF, 0x11) | (byte_mask(text, i, 0xE3, 1) & byte_mask(text, i + 1, 0x80, 1))
+    return as_number(marks)
 
 
 @leaf

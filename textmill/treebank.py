@@ -19,7 +19,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, byte_mask, highest_one, leaf, load, load_eight, lowest_one
+from textmill.bits import ALL_ONES, byte_mask, count_ones, highest_one, leaf, load, load_eight, lowest_one
 from textmill.characters import LETTER, NUMBER, SPACE, character_classes, decode_before, property_table
 from textmill.words import Bounds
 
@@ -47,8 +47,15 @@ def treebank_words(data: NDArray[np.uint8], sentences: Bounds) -> Bounds:
     sentence_offsets, begin, stop = sentences
     start, end = np.empty((2, int(np.sum(stop - begin))), dtype=np.int64)
     table = _treebank_table()
-    word_offsets = _cut_treebank_words(data, sentence_offsets, begin, stop, table, start, end)
+    word_offsets = _cut_treebank_words(data, sentence_offsets, begin, stop, table, start, end, True)
     return word_offsets, start[: word_offsets[-1]], end[: word_offsets[-1]]
+
+
+def count_treebank_words(data: NDArray[np.uint8], sentences: Bounds) -> NDArray[np.int64]:
+    """The offsets of the tokens alone, [documents + 1]."""
+    sentence_offsets, begin, stop = sentences
+    scratch = np.empty((2, int((stop - begin).max(initial=0))), dtype=np.int64)
+    return _cut_treebank_words(data, sentence_offsets, begin, stop, _treebank_table(), *scratch, False)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -60,13 +67,14 @@ def _cut_treebank_words(
     table: NDArray[np.uint8],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
+    keep: bool,
 ) -> NDArray[np.int64]:
-    """Writes the bounds; gives the offsets."""
+    """Writes the bounds, if they are to be kept (else to ``start`` and ``end`` anything); gives the offsets."""
     word_offsets = np.zeros_like(sentence_offsets)
     n = np.int64(0)
     for document in range(len(sentence_offsets) - 1):
         for k in range(sentence_offsets[document], sentence_offsets[document + 1]):
-            n = _cut_sentence(data, begin[k], stop[k], table, start, end, n)
+            n = _cut_sentence(data, begin[k], stop[k], table, start, end, n, keep)
         word_offsets[document + 1] = n
     return word_offsets
 
@@ -80,6 +88,7 @@ def _cut_sentence(
     start: NDArray[np.int64],
     end: NDArray[np.int64],
     n: int,
+    keep: bool,
 ) -> int:
     """Writes the bounds of the tokens of ``text[i:stop]`` from number n on; gives the number of the next.
 
@@ -90,6 +99,9 @@ def _cut_sentence(
         odd = True
         if i + _READ <= len(text):
             first, last, size, odd = _masks(text, i, stop, final, table)
+            if not keep:
+                n += np.int64(count_ones(first))
+                first = _NONE
             while first:
                 start[n] = i + np.int64(lowest_one(first))
                 end[n] = i + np.int64(lowest_one(last)) + 1
@@ -98,7 +110,9 @@ def _cut_sentence(
                 n += 1
             i += size
         if odd and i < stop:
-            n, i = _cut_stretch(text, i, stop, final, table, start, end, n)
+            at = n if keep else np.int64(0)
+            after, i = _cut_stretch(text, i, stop, final, table, start, end, at)
+            n += after - at
     return n
 
 

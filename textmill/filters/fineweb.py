@@ -88,7 +88,7 @@ class FineWebQuality(Scorer):
             _ratio(lines.sums(marked & counted), n_lines),
             _ratio(lines.sums(short & counted), n_lines),
             _ratio(n_duplicate_chars, lines.sums(lines.n_chars)),
-            _ratio(lines.counts - 1, pieces.cut(self.words).counts),
+            _ratio(lines.counts - 1, pieces.count(self.words)),
         ]
         return numbers(values, COLUMNS)
 
