@@ -125,7 +125,7 @@ def test_the_hash_never_changes() -> None:
 def test_a_kind_is_cut_only_when_asked_for() -> None:
     segmentation = Documents.from_texts(["a b\nc"]).segmentation
     assert len(segmentation.words) == 3
-    assert set(vars(segmentation)) == {"data", "offsets", "words"}
+    assert set(vars(segmentation)) == {"data", "offsets", "words", "_made"}
 
 
 @pytest.mark.parametrize(

@@ -75,12 +75,25 @@ NEWLINE = np.uint8(0x0A)
 Made = TypeVar("Made")
 
 
-class Documents:
+class _Source:
+    """What several users derive the same things from."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What ``make`` gives, made at the first call with this key."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+
+class Documents(_Source):
     """A batch of rows with a column ``text``, any other columns, and what is derived from the text."""
 
     def __init__(self, table: pa.Table) -> None:
+        super().__init__()
         self.table = table
-        self._made: dict[Hashable, Any] = {}
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> Documents:
@@ -103,12 +116,6 @@ class Documents:
         if pa.types.is_string(column.type):
             column = column.cast(pa.large_string())
         return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        """What ``make`` gives, made at the first call with this key: for what several scorers derive from the text."""
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
 
     @functools.cached_property
     def segmentation(self) -> Segmentation:
@@ -175,7 +182,7 @@ class Spans:
 KINDS = {"whitespace": "words", "unicode": "unicode_words", "treebank": "treebank_words"}
 
 
-class Segmentation:
+class Segmentation(_Source):
     """Words, lines and paragraphs of texts; each kind is cut on first use.
 
     ``data`` (uint8) is Arrow's buffer of UTF-8 bytes, not a copy; text i is ``data[offsets[i]:offsets[i + 1]]``
@@ -183,6 +190,7 @@ class Segmentation:
     """
 
     def __init__(self, text: pa.LargeStringArray) -> None:
+        super().__init__()
         self.data, self.offsets = _buffers(text)
 
     @functools.cached_property

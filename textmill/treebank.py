@@ -100,7 +100,7 @@ def _cut_sentence(
         if i + _READ <= len(text):
             first, last, size, odd = _masks(text, i, stop, final, table)
             if not keep:
-                n += np.int64(count_ones(first))
+                n += int(np.int64(count_ones(first)))
                 first = _NONE
             while first:
                 start[n] = i + np.int64(lowest_one(first))
@@ -110,7 +110,7 @@ def _cut_sentence(
                 n += 1
             i += size
         if odd and i < stop:
-            at = n if keep else np.int64(0)
+            at = n if keep else 0
             after, i = _cut_stretch(text, i, stop, final, table, start, end, at)
             n += after - at
     return n

@@ -146,7 +146,11 @@ class _LineRules:
         marks = find_phrases(pieces.data, lines.start, lines.end, phrase_table(groups))
         if self.javascript == "word":
             _unmark_parts_of_words(pieces.data, lines.start, lines.end, classes, marks)
-        n_words, has_long = words_of_lines(words.start, words.n_chars, lines.end, self.max_word_chars or 2**31 - 1)
+        word_offsets = words_of_lines(pieces, self.line_split)
+        has_long = np.zeros(len(lines.end), bool)
+        if self.max_word_chars:
+            long = np.flatnonzero(words.n_chars > self.max_word_chars)
+            has_long[np.searchsorted(word_offsets, long, "right") - 1] = True
         rules = (
             self.strip,
             bool(self.end_marks),
@@ -156,6 +160,7 @@ class _LineRules:
             self.javascript == "line",
         )
         ends = character_set(self.end_marks)
+        n_words = np.diff(word_offsets)
         fates = _fates(pieces.data, lines.start, lines.end, marks, n_words, has_long, classes, ends, *rules)
         return _Judged(lines, marks, fates)
 

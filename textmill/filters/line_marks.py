@@ -36,10 +36,17 @@ def cut_lines(pieces: Segmentation, split: str) -> Lines:
     """The lines that ``str.split("\\n")`` ("newline") or ``str.splitlines()`` gives. Errors: `UnknownNameError`."""
     if split not in LINE_SPLITS:
         raise UnknownNameError("line split", split, LINE_SPLITS)
-    lines = pieces.lines
-    if split == "newline":
-        return Lines(lines.offsets, lines.start, lines.end)
-    return Lines(*segments.lines(pieces, "splitlines"))
+    return Lines(*segments.lines(pieces, "plain" if split == "newline" else "splitlines"))
+
+
+def words_of_lines(pieces: Segmentation, split: str) -> NDArray[np.int64]:
+    """Line k of `cut_lines` has the words from number ``offsets[k]`` to ``offsets[k + 1]``: int64 [lines + 1].
+
+    Found once a batch. No word crosses a line end, and none is outside of lines.
+    """
+    return pieces.once(
+        ("words of lines", split), lambda: _words_before(pieces.words.start, cut_lines(pieces, split).end)
+    )
 
 
 @functools.cache
@@ -87,17 +94,12 @@ def count_words(data, start, end, classes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def words_of_lines(word_start, n_chars, line_end, max_word_chars):  # type: ignore[no-untyped-def]
-    """Words in each line, and whether one of them is longer than ``max_word_chars``. No word crosses a line end."""
-    n_words = np.zeros(line_end.size, np.int32)
-    has_long = np.zeros(line_end.size, np.bool_)
+def _words_before(word_start, line_end):  # type: ignore[no-untyped-def]
+    """How many words start before each line end, and a 0 before them: int64 [lines + 1]."""
+    offsets = np.zeros(line_end.size + 1, np.int64)
     word = 0
     for k in range(line_end.size):
-        first = word
-        longest = np.int32(0)
         while word < word_start.size and word_start[word] < line_end[k]:
-            longest = max(longest, n_chars[word])
             word += 1
-        n_words[k] = word - first
-        has_long[k] = longest > max_word_chars
-    return n_words, has_long
+        offsets[k + 1] = word
+    return offsets

@@ -89,7 +89,7 @@ class _LineRules:
         pieces, kinds, classes = documents.segmentation, _character_kinds(), character_classes()
         lines, words = pieces.lines, pieces.words
         marks = find_phrases(pieces.data, lines.start, lines.end, phrase_table(tuple((phrase,) for phrase in _PHRASES)))
-        n_words, _ = words_of_lines(words.start, words.n_chars, lines.end, 0)
+        n_words = np.diff(words_of_lines(pieces, "newline"))
         rules = (self.max_upper_frac, self.min_words, self.any_dots)
         fates = _fates(pieces.data, lines.start, lines.end, lines.n_chars, n_words, kinds, classes, *rules[:2])
         arrays = (lines.offsets, lines.start, lines.end, marks, fates, n_words, words.start, words.end)

@@ -23,12 +23,16 @@ _BREAK_REACH = 66
 
 
 def lines(pieces: Segmentation, how: Split) -> Bounds:
-    """Offsets [documents + 1] of the lines, and the positions where they start and end."""
+    """Offsets [documents + 1] of the lines, and the positions where they start and end; cut once a batch."""
+    return pieces.once(("lines", how), lambda: _lines(pieces, how))
+
+
+def _lines(pieces: Segmentation, how: Split) -> Bounds:
     if how == "splitlines":
         return _cut_splitlines(pieces.data, pieces.offsets)
     cut = pieces.lines
     if how == "plain":
-        return cut.offsets, cut.start, cut.end
+        return cut.bounds
     if how in ("nonblank", "stripped"):
         return _leave_out_blank(pieces.data, cut.offsets, cut.start, cut.end, how == "stripped", character_classes())
     return _join_lines(pieces.data, cut.offsets, cut.start, cut.end, 1, *_ways(how), character_classes())
