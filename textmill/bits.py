@@ -17,6 +17,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -163,6 +164,18 @@ def as_number(typing_context: Any, mask: Any) -> Any:
         return builder.call(keep, arguments)
 
     return types.uint64(types.uint64), generate
+
+
+@intrinsic
+def as_read_only(typing_context: Any, array: Any) -> Any:
+    """The array, for functions that only read it: to numba, one that can be written is another type, for which it would
+    compile them once more."""
+    kind = array.copy(readonly=True)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return impl_ret_borrowed(context, builder, kind, arguments[0])
+
+    return kind(array), generate
 
 
 @intrinsic

@@ -172,12 +172,20 @@ def _next_mark(text: NDArray[np.uint8], i: int, stop: int, block: int, marks: np
             marks &= ALL_ONES << np.uint64(i - block)
             if marks:
                 return min(block + int(np.int64(lowest_one(marks))), stop), block, marks
-            i = block + 64
+            i = _next_character(text, block + 64, stop)
         elif i + 65 <= len(text):
             block, marks = i, _marks(text, i)
         else:
             return i, block, marks
     return stop, block, marks
+
+
+@leaf
+def _next_character(text: NDArray[np.uint8], i: int, stop: int) -> int:
+    """The first byte from i on that begins one."""
+    while i < stop and text[i] & 0xC0 == 0x80:
+        i += 1
+    return i
 
 
 @leaf

@@ -212,13 +212,15 @@ def _leads(text: NDArray[np.uint8], i: int) -> np.uint64:
     return leads & (seconds >> np.uint64(1) | np.uint64(1) << np.uint64(63))
 
 
-@numba.njit(cache=True, nogil=True)
+@leaf
 def _last_spaces(text: NDArray[np.uint8], i: int) -> tuple[np.uint64, np.uint64]:
     """Both for the last bytes of a text, fewer than 64."""
-    last = np.full(64, 0x20, dtype=np.uint8)
+    space, leads = ALL_ONES << np.uint64(len(text) - i), _NONE
     for k in range(i, len(text)):
-        last[k - i] = text[k]
-    return _ascii_spaces(last, 0), _leads(last, 0)
+        byte, one = text[k], _ONE << np.uint64(k - i)
+        space |= one * np.uint64((byte >= 9) & (byte <= 13) | (byte >= 28) & (byte <= 32))
+        leads |= one * np.uint64(byte >= 0xC2)
+    return space, leads
 
 
 @leaf

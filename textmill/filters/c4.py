@@ -38,7 +38,8 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import copy_bytes, leaf
+from textmill.bits import as_read_only, copy_bytes, leaf
+from textmill.characters import decode_before
 from textmill.errors import UnknownNameError
 from textmill.filters import lexicon
 from textmill.filters.base import Editor, Preset, Rule, Scorer, named, numbers
@@ -346,10 +347,10 @@ def _fates(  # type: ignore[no-untyped-def]
             last = strip_end(data, first, end[k], classes)
             n = n_words[k]
             if marks[k] & _HAS_BRACKET:
-                line = _without_citations(data[first:last], classes)
-                last = line.size if strip else strip_end(line, 0, line.size, classes)
-                good_end = _ends_well(line, 0, last, ends, ellipsis_ends)
-                n = count_words(line, 0, last, classes) if recount else n
+                line, zero = as_read_only(_without_citations(data[first:last], classes)), np.int64(0)
+                last = line.size if strip else strip_end(line, zero, line.size, classes)
+                good_end = _ends_well(line, zero, last, ends, ellipsis_ends)
+                n = count_words(line, zero, last, classes) if recount else n
             else:
                 good_end = _ends_well(data, first, last, ends, ellipsis_ends)
             if need_end and not good_end:
@@ -395,14 +396,14 @@ def _citation_end(line, i, classes):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _without_citations(line, classes):  # type: ignore[no-untyped-def]
     kept = np.empty(line.size, np.uint8)
-    n = _copy_without_citations(line, kept, 0, classes)[0]
+    n = _copy_without_citations(line, kept, np.int64(0), classes)[0]
     return kept[:n]
 
 
 @leaf
 def _copy_without_citations(line, out, n, classes):  # type: ignore[no-untyped-def]
     """Writes the line from ``out[n]`` on; returns (where it ends, how many citations were left out)."""
-    i = n_citations = 0
+    i = n_citations = np.int64(0)
     while i < line.size:
         end = _citation_end(line, i, classes) if line[i] == _OPEN else i
         if end > i:
@@ -428,7 +429,7 @@ def _has_javascript_word(data, i, end, classes):  # type: ignore[no-untyped-def]
     """Whether a word of ``data[i:end]`` is "javascript" in any ASCII case."""
     n_same = 0  # characters of the current word that agree; -1 if one does not
     while i <= end:
-        code_point, size = (np.uint32(_NEWLINE), 1) if i == end else decode(data[i:end], 0)
+        code_point, size = (np.uint32(_NEWLINE), 1) if i == end else decode_before(data, i, end)
         if classes[code_point] == SPACE:
             if n_same == _JAVASCRIPT_WORD.size:
                 return True

@@ -62,7 +62,7 @@ def count_words(
 ) -> NDArray[np.int64]:
     """Counts of the words of each document, [6, documents]; rows are named above."""
     counts = np.zeros((6, len(offsets) - 1), dtype=np.int64)
-    last_seen = np.full(stop_numbers.max() + 2, -1, dtype=np.int64)  # the latest document that has the stop word
+    last_seen = np.full(len(stop_numbers) + 1, -1, dtype=np.int64)  # the latest document that has the stop word
     for document in range(len(offsets) - 1):
         n_counted = n_measured = chars = n_alpha = n_stop = n_distinct = 0
         for k in range(offsets[document], offsets[document + 1]):

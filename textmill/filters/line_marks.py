@@ -13,11 +13,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import copy_bytes, leaf
+from textmill.bits import as_read_only, copy_bytes, leaf
+from textmill.characters import decode_before
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
 from textmill.filters.segments import strip_end, strip_start
-from textmill.text import SPACE, Segmentation, decode
+from textmill.text import SPACE, Segmentation
 
 LINE_SPLITS = ("newline", "splitlines")
 _N_CODE_POINTS = 0x110000
@@ -66,14 +67,14 @@ def last_character(data, start, end):  # type: ignore[no-untyped-def]
     i = end - 1
     while i > start and data[i] & 0xC0 == 0x80:  # a later byte of a longer character
         i -= 1
-    return decode(data[i:end], 0)[0], i
+    return decode_before(data, i, end)[0], i
 
 
 @leaf
 def strip_in_place(out, start, end, classes):  # type: ignore[no-untyped-def]
     """Removes the whitespace around ``out[start:end]``; returns where it ends then."""
-    end = strip_end(out, start, end, classes)
-    n_before = strip_start(out, start, end, classes) - start
+    end = strip_end(as_read_only(out), start, end, classes)
+    n_before = strip_start(as_read_only(out), start, end, classes) - start
     if n_before:
         copy_bytes(out, start, out, start + n_before, end - n_before - start)
     return end - n_before
@@ -85,7 +86,7 @@ def count_words(data, start, end, classes):  # type: ignore[no-untyped-def]
     n_words = 0
     was_space = True
     while start < end:
-        code_point, size = decode(data[start:end], 0)
+        code_point, size = decode_before(data, start, end)
         space = classes[code_point] == SPACE
         n_words += space < was_space
         was_space = space

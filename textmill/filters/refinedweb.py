@@ -32,7 +32,8 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, as_number, byte_mask, copy_bytes, count_ones, leaf, lowest_one
+from textmill.bits import ALL_ONES, as_number, as_read_only, byte_mask, copy_bytes, count_ones, leaf, lowest_one
+from textmill.characters import decode_before
 from textmill.filters import gopher
 from textmill.filters.base import Editor, Preset, Rule, Scorer, named, numbers, stack
 from textmill.filters.line_marks import (
@@ -259,7 +260,7 @@ def _count_upper_one_by_one(text, kinds):  # type: ignore[no-untyped-def]
 
 @leaf
 def _all_digits(line, kinds):  # type: ignore[no-untyped-def]
-    i = 0
+    i = np.int64(0)
     while i < line.size:
         code_point, size = decode(line, i)
         if not kinds[code_point] & _DIGIT:
@@ -293,7 +294,7 @@ def _skip_marks(line, i, kinds):  # type: ignore[no-untyped-def]
 @leaf
 def _is_counter(line, kinds, classes):  # type: ignore[no-untyped-def]
     """Whether a line is a number, perhaps with k, m or b, whitespace, and what was counted; marks may be around it."""
-    i = _skip_marks(line, 0, kinds)
+    i = _skip_marks(line, np.int64(0), kinds)
     if i == line.size or not kinds[decode(line, i)[0]] & _DECIMAL:
         return False
     i = _skip_number(line, i, kinds)
@@ -344,7 +345,7 @@ def _n_counted(data, start, end, first, last, kinds):  # type: ignore[no-untyped
     for k in range(first, last):
         if start[k] < end[k]:  # always, in UTF-8
             lead = data[start[k]]
-            code_point = np.uint32(lead) if lead < 0x80 else decode(data[: end[k]], start[k])[0]
+            code_point = np.uint32(lead) if lead < 0x80 else decode_before(data, start[k], end[k])[0]
             n_words += (kinds[code_point] & _ALNUM) != 0
     return n_words
 
@@ -369,7 +370,7 @@ def _apply(data, offsets, start, end, marks, fates, n_words, word_start, word_en
     out_offsets = np.zeros(offsets.size, np.int64)
     changes = np.zeros((offsets.size - 1, 7), np.int64)
     n_removed = np.zeros(offsets.size - 1, np.int64)
-    n = word = 0
+    n = word = np.int64(0)
     for document in range(offsets.size - 1):
         first, last = offsets[document], offsets[document + 1]
         copied = start[first]
@@ -385,9 +386,9 @@ def _apply(data, offsets, start, end, marks, fates, n_words, word_start, word_en
                 n_removed[document] += _n_counted(data, word_start, word_end, first_word, word, kinds)
                 continue
             line = out[n : _append(out, n, data, start[k], end[k])]
-            before = _count_words(line, kinds, classes)
+            before = _count_words(as_read_only(line), kinds, classes)
             size = _cut_phrases(line, marks[k], changes[document, 4:], classes, any_dots)
-            n_removed[document] += before - _count_words(line[:size], kinds, classes)
+            n_removed[document] += before - _count_words(as_read_only(line[:size]), kinds, classes)
             if size:
                 n = _append(out, n + size, data, end[k], copied)
         n = _append(out, n, data, copied, end[last - 1])
@@ -406,37 +407,38 @@ def _append(out, n, data, start, end):  # type: ignore[no-untyped-def]
 @leaf
 def _cut_phrases(line, marks, changes, classes, any_dots):  # type: ignore[no-untyped-def]
     """Cuts the phrases out of the line, in place; returns its size then, 0 if it is blank."""
-    size = line.size
+    text, zero, size = as_read_only(line), np.int64(0), line.size
     if marks & 1 << _CART:
         size, n_cut = _cut_everywhere(line, _CART_BYTES, classes)
         changes[_CART] += n_cut
-        size = 0 if strip_start(line, 0, size, classes) == size else size
+        size = 0 if strip_start(text, zero, size, classes) == size else size
     if size and marks & 1 << _READ_MORE:
-        shorter = _without_read_more(line, size, classes, any_dots)
+        shorter = _without_read_more(text, size, classes, any_dots)
         changes[_READ_MORE] += shorter < size
-        size = 0 if strip_start(line, 0, shorter, classes) == shorter else shorter
-    if size and marks & 1 << _SIGN_IN and _same(line[:size], 0, _SIGN_IN_BYTES):
+        size = 0 if strip_start(text, zero, shorter, classes) == shorter else shorter
+    if size and marks & 1 << _SIGN_IN and _same(text[:size], zero, _SIGN_IN_BYTES):
         begin = _SIGN_IN_BYTES.size
         if begin < size:
-            code_point, width = decode(line[:size], begin)
+            code_point, width = decode_before(text, begin, size)
             begin += width if classes[code_point] == SPACE else 0
         for i in range(begin, size):
             line[i - begin] = line[i]
         changes[_SIGN_IN] += 1
         size -= begin
-        size = 0 if strip_start(line, 0, size, classes) == size else size
+        size = 0 if strip_start(text, zero, size, classes) == size else size
     return size
 
 
 @leaf
 def _cut_everywhere(line, phrase, classes):  # type: ignore[no-untyped-def]
     """Cuts the phrase, with one whitespace character before each, out in place; returns (size, how many)."""
-    i = n = n_cut = 0
-    last_cut = 0  # in what is left; whitespace before it went, or stood before another phrase
+    text = as_read_only(line)
+    i = n = n_cut = np.int64(0)
+    last_cut = np.int64(0)  # in what is left; whitespace before it went, or stood before another phrase
     while i < line.size:
-        if _same(line, i, phrase):
+        if _same(text, i, phrase):
             if n > last_cut:
-                code_point, begin = last_character(line, last_cut, n)
+                code_point, begin = last_character(text, last_cut, n)
                 n = begin if classes[code_point] == SPACE else n
             i += phrase.size
             last_cut = n
@@ -455,14 +457,14 @@ def _without_read_more(line, size, classes, any_dots):  # type: ignore[no-untype
     for _ in range(3):
         if i == 0:
             return size
-        code_point, i = last_character(line, 0, i)
+        code_point, i = last_character(line, np.int64(0), i)
         if not any_dots and code_point != _DOT:
             return size
     i -= _READ_MORE_BYTES.size
     if not _same(line[:size], i, _READ_MORE_BYTES):
         return size
     if i > 0:
-        code_point, begin = last_character(line, 0, i)
+        code_point, begin = last_character(line, np.int64(0), i)
         i = begin if classes[code_point] == SPACE else i
     return i
 

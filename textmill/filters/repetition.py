@@ -300,7 +300,7 @@ def _count_duplicates(
         tables.slots[: 1 << bits] = 0
         tables.n_copies[: last - first + 1] = 0
         line = line_offsets[document]
-        n = 0
+        n = np.int64(0)
         for k in range(first, last):
             while line_end[line] < start[k]:
                 line += 1
@@ -347,7 +347,7 @@ def _ngram_fracs(
         n_words = last - first
         word_chars = _sum_before(n_chars[first:last], tables.chars_before)
         divisor = max(text_chars[document] if semantics.of_text else word_chars, 1)
-        n_repeated = 0
+        n_repeated = np.int64(0)
         for n in range(2, 11):
             if n_words < n:
                 fracs[n - 2, document] = semantics.too_short
@@ -411,7 +411,7 @@ def _keep_repeated(n: int, tables: _Tables, salt: np.uint64) -> int:
     bits = _n_bits(n)
     tables.slots[: 1 << bits] = 0
     tables.n_copies[: n + 1] = 0
-    n_known = 0
+    n_known = np.int64(0)
     for k in range(n):
         number = _number_of(tables.keys[k], n_known, tables.slots, tables.known, bits, salt)
         n_known += number > n_known

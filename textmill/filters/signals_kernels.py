@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from textmill.bits import (
     ALL_ONES,
+    as_read_only,
     byte_mask,
     count_ones,
     hash_begin,
@@ -256,7 +257,7 @@ def count_documents(
                         n_stop += n_more
                         if size == 0:
                             continue
-                        value = hash_of(scratch, 0, size)
+                        value = hash_of(as_read_only(scratch), np.int64(0), size)
                         eight = load_eight(scratch, 0) if size >= 5 else np.uint64(0)
                     if eight & _FIVE_BYTES == _IPSUM and n_words > 0:
                         size, _ = _normalise(data, last_start, last_end, characters, forms, stop_words, scratch)
