@@ -15,7 +15,7 @@ from textmill.bits import (
     hash_begin,
     hash_end,
     hash_step,
-    leaf,
+    inner,
     load,
     load_eight,
     lowest_one,
@@ -57,7 +57,7 @@ def _measure(
         hashes[k], n_chars[k], found[k] = measure_piece(data, start[k], end[k], classes)
 
 
-@leaf
+@inner
 def measure_piece(
     data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.uint8]
 ) -> tuple[np.uint64, np.uint64, np.uint64]:
@@ -86,7 +86,7 @@ def measure_piece(
 _HIGH_BITS, _LOW_BITS = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)  # of eight bytes
 
 
-@leaf
+@inner
 def _classes_of_64(data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.uint8]) -> np.uint64:
     """The classes of the characters that begin in the 64 bytes from i on: most are found without looking them up."""
     letters = byte_mask(data, i, ord("A"), 26) | byte_mask(data, i, ord("a"), 26)
@@ -101,7 +101,7 @@ def _classes_of_64(data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[
     return seen
 
 
-@leaf
+@inner
 def _classes_of_any(data: NDArray[np.uint8], i: int, last: int, stop: int, classes: NDArray[np.uint8]) -> np.uint64:
     """The classes of the characters that begin in ``data[i:last]``, of a piece that ends at ``stop``."""
     seen = np.uint64(0)
@@ -114,7 +114,7 @@ def _classes_of_any(data: NDArray[np.uint8], i: int, last: int, stop: int, class
     return seen
 
 
-@leaf
+@inner
 def _classes_of_ascii(eight: np.uint64, classes: NDArray[np.uint8]) -> np.uint64:
     """The classes of eight ASCII characters."""
     seen = np.uint8(0)

@@ -18,7 +18,7 @@ from textmill.bits import (
     hash_end,
     hash_step,
     highest_one,
-    leaf,
+    inner,
     load_eight,
     lowest_one,
 )
@@ -118,7 +118,7 @@ def _cut_words(
             i += size
 
 
-@leaf
+@inner
 def _masks(
     data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.uint8]
 ) -> tuple[int, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -152,7 +152,7 @@ def _masks(
     return size, space, letter, number, mark, punctuation, symbol, other, inner
 
 
-@leaf
+@inner
 def _hash(data: NDArray[np.uint8], i: int, size: int) -> np.uint64:
     """`hash_of` a piece that eight bytes follow in the data."""
     value = hash_begin(size)
@@ -198,12 +198,12 @@ def _spaces(
     return space, np.uint64(0)
 
 
-@leaf
+@inner
 def _ascii_spaces(text: NDArray[np.uint8], i: int) -> np.uint64:
     return byte_mask(text, i, 9, 5) | byte_mask(text, i, 28, 5)
 
 
-@leaf
+@inner
 def _leads(text: NDArray[np.uint8], i: int) -> np.uint64:
     """Where whitespace that is not ASCII may begin: two bytes tell most other characters apart."""
     leads = byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xE1, 3)
@@ -212,7 +212,7 @@ def _leads(text: NDArray[np.uint8], i: int) -> np.uint64:
     return leads & (seconds >> np.uint64(1) | np.uint64(1) << np.uint64(63))
 
 
-@leaf
+@inner
 def _last_spaces(text: NDArray[np.uint8], i: int) -> tuple[np.uint64, np.uint64]:
     """Both for the last bytes of a text, fewer than 64."""
     space, leads = ALL_ONES << np.uint64(len(text) - i), _NONE
@@ -223,7 +223,7 @@ def _last_spaces(text: NDArray[np.uint8], i: int) -> tuple[np.uint64, np.uint64]
     return space, leads
 
 
-@leaf
+@inner
 def _wide_spaces(
     text: NDArray[np.uint8], i: int, leads: np.uint64, classes: NDArray[np.uint8]
 ) -> tuple[np.uint64, np.uint64]:

@@ -38,7 +38,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import as_read_only, copy_bytes, leaf
+from textmill.bits import as_read_only, copy_bytes, inner
 from textmill.characters import decode_before
 from textmill.errors import UnknownNameError
 from textmill.filters import lexicon
@@ -366,7 +366,7 @@ def _fates(  # type: ignore[no-untyped-def]
     return fates
 
 
-@leaf
+@inner
 def _ends_well(text, start, end, ends, ellipsis_ends):  # type: ignore[no-untyped-def]
     """Whether ``text[start:end]`` ends with an end mark."""
     if start == end:
@@ -378,7 +378,7 @@ def _ends_well(text, start, end, ends, ellipsis_ends):  # type: ignore[no-untype
     return ellipsis_ends or not (three_dots or last == _ELLIPSIS)
 
 
-@leaf
+@inner
 def _citation_end(line, i, classes):  # type: ignore[no-untyped-def]
     """The end of the citation that begins with the bracket at byte i; i if there is none."""
     for mark in (_EDIT, _NEEDED):
@@ -400,7 +400,7 @@ def _without_citations(line, classes):  # type: ignore[no-untyped-def]
     return kept[:n]
 
 
-@leaf
+@inner
 def _copy_without_citations(line, out, n, classes):  # type: ignore[no-untyped-def]
     """Writes the line from ``out[n]`` on; returns (where it ends, how many citations were left out)."""
     i = n_citations = np.int64(0)
@@ -424,7 +424,7 @@ def _unmark_parts_of_words(data, start, end, classes, marks):  # type: ignore[no
             marks[k] ^= _HAS_JAVASCRIPT
 
 
-@leaf
+@inner
 def _has_javascript_word(data, i, end, classes):  # type: ignore[no-untyped-def]
     """Whether a word of ``data[i:end]`` is "javascript" in any ASCII case."""
     n_same = 0  # characters of the current word that agree; -1 if one does not

@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, byte_mask, count_ones, lowest_one
+from textmill.bits import ALL_ONES, byte_mask, count_ones, inner, lowest_one
 from textmill.filters import gopher
 from textmill.filters.base import Preset, Rule, Scorer, named, numbers
 from textmill.filters.line_marks import words_of_lines
@@ -99,8 +99,6 @@ _N_FOUND = 8
     _PARAGRAPH_START,  # of this paragraph
     _LOREM,
 ) = range(_N_FOUND)
-
-inner = numba.njit(cache=True, nogil=True, no_cpython_wrapper=True)  # Python never calls these: less to compile
 
 
 @dataclass(frozen=True)

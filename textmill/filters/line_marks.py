@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import as_read_only, copy_bytes, leaf
+from textmill.bits import as_read_only, copy_bytes, inner
 from textmill.characters import decode_before
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
@@ -61,7 +61,7 @@ def character_set(characters: str) -> NDArray[np.bool_]:
 # Kernels
 
 
-@leaf
+@inner
 def last_character(data, start, end):  # type: ignore[no-untyped-def]
     """The last code point of ``data[start:end]``, which is not empty, and where it begins."""
     i = end - 1
@@ -70,7 +70,7 @@ def last_character(data, start, end):  # type: ignore[no-untyped-def]
     return decode_before(data, i, end)[0], i
 
 
-@leaf
+@inner
 def strip_in_place(out, start, end, classes):  # type: ignore[no-untyped-def]
     """Removes the whitespace around ``out[start:end]``; returns where it ends then."""
     end = strip_end(as_read_only(out), start, end, classes)
@@ -80,7 +80,7 @@ def strip_in_place(out, start, end, classes):  # type: ignore[no-untyped-def]
     return end - n_before
 
 
-@leaf
+@inner
 def count_words(data, start, end, classes):  # type: ignore[no-untyped-def]
     """How many words ``str.split()`` gives for ``data[start:end]``."""
     n_words = 0

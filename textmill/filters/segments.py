@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import as_number, byte_mask, count_ones, leaf, lowest_one
+from textmill.bits import as_number, byte_mask, count_ones, inner, lowest_one
 from textmill.text import NEWLINE, SPACE, Segmentation, character_classes, decode
 
 Split = Literal[
@@ -82,14 +82,14 @@ def _leave_out_blank(
     return kept_offsets, starts[:n].copy(), ends[:n].copy()
 
 
-@leaf
+@inner
 def strip(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> tuple[int, int]:
     """Where what ``str.strip()`` leaves of ``data[start:end]`` starts and ends."""
     start = strip_start(data, start, end, classes)
     return start, strip_end(data, start, end, classes)
 
 
-@leaf
+@inner
 def strip_start(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> int:
     """Where ``data[start:end]`` begins without the whitespace before it; ``end`` if there is nothing else."""
     if start < end and not 0x20 < data[start] < 0x7F:  # rarely
@@ -97,7 +97,7 @@ def strip_start(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[
     return start
 
 
-@leaf
+@inner
 def _skip_spaces(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> int:
     while start < end:
         code_point, size = decode(data, start)
@@ -107,7 +107,7 @@ def _skip_spaces(data: NDArray[np.uint8], start: int, end: int, classes: NDArray
     return start
 
 
-@leaf
+@inner
 def strip_end(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> int:
     """Where ``data[start:end]`` ends without the whitespace behind it; ``start`` if there is nothing else."""
     if start < end and not 0x20 < data[end - 1] < 0x7F:  # rarely
@@ -115,7 +115,7 @@ def strip_end(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np
     return end
 
 
-@leaf
+@inner
 def _skip_spaces_back(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> int:
     while start < end:
         last = end - 1
@@ -170,7 +170,7 @@ def _join_lines(
     return offsets, start[:n].copy(), end[:n].copy()
 
 
-@leaf
+@inner
 def _newlines_after(
     start: NDArray[np.int64], end: NDArray[np.int64], line: int, last: int, n_newlines: int, runs: bool
 ) -> int:
@@ -215,7 +215,7 @@ def _cut_splitlines(data: NDArray[np.uint8], text_offsets: NDArray[np.int64]) ->
     return offsets, start[:n].copy(), end[:n].copy()
 
 
-@leaf
+@inner
 def _break_mask(data: NDArray[np.uint8], i: int) -> np.uint64:
     """Where in the 64 bytes from i on a line break begins; looks at `_BREAK_REACH` bytes."""
     wide = byte_mask(data, i, 0xC2, 1) & byte_mask(data, i + 1, 0x85, 1)
@@ -223,7 +223,7 @@ def _break_mask(data: NDArray[np.uint8], i: int) -> np.uint64:
     return as_number(byte_mask(data, i, 0x0A, 4) | byte_mask(data, i, 0x1C, 3) | wide)
 
 
-@leaf
+@inner
 def _line_break(data: NDArray[np.uint8], i: int, end: int) -> int:
     """Bytes of the line break at byte i, in a text up to ``end``; 0 if none is there."""
     byte = data[i]

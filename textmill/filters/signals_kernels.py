@@ -26,6 +26,7 @@ from textmill.bits import (
     hash_of,
     hash_step,
     highest_one,
+    inner,
     load_eight,
     lowest_one,
 )
@@ -83,11 +84,10 @@ MIN_SLOTS = 16
 MIN_BYTES = 64  # that data must have: what a mask reads
 
 
-# No kernel makes an array, so none has to count references (atomically: a tenth of the time). What Python never calls
-# needs no wrapper for it (a quarter of the time to compile).
 kernel = numba.njit(cache=True, nogil=True, _nrt=False)
-inner = numba.njit(cache=True, nogil=True, _nrt=False, no_cpython_wrapper=True)
-inlined = numba.njit(cache=True, nogil=True, _nrt=False, no_cpython_wrapper=True, forceinline=True)
+inlined = numba.njit(
+    cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=True
+)
 
 
 @functools.cache

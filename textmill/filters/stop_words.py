@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import hash_bytes, leaf
+from textmill.bits import hash_bytes, inner
 
 Case = Literal[
     "as_given",
@@ -45,7 +45,7 @@ def _forms(word: str, case: Case) -> set[str]:
     return {word} if case == "as_given" else usual
 
 
-@leaf
+@inner
 def find(word: np.uint64, hashes: NDArray[np.uint64], numbers: NDArray[np.int64]) -> int:
     """The number of a word, given by its hash, in a `hash_table`; -1 if it is not there."""
     last = np.uint64(len(hashes) - 1)
