@@ -467,6 +467,13 @@ def test_words_are_counted_as_they_are_cut(texts: list[str]) -> None:
         assert counts.tolist() == Documents.from_texts(texts).segmentation.cut(kind).counts.tolist()
 
 
+def test_no_character_is_read_from_its_middle() -> None:
+    for n in range(130):  # the last byte of 爸 and a ^ would be an Arabic mark that ends sentences
+        for document in ("a" * n + "爸^b" + "c" * m for m in (0, 40, 62)):
+            segmentation = Documents.from_texts([document]).segmentation
+            assert cut(segmentation, segmentation.sentences) == [[document]]
+
+
 def test_no_mark_is_passed_over() -> None:
     ends = [c for c, kind in enumerate(sentences._table()) if kind >= sentences._STOP or kind == sentences._LINE_END]
     assert len(ends) > 150
