@@ -17,7 +17,9 @@ GROUND |= {
     "textmill.bits",
     "textmill.settings",
     "textmill.characters",
+    "textmill.whitespace",
     "textmill.words",
+    "textmill.pieces",
     "textmill.treebank",
     "textmill.sentences",
 }

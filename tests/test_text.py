@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from textmill import bits, sentences, text
 from textmill.errors import UnknownNameError
-from textmill.text import Documents, Segmentation, Spans, character_classes, hash_bytes, lowercase_table
+from textmill.text import KINDS, Documents, Segmentation, Spans, character_classes, hash_bytes, lowercase_table
 
 # Much of what cuts text, some of what only looks like it, characters of every length in UTF-8.
 PIECES = ["a", "Word", ".", "\n", "\n", "\n\n", " ", "\t", "\r\n", "\x1c", "\x85", "\xa0", "\u1680", "\u2003", "\u2028"]
@@ -125,7 +125,7 @@ def test_the_hash_never_changes() -> None:
 def test_a_kind_is_cut_only_when_asked_for() -> None:
     segmentation = Documents.from_texts(["a b\nc"]).segmentation
     assert len(segmentation.words) == 3
-    assert set(vars(segmentation)) == {"data", "offsets", "words"}
+    assert set(vars(segmentation)) == {"data", "offsets", "words", "_made"}
 
 
 @pytest.mark.parametrize(
@@ -459,12 +459,27 @@ def test_every_character_but_whitespace_lies_in_one_sentence(texts: list[str]) -
     assert_measured(segmentation.sentences, [s for found in cut(segmentation, segmentation.sentences) for s in found])
 
 
+@settings(deadline=None, derandomize=True)
+@given(st.lists(TEXTS | ENGLISH_TEXTS | UNICODE_TEXTS, max_size=4))
+def test_words_are_counted_as_they_are_cut(texts: list[str]) -> None:
+    for kind in KINDS:
+        counts = Documents.from_texts(texts).segmentation.count(kind)
+        assert counts.tolist() == Documents.from_texts(texts).segmentation.cut(kind).counts.tolist()
+
+
+def test_no_character_is_read_from_its_middle() -> None:
+    for n in range(130):  # the last byte of 爸 and a ^ would be an Arabic mark that ends sentences
+        for document in ("a" * n + "爸^b" + "c" * m for m in (0, 40, 62)):
+            segmentation = Documents.from_texts([document]).segmentation
+            assert cut(segmentation, segmentation.sentences) == [[document]]
+
+
 def test_no_mark_is_passed_over() -> None:
     ends = [c for c, kind in enumerate(sentences._table()) if kind >= sentences._STOP or kind == sentences._LINE_END]
     assert len(ends) > 150
     for character in map(chr, ends):
         data = np.frombuffer(f"a{character}{BEHIND}".encode(), np.uint8)
-        assert sentences._next_mark(data, 0, len(data)) == 1
+        assert sentences._next_mark(data, 0, len(data), -64, np.uint64(0))[0] == 1
 
 
 @pytest.mark.parametrize(

@@ -87,9 +87,11 @@ def decode_before(text: NDArray[np.uint8], i: int, stop: int) -> tuple[np.uint32
     size = 2 + int(lead >= 0xE0) + int(lead >= 0xF0)
     if i + size > stop:
         return np.uint32(0xFFFD), 1
-    code_point = lead & np.uint32(0x7F >> size)
-    for k in range(1, size):
-        code_point = code_point << np.uint32(6) | np.uint32(text[i + k] & 0x3F)
+    code_point = (lead & np.uint32(0x7F >> size)) << np.uint32(6) | np.uint32(text[i + 1] & 0x3F)
+    if size > 2:  # a loop over the bytes takes longer
+        code_point = code_point << np.uint32(6) | np.uint32(text[i + 2] & 0x3F)
+    if size > 3:
+        code_point = code_point << np.uint32(6) | np.uint32(text[i + 3] & 0x3F)
     if code_point >= N_CODE_POINTS:
         return np.uint32(0xFFFD), 1
     return code_point, size

@@ -32,7 +32,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import byte_mask, hash_bytes, hash_of, leaf, lowest_one
+from textmill.bits import ALL_ONES, as_number, byte_mask, hash_bytes, hash_of, inner, leaf, lowest_one
 from textmill.characters import (
     LETTER,
     N_CODE_POINTS,
@@ -138,8 +138,9 @@ def _cut_sentences(
     for document in range(len(offsets) - 1):
         begin = i = offsets[document]  # where the sentence begins, whitespace included
         stop = offsets[document + 1]
+        block, marks = i - 64, np.uint64(0)
         while begin < stop:
-            i = _next_mark(data, i, stop)
+            i, block, marks = _next_mark(data, i, stop, block, marks)
             after, ends = i, True
             if i < stop:
                 code_point, size = decode_before(data, i, stop)
@@ -159,30 +160,51 @@ def _cut_sentences(
 
 
 @leaf
-def _next_mark(text: NDArray[np.uint8], i: int, stop: int) -> int:
+def _next_mark(text: NDArray[np.uint8], i: int, stop: int, block: int, marks: np.uint64) -> tuple[int, int, np.uint64]:
     """The first byte from i on that may begin a mark or a line end; ``stop`` if there is none.
 
-    Of the bytes that are not ASCII, most begin neither; ``E3``, of Japanese, only before ``80``. Scripts whose letters
-    begin with a byte that may (Hebrew to Thai) go letter by letter.
+    Also, for the next call, which 64 bytes were looked at last, and where in them marks may begin (at first ``i - 64``
+    and none). Of the bytes that are not ASCII, most begin no mark; ``E3``, of Japanese, only before ``80``. Scripts
+    whose letters begin with a byte that may (Hebrew to Thai) go letter by letter.
     """
-    while i + 65 <= len(text) and i < stop and not 0xD6 <= text[i] <= 0xE2:
-        marks = byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, ord("!"), 1)
-        marks |= byte_mask(text, i, ord("."), 1) | byte_mask(text, i, ord("?"), 1) | byte_mask(text, i, ord(";"), 1)
-        marks |= byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xD6, 0x0D) | byte_mask(text, i, 0xEA, 1)
-        marks |= byte_mask(text, i, 0xEF, 0x11) | (byte_mask(text, i, 0xE3, 1) & byte_mask(text, i + 1, 0x80, 1))
-        if marks:
-            return min(i + int(np.int64(lowest_one(marks))), stop)
-        i += 64
-    return min(i, stop)
+    while i < stop:
+        if i < block + 64:
+            marks &= ALL_ONES << np.uint64(i - block)
+            if marks:
+                return min(block + int(np.int64(lowest_one(marks))), stop), block, marks
+            i = _next_character(text, block + 64, stop)
+        elif i + 65 <= len(text):
+            block, marks = i, _marks(text, i)
+        else:
+            return i, block, marks
+    return stop, block, marks
 
 
-@leaf
+@inner
+def _next_character(text: NDArray[np.uint8], i: int, stop: int) -> int:
+    """The first byte from i on that begins one."""
+    while i < stop and text[i] & 0xC0 == 0x80:
+        i += 1
+    return i
+
+
+@inner
+def _marks(text: NDArray[np.uint8], i: int) -> np.uint64:
+    """Where in the 64 bytes from i on marks may begin."""
+    marks = byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, ord("!"), 1)
+    marks |= byte_mask(text, i, ord("."), 1) | byte_mask(text, i, ord("?"), 1) | byte_mask(text, i, ord(";"), 1)
+    marks |= byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xD6, 0x0D) | byte_mask(text, i, 0xEA, 1)
+    marks |= byte_mask(text, i, 0xEF, 0x11) | (byte_mask(text, i, 0xE3, 1) & byte_mask(text, i + 1, 0x80, 1))
+    return as_number(marks)
+
+
+@inner
 def _is_greek_question_mark(text: NDArray[np.uint8], i: int, begin: int) -> bool:
     """A semicolon behind a Greek letter; those begin with CE or CF in UTF-8."""
     return bool(text[i] == ord(";") and i >= begin + 2 and text[i - 2] | 1 == 0xCF)
 
 
-@leaf
+@inner
 def _strip(text: NDArray[np.uint8], begin: int, end: int, table: NDArray[np.uint8]) -> tuple[int, int]:
     """Where ``text[begin:end]`` without the whitespace around it begins and ends."""
     while begin < end:
@@ -201,7 +223,7 @@ def _strip(text: NDArray[np.uint8], begin: int, end: int, table: NDArray[np.uint
     return begin, end
 
 
-@leaf
+@inner
 def _terminated(
     text: NDArray[np.uint8],
     i: int,
@@ -247,7 +269,7 @@ def _terminated(
     return after, True
 
 
-@leaf
+@inner
 def _behind_spaced_quote(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.uint8]) -> int:
     """Where a ``»`` that whitespace sets off on both sides ends, as the French write it; i if there is none."""
     if i == stop or table[decode_before(text, i, stop)[0]] != _SPACE:
@@ -259,7 +281,7 @@ def _behind_spaced_quote(text: NDArray[np.uint8], i: int, stop: int, table: NDAr
     return behind if behind == stop or table[decode_before(text, behind, stop)[0]] in (_SPACE, _LINE_END) else i
 
 
-@leaf
+@inner
 def _run_of_marks(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.uint8]) -> tuple[int, int]:
     """The strongest of the marks from byte i on, and where they end. More than one stop is an ellipsis."""
     strongest, begin = _OTHER, i
@@ -277,7 +299,7 @@ def _run_of_marks(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.
     return strongest, i
 
 
-@leaf
+@inner
 def _what_follows(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.uint8]) -> tuple[int, int, bool]:
     """The kind and place of the next letter, number, mark or line end, and whether whitespace stands at byte i.
 
@@ -296,7 +318,7 @@ def _what_follows(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.
     return _LINE_END, at, spaced or i == stop
 
 
-@leaf
+@inner
 def _word_before(text: NDArray[np.uint8], i: int, begin: int, table: NDArray[np.uint8]) -> int:
     """Where the run of letters, numbers and stops that ends at byte i begins; i if it is long."""
     at = i
@@ -316,7 +338,7 @@ def _word_before(text: NDArray[np.uint8], i: int, begin: int, table: NDArray[np.
 _LONGEST = 24  # bytes of an abbreviation
 
 
-@leaf
+@inner
 def _is_initial(text: NDArray[np.uint8], start: int, end: int, table: NDArray[np.uint8]) -> bool:
     """Whether the word is one letter, or letters with stops between them, and not the English I."""
     letters = 0
@@ -331,7 +353,7 @@ def _is_initial(text: NDArray[np.uint8], start: int, end: int, table: NDArray[np
     return letters == 1 and not (end == start + 1 and text[start] == ord("I"))
 
 
-@leaf
+@inner
 def _is_short_number(text: NDArray[np.uint8], start: int, end: int) -> bool:
     for i in range(start, end):
         if not ord("0") <= text[i] <= ord("9"):
@@ -339,7 +361,7 @@ def _is_short_number(text: NDArray[np.uint8], start: int, end: int) -> bool:
     return end - start <= 2
 
 
-@leaf
+@inner
 def _hash_of_word(text: NDArray[np.uint8], start: int, stop: int, table: NDArray[np.uint8]) -> np.uint64:
     """The hash of the run of letters from a byte on."""
     i = start
@@ -351,7 +373,7 @@ def _hash_of_word(text: NDArray[np.uint8], start: int, stop: int, table: NDArray
     return hash_of(text, start, i)
 
 
-@leaf
+@inner
 def _among(value: np.uint64, table: NDArray[np.uint64]) -> bool:
     last = np.uint64(len(table) - 1)
     place = value & last

@@ -14,12 +14,12 @@ pieces collide, so it may count repeats but never prove equality.
 Arrow promises valid UTF-8. Other bytes give arbitrary pieces, but nothing outside of the buffer is read.
 
 **Sentences**, **Unicode words** and **Treebank words** are described where they are cut: in `textmill.sentences`,
-`textmill.words` and `textmill.treebank`.
+`textmill.words` and `textmill.treebank`. Words between whitespace are cut in `textmill.whitespace`.
 
-Costs on one core that others kept busy (AMD EPYC), 13 MB of text from 2,000 pages, in nanoseconds a byte: words 1.0,
-sentences 1.5, Unicode words 1.4, Treebank words 3.1 beside the sentences; 2.3 to 2.5 more where words are measured, as
-they are when hashes, lengths or classes are first asked for. Memory: 16 bytes a piece,
-measured 29. The tables of characters take .1 s each, once a process.
+Costs on one core that others kept busy (AMD EPYC), manual pages in twenty languages, in nanoseconds a byte: words 3 to
+4 with their hashes, lengths and classes, lines .2, sentences 1.4, Treebank words 2.6 beside the sentences, 2.2 if they
+are only counted; Unicode words 1.4 on English. Measures of lines cost 1.1, of Treebank words 3.0, where they are
+asked for. Memory: 16 bytes a piece, measured 29. The tables of characters take .1 s each, once a process.
 """
 
 from __future__ import annotations
@@ -34,22 +34,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill import sentences, treebank, words
-from textmill.bits import (
-    ALL_ONES,
-    FNV_BASIS,
-    FNV_PRIME,
-    byte_mask,
-    count_ones,
-    hash_begin,
-    hash_bytes,
-    hash_end,
-    hash_step,
-    leaf,
-    load,
-    load_eight,
-    lowest_one,
-)
+from textmill import sentences, treebank, whitespace, words
+from textmill.bits import FNV_BASIS, FNV_PRIME, byte_mask, hash_bytes, lowest_one
 from textmill.characters import (
     LETTER,
     MARK,
@@ -60,10 +46,10 @@ from textmill.characters import (
     SYMBOL,
     character_classes,
     decode,
-    decode_before,
     lowercase_table,
 )
 from textmill.errors import UnknownNameError
+from textmill.pieces import Measures, measure
 
 __all__ = [
     "FNV_BASIS",
@@ -89,12 +75,25 @@ NEWLINE = np.uint8(0x0A)
 Made = TypeVar("Made")
 
 
-class Documents:
+class _Source:
+    """What several users derive the same things from."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What ``make`` gives, made at the first call with this key."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+
+class Documents(_Source):
     """A batch of rows with a column ``text``, any other columns, and what is derived from the text."""
 
     def __init__(self, table: pa.Table) -> None:
+        super().__init__()
         self.table = table
-        self._made: dict[Hashable, Any] = {}
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> Documents:
@@ -118,12 +117,6 @@ class Documents:
             column = column.cast(pa.large_string())
         return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
-    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        """What ``make`` gives, made at the first call with this key: for what several scorers derive from the text."""
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
-
     @functools.cached_property
     def segmentation(self) -> Segmentation:
         """The pieces of `text`."""
@@ -135,39 +128,41 @@ class Spans:
     """Pieces of one kind, in the order of the text.
 
     Piece k is ``data[start[k]:end[k]]``; document i has those from ``offsets[i]`` to ``offsets[i + 1]``. What is in the
-    pieces is measured on first use: who only counts them does not pay for it.
+    pieces is measured on first use, unless it is known already: who only counts them does not pay for it.
     """
 
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]  # [documents + 1]
     start: NDArray[np.int64]  # byte positions, [pieces]
     end: NDArray[np.int64]
+    measures: Measures | None = None  # what is known
 
     @property
     def hash(self) -> NDArray[np.uint64]:
         """Of the bytes of each piece; `hash_bytes` gives the same."""
-        return self._measured[0]
+        return self._measured.hash
 
     @property
     def n_chars(self) -> NDArray[np.int32]:
         """Code points of each piece."""
-        return self._measured[1]
+        return self._measured.n_chars
 
     @property
     def classes(self) -> NDArray[np.uint8]:
         """The classes of the characters of each piece, or-ed: `classes & LETTER` says that it has a letter."""
-        return self._measured[2]
+        return self._measured.classes
 
     @functools.cached_property
-    def _measured(self) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint8]]:
-        hashes = np.empty(len(self), dtype=np.uint64)
-        n_chars = np.empty(len(self), dtype=np.int32)
-        classes = np.empty(len(self), dtype=np.uint8)
-        _measure(self.data, self.start, self.end, character_classes(), hashes, n_chars, classes)
-        return hashes, n_chars, classes
+    def _measured(self) -> Measures:
+        return self.measures or measure(self.data, self.start, self.end)
 
     def __len__(self) -> int:
         return len(self.start)
+
+    @property
+    def bounds(self) -> words.Bounds:
+        """Offsets, start and end."""
+        return self.offsets, self.start, self.end
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -187,7 +182,7 @@ class Spans:
 KINDS = {"whitespace": "words", "unicode": "unicode_words", "treebank": "treebank_words"}
 
 
-class Segmentation:
+class Segmentation(_Source):
     """Words, lines and paragraphs of texts; each kind is cut on first use.
 
     ``data`` (uint8) is Arrow's buffer of UTF-8 bytes, not a copy; text i is ``data[offsets[i]:offsets[i + 1]]``
@@ -195,12 +190,13 @@ class Segmentation:
     """
 
     def __init__(self, text: pa.LargeStringArray) -> None:
+        super().__init__()
         self.data, self.offsets = _buffers(text)
 
     @functools.cached_property
     def words(self) -> Spans:
         """What ``str.split()`` gives."""
-        return Spans(self.data, *words.whitespace_words(self.data, self.offsets))
+        return Spans(self.data, *whitespace.whitespace_words(self.data, self.offsets))
 
     @functools.cached_property
     def lines(self) -> Spans:
@@ -239,8 +235,7 @@ class Segmentation:
         Punctuation is a token, and so are clitics (``do n't``, ``it 's``, ``can not``), runs of stops, ``--`` and the
         full stop at the end of a sentence. Quotes stay as they are written.
         """
-        bounds = self.sentences
-        return Spans(self.data, *treebank.treebank_words(self.data, (bounds.offsets, bounds.start, bounds.end)))
+        return Spans(self.data, *treebank.treebank_words(self.data, self.sentences.bounds))
 
     @functools.cached_property
     def sentences(self) -> Spans:
@@ -252,6 +247,13 @@ class Segmentation:
         if kind not in KINDS:
             raise UnknownNameError("kind of words", kind, KINDS)
         return getattr(self, KINDS[kind])
+
+    def count(self, kind: str) -> NDArray[np.int64]:
+        """How many words of a kind each document has, int64 [documents]: for scorers that need no more of them, at a
+        lower cost than `cut`. Errors: `UnknownNameError`."""
+        if kind == "treebank" and "treebank_words" not in self.__dict__:
+            return np.diff(treebank.count_treebank_words(self.data, self.sentences.bounds))
+        return self.cut(kind).counts
 
 
 @numba.njit(cache=True, nogil=True)
@@ -292,80 +294,6 @@ def _cut_lines(
                 start[line] = end[line - 1] + 1
             i += step
         end[line] = stop
-
-
-@numba.njit(cache=True, nogil=True)
-def _measure(
-    data: NDArray[np.uint8],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    classes: NDArray[np.uint8],
-    hashes: NDArray[np.uint64],
-    n_chars: NDArray[np.int32],
-    found: NDArray[np.uint8],
-) -> None:
-    """Writes the hash, the number of characters, and the classes of every piece; all bytes but 80 to BF begin one."""
-    for k in range(len(start)):
-        i, stop = start[k], end[k]
-        value = hash_begin(stop - i)
-        length, seen = np.uint64(stop - i), np.uint64(0)
-        while i + 64 <= stop:
-            for step in range(0, 64, 8):
-                value = hash_step(value, load_eight(data, i + step))
-            length -= count_ones(byte_mask(data, i, 0x80, 0x40))
-            seen |= _classes_of_64(data, i, stop, classes)
-            i += 64
-        while i < stop:
-            valid = ALL_ONES >> np.uint64(64 - 8 * min(stop - i, 8))
-            eight = load(data, i, stop)
-            value = hash_step(value, eight)
-            if eight & _HIGH_BITS:
-                length -= count_ones(eight & ~(eight << np.uint64(1)) & _HIGH_BITS)
-                seen |= _classes_of_any(data, i, min(i + 8, stop), stop, classes)
-            else:  # what lies behind the end repeats the first byte
-                seen |= _classes_of_ascii(eight | (eight & np.uint64(0xFF)) * (_LOW_BITS & ~valid), classes)
-            i += 8
-        hashes[k], n_chars[k], found[k] = hash_end(value), length, seen
-
-
-_HIGH_BITS, _LOW_BITS = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)  # of eight bytes
-
-
-@leaf
-def _classes_of_64(data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.uint8]) -> np.uint64:
-    """The classes of the characters that begin in the 64 bytes from i on: most are found without looking them up."""
-    letters = byte_mask(data, i, ord("A"), 26) | byte_mask(data, i, ord("a"), 26)
-    digits, blanks = byte_mask(data, i, ord("0"), 10), byte_mask(data, i, ord(" "), 1)
-    seen = np.uint64(LETTER) * np.uint64(letters != 0) | np.uint64(NUMBER) * np.uint64(digits != 0)
-    seen |= np.uint64(SPACE) * np.uint64(blanks != 0)
-    others = ~(letters | digits | blanks | byte_mask(data, i, 0x80, 0x40))
-    while others:
-        at = i + np.int64(lowest_one(others))
-        others &= others - np.uint64(1)
-        seen |= np.uint64(classes[decode_before(data, at, stop)[0]])
-    return seen
-
-
-@leaf
-def _classes_of_any(data: NDArray[np.uint8], i: int, last: int, stop: int, classes: NDArray[np.uint8]) -> np.uint64:
-    """The classes of the characters that begin in ``data[i:last]``, of a piece that ends at ``stop``."""
-    seen = np.uint64(0)
-    for at in range(i, last):
-        byte = data[at]
-        if byte < 0x80:
-            seen |= np.uint64(classes[byte])
-        elif byte >= 0xC0:
-            seen |= np.uint64(classes[decode_before(data, at, stop)[0]])
-    return seen
-
-
-@leaf
-def _classes_of_ascii(eight: np.uint64, classes: NDArray[np.uint8]) -> np.uint64:
-    """The classes of eight ASCII characters."""
-    seen = np.uint8(0)
-    for shift in range(0, 64, 8):
-        seen |= classes[eight >> np.uint64(shift) & np.uint64(0x7F)]
-    return np.uint64(seen)
 
 
 def _buffers(text: pa.LargeStringArray) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -19,7 +19,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, byte_mask, highest_one, leaf, load, load_eight, lowest_one
+from textmill.bits import ALL_ONES, byte_mask, count_ones, highest_one, inner, load, load_eight, lowest_one
 from textmill.characters import LETTER, NUMBER, SPACE, character_classes, decode_before, property_table
 from textmill.words import Bounds
 
@@ -47,8 +47,15 @@ def treebank_words(data: NDArray[np.uint8], sentences: Bounds) -> Bounds:
     sentence_offsets, begin, stop = sentences
     start, end = np.empty((2, int(np.sum(stop - begin))), dtype=np.int64)
     table = _treebank_table()
-    word_offsets = _cut_treebank_words(data, sentence_offsets, begin, stop, table, start, end)
+    word_offsets = _cut_treebank_words(data, sentence_offsets, begin, stop, table, start, end, True)
     return word_offsets, start[: word_offsets[-1]], end[: word_offsets[-1]]
+
+
+def count_treebank_words(data: NDArray[np.uint8], sentences: Bounds) -> NDArray[np.int64]:
+    """The offsets of the tokens alone, [documents + 1]."""
+    sentence_offsets, begin, stop = sentences
+    scratch = np.empty((2, int((stop - begin).max(initial=0))), dtype=np.int64)
+    return _cut_treebank_words(data, sentence_offsets, begin, stop, _treebank_table(), *scratch, False)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -60,18 +67,19 @@ def _cut_treebank_words(
     table: NDArray[np.uint8],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
+    keep: bool,
 ) -> NDArray[np.int64]:
-    """Writes the bounds; gives the offsets."""
+    """Writes the bounds, if they are to be kept (else to ``start`` and ``end`` anything); gives the offsets."""
     word_offsets = np.zeros_like(sentence_offsets)
     n = np.int64(0)
     for document in range(len(sentence_offsets) - 1):
         for k in range(sentence_offsets[document], sentence_offsets[document + 1]):
-            n = _cut_sentence(data, begin[k], stop[k], table, start, end, n)
+            n = _cut_sentence(data, begin[k], stop[k], table, start, end, n, keep)
         word_offsets[document + 1] = n
     return word_offsets
 
 
-@leaf
+@inner
 def _cut_sentence(
     text: NDArray[np.uint8],
     i: int,
@@ -80,6 +88,7 @@ def _cut_sentence(
     start: NDArray[np.int64],
     end: NDArray[np.int64],
     n: int,
+    keep: bool,
 ) -> int:
     """Writes the bounds of the tokens of ``text[i:stop]`` from number n on; gives the number of the next.
 
@@ -90,6 +99,9 @@ def _cut_sentence(
         odd = True
         if i + _READ <= len(text):
             first, last, size, odd = _masks(text, i, stop, final, table)
+            if not keep:
+                n += int(np.int64(count_ones(first)))
+                first = _NONE
             while first:
                 start[n] = i + np.int64(lowest_one(first))
                 end[n] = i + np.int64(lowest_one(last)) + 1
@@ -98,7 +110,9 @@ def _cut_sentence(
                 n += 1
             i += size
         if odd and i < stop:
-            n, i = _cut_stretch(text, i, stop, final, table, start, end, n)
+            at = n if keep else 0
+            after, i = _cut_stretch(text, i, stop, final, table, start, end, at)
+            n += after - at
     return n
 
 
@@ -106,7 +120,7 @@ _ONE, _NONE = np.uint64(1), np.uint64(0)
 _READ = 72  # bytes that `_masks` reads
 
 
-@leaf
+@inner
 def _masks(
     text: NDArray[np.uint8], i: int, stop: int, final: int, table: NDArray[np.uint8]
 ) -> tuple[np.uint64, np.uint64, int, bool]:
@@ -164,7 +178,7 @@ def _masks(
     return first & within, last & within, size, is_odd
 
 
-@leaf
+@inner
 def _wide_masks(
     text: NDArray[np.uint8], i: int, stop: int, high: np.uint64, inner: np.uint64, table: NDArray[np.uint8]
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -191,7 +205,7 @@ def _wide_masks(
     return word, digit, blank, own, odd | (seen ^ high)
 
 
-@leaf
+@inner
 def _contractions(text: NDArray[np.uint8], i: int, word: np.uint64) -> np.uint64:
     """Where words of five or six characters begin that may be contractions, with a double letter in the middle."""
     found = _NONE
@@ -212,7 +226,7 @@ def _contractions(text: NDArray[np.uint8], i: int, word: np.uint64) -> np.uint64
     return found
 
 
-@leaf
+@inner
 def _cut_stretch(
     text: NDArray[np.uint8],
     i: int,
@@ -281,7 +295,7 @@ def _cut_stretch(
     return _close(text, table, start, end, n, token, i, early), after
 
 
-@leaf
+@inner
 def _close(
     text: NDArray[np.uint8],
     table: NDArray[np.uint8],
@@ -311,7 +325,7 @@ def _close(
     return n
 
 
-@leaf
+@inner
 def _wanna(text: NDArray[np.uint8], begin: int, stop: int, table: NDArray[np.uint8]) -> int:
     """Where a word "wanna" at the end of a token begins; ``stop`` if there is none."""
     at = stop - 5
@@ -335,7 +349,7 @@ _DYE, _MORE_N = _number("d'ye  "), _number("more'n")
 _GIMME, _GONNA, _GOTTA, _LEMME = (_number(word) for word in ("gimme", "gonna", "gotta", "lemme"))
 
 
-@leaf
+@inner
 def _short_clitic(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     """Where a ``'s``, ``'m``, ``'d`` or ``'`` at the end of a token begins; ``stop`` if there is none."""
     size = stop - begin
@@ -348,7 +362,7 @@ def _short_clitic(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     return stop
 
 
-@leaf
+@inner
 def _long_clitic(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     """Where a ``'ll``, ``'re``, ``'ve`` or ``n't`` at the end of a token begins; ``stop`` if there is none."""
     if stop - begin < 4 or text[stop - 4] == _APOSTROPHE:
@@ -363,7 +377,7 @@ def _long_clitic(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     return stop - 3 if a == _APOSTROPHE and long else stop
 
 
-@leaf
+@inner
 def _contraction(text: NDArray[np.uint8], whole: int, begin: int, stop: int) -> int:
     """Where to cut "cannot", "gimme", "gonna", "gotta", "lemme", "d'ye" or "more'n"; 0 if it is none of them.
 
@@ -383,7 +397,7 @@ def _contraction(text: NDArray[np.uint8], whole: int, begin: int, stop: int) -> 
     return 0
 
 
-@leaf
+@inner
 def _opens(text: NDArray[np.uint8], i: int, limit: int, table: NDArray[np.uint8]) -> bool:
     """Whether a word, but no clitic, begins at byte i."""
     stop = _end_of_run(text, i, limit, table)
@@ -396,7 +410,7 @@ def _opens(text: NDArray[np.uint8], i: int, limit: int, table: NDArray[np.uint8]
     return not (clitic and stop - i == 2)
 
 
-@leaf
+@inner
 def _end_of_run(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.uint8]) -> int:
     """Where the word characters from byte i on end."""
     while i < stop:
@@ -408,7 +422,7 @@ def _end_of_run(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.ui
     return i
 
 
-@leaf
+@inner
 def _end_of_equal(text: NDArray[np.uint8], i: int, stop: int) -> int:
     """Where the run of bytes like byte i ends."""
     end = i + 1
@@ -417,7 +431,7 @@ def _end_of_equal(text: NDArray[np.uint8], i: int, stop: int) -> int:
     return end
 
 
-@leaf
+@inner
 def _character_before(text: NDArray[np.uint8], begin: int, i: int) -> int:
     """Where the character that ends at byte i begins; i if nothing stands before it."""
     at = i
@@ -428,7 +442,7 @@ def _character_before(text: NDArray[np.uint8], begin: int, i: int) -> int:
     return at
 
 
-@leaf
+@inner
 def _final_period(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     """Where the period is behind which nothing but closing quotes and brackets stands; -1 if nowhere."""
     i = stop
@@ -444,7 +458,7 @@ def _final_period(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     return -1
 
 
-@leaf
+@inner
 def _closes_sentence(code_point: int) -> bool:
     ascii_ = code_point == ord("]") or code_point == ord(")") or code_point == ord("}") or code_point == ord(">")
     return ascii_ or code_point == ord(" ") or code_point == 0xBB or code_point == 0x201D or code_point == 0x2019

@@ -1,8 +1,4 @@
-"""Kernels that cut text into words: by whitespace, and by Unicode word boundaries.
-
-Each takes the UTF-8 bytes of all documents and their offsets, and gives the offsets of the pieces (int64
-[documents + 1]) and their bounds in bytes (int64 [pieces], twice). Time is linear in the bytes, whatever they are.
-"""
+"""Cuts text into words at Unicode word boundaries. Time is linear in the bytes, whatever they are."""
 
 from __future__ import annotations
 
@@ -12,138 +8,16 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, byte_mask, count_ones, highest_one, leaf, lowest_one
+from textmill.bits import ALL_ONES, byte_mask, highest_one, leaf, lowest_one
 from textmill.characters import (
     LETTER,
     NUMBER,
-    SPACE,
     character_classes,
-    decode,
     decode_before,
     property_table,
 )
 
 Bounds = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # offsets, start, end
-
-# --- Words between whitespace ---
-
-
-def whitespace_words(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Bounds:
-    """What ``str.split()`` gives."""
-    classes = character_classes()
-    word_offsets = _count_words(data, offsets, classes)
-    start, end = np.empty((2, word_offsets[-1]), dtype=np.int64)
-    _cut_words(data, offsets, classes, start, end)
-    return word_offsets, start, end
-
-
-@numba.njit(cache=True, nogil=True)
-def _count_words(data: NDArray[np.uint8], offsets: NDArray[np.int64], classes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Offsets of the words, [documents + 1]."""
-    word_offsets = np.zeros_like(offsets)
-    n = np.uint64(0)
-    for document in range(len(offsets) - 1):
-        text = data[offsets[document] : offsets[document + 1]]
-        last, rest = np.uint64(1), np.uint64(0)
-        for i in range(0, len(text), 64):
-            space, rest = _spaces(text, i, classes, rest)
-            n += count_ones(~space & (space << np.uint64(1) | last))
-            last = space >> np.uint64(63)
-        word_offsets[document + 1] = n
-    return word_offsets
-
-
-@numba.njit(cache=True, nogil=True)
-def _cut_words(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
-    classes: NDArray[np.uint8],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-) -> None:
-    """Writes the bounds of the words."""
-    n_starts = n_ends = 0
-    for document in range(len(offsets) - 1):
-        text, base = data[offsets[document] : offsets[document + 1]], offsets[document]
-        last, rest = np.uint64(1), np.uint64(0)
-        for i in range(0, len(text), 64):
-            space, rest = _spaces(text, i, classes, rest)
-            before = space << np.uint64(1) | last
-            starts, ends = ~space & before, space & ~before
-            last = space >> np.uint64(63)
-            while starts:
-                start[n_starts] = base + i + np.int64(lowest_one(starts))
-                starts &= starts - np.uint64(1)
-                n_starts += 1
-            while ends:
-                end[n_ends] = base + i + np.int64(lowest_one(ends))
-                ends &= ends - np.uint64(1)
-                n_ends += 1
-        if n_ends < n_starts:
-            end[n_ends] = offsets[document + 1]
-            n_ends += 1
-
-
-@numba.njit(cache=True, nogil=True)
-def _spaces(
-    text: NDArray[np.uint8], i: int, classes: NDArray[np.uint8], rest: np.uint64
-) -> tuple[np.uint64, np.uint64]:
-    """Which of the 64 bytes from i on are whitespace, and which of the next 64 belong to a character of these.
-
-    ``rest`` is the second from the 64 bytes before. What lies beyond the end is whitespace.
-    """
-    if i + 64 <= len(text):
-        space, leads = _ascii_spaces(text, i), _leads(text, i)
-    else:
-        space, leads = _last_spaces(text, i)
-    space |= rest
-    if leads:
-        wide, rest = _wide_spaces(text, i, leads, classes)
-        return space | wide, rest
-    return space, np.uint64(0)
-
-
-@leaf
-def _ascii_spaces(text: NDArray[np.uint8], i: int) -> np.uint64:
-    return byte_mask(text, i, 9, 5) | byte_mask(text, i, 28, 5)
-
-
-@leaf
-def _leads(text: NDArray[np.uint8], i: int) -> np.uint64:
-    """Where whitespace that is not ASCII may begin: two bytes tell most other characters apart."""
-    leads = byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xE1, 3)
-    seconds = byte_mask(text, i, 0x80, 2) | byte_mask(text, i, 0x85, 1)
-    seconds |= byte_mask(text, i, 0x9A, 1) | byte_mask(text, i, 0xA0, 1)
-    return leads & (seconds >> np.uint64(1) | np.uint64(1) << np.uint64(63))
-
-
-@numba.njit(cache=True, nogil=True)
-def _last_spaces(text: NDArray[np.uint8], i: int) -> tuple[np.uint64, np.uint64]:
-    """Both for the last bytes of a text, fewer than 64."""
-    last = np.full(64, 0x20, dtype=np.uint8)
-    for k in range(i, len(text)):
-        last[k - i] = text[k]
-    return _ascii_spaces(last, 0), _leads(last, 0)
-
-
-@leaf
-def _wide_spaces(
-    text: NDArray[np.uint8], i: int, leads: np.uint64, classes: NDArray[np.uint8]
-) -> tuple[np.uint64, np.uint64]:
-    """The bytes of whitespace that begins at one of the leads: in these 64, and in the next."""
-    found = rest = np.uint64(0)
-    while leads:
-        at = lowest_one(leads)
-        leads &= leads - np.uint64(1)
-        code_point, size = decode(text, i + np.int64(at))
-        if classes[code_point] == SPACE:
-            space = (np.uint64(1) << np.uint64(size)) - np.uint64(1)
-            found |= space << at
-            rest = space >> (np.uint64(64) - at) if at > 60 else np.uint64(0)
-    return found, rest
-
-
-# --- Unicode words ---
 
 # Values of the property Word_Break; Hebrew letters are letters with a bit more.
 _OTHER, _LETTER, _HEBREW, _NUMERIC, _JOINER = range(5)

@@ -38,10 +38,11 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import copy_bytes, leaf
+from textmill.bits import as_read_only, copy_bytes, inner
+from textmill.characters import decode_before
 from textmill.errors import UnknownNameError
 from textmill.filters import lexicon
-from textmill.filters.base import Editor, Preset, Rule, Scorer, named
+from textmill.filters.base import Editor, Preset, Rule, Scorer, named, numbers
 from textmill.filters.line_marks import (
     Lines,
     character_set,
@@ -146,7 +147,11 @@ class _LineRules:
         marks = find_phrases(pieces.data, lines.start, lines.end, phrase_table(groups))
         if self.javascript == "word":
             _unmark_parts_of_words(pieces.data, lines.start, lines.end, classes, marks)
-        n_words, has_long = words_of_lines(words.start, words.n_chars, lines.end, self.max_word_chars or 2**31 - 1)
+        word_offsets = words_of_lines(pieces, self.line_split)
+        has_long = np.zeros(len(lines.end), bool)
+        if self.max_word_chars:
+            long = np.flatnonzero(words.n_chars > self.max_word_chars)
+            has_long[np.searchsorted(word_offsets, long, "right") - 1] = True
         rules = (
             self.strip,
             bool(self.end_marks),
@@ -156,6 +161,7 @@ class _LineRules:
             self.javascript == "line",
         )
         ends = character_set(self.end_marks)
+        n_words = np.diff(word_offsets)
         fates = _fates(pieces.data, lines.start, lines.end, marks, n_words, has_long, classes, ends, *rules)
         return _Judged(lines, marks, fates)
 
@@ -202,7 +208,7 @@ class C4(_LineRules, Scorer):
             curly,
             newlines.sums(newlines.n_chars >= LONG_LINE_CHARS),
         ]
-        return [pa.array(column).cast(field.type) for column, field in zip(values, COLUMNS, strict=True)]
+        return numbers(values, COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -242,7 +248,7 @@ class BadWords(Scorer):
     def score(self, documents: Documents) -> list[pa.Array]:
         """The columns; see `Scorer.score`."""
         hits = lexicon.count_hits(documents, self.lists)
-        return [pa.array(n).cast(field.type) for n, field in zip(hits, BAD_WORDS_COLUMNS, strict=True)]
+        return numbers(hits, BAD_WORDS_COLUMNS)
 
 
 _PAPER = "C4, JMLR 21:140, section 2.2"
@@ -341,10 +347,10 @@ def _fates(  # type: ignore[no-untyped-def]
             last = strip_end(data, first, end[k], classes)
             n = n_words[k]
             if marks[k] & _HAS_BRACKET:
-                line = _without_citations(data[first:last], classes)
-                last = line.size if strip else strip_end(line, 0, line.size, classes)
-                good_end = _ends_well(line, 0, last, ends, ellipsis_ends)
-                n = count_words(line, 0, last, classes) if recount else n
+                line, zero = as_read_only(_without_citations(data[first:last], classes)), np.int64(0)
+                last = line.size if strip else strip_end(line, zero, line.size, classes)
+                good_end = _ends_well(line, zero, last, ends, ellipsis_ends)
+                n = count_words(line, zero, last, classes) if recount else n
             else:
                 good_end = _ends_well(data, first, last, ends, ellipsis_ends)
             if need_end and not good_end:
@@ -360,7 +366,7 @@ def _fates(  # type: ignore[no-untyped-def]
     return fates
 
 
-@leaf
+@inner
 def _ends_well(text, start, end, ends, ellipsis_ends):  # type: ignore[no-untyped-def]
     """Whether ``text[start:end]`` ends with an end mark."""
     if start == end:
@@ -372,7 +378,7 @@ def _ends_well(text, start, end, ends, ellipsis_ends):  # type: ignore[no-untype
     return ellipsis_ends or not (three_dots or last == _ELLIPSIS)
 
 
-@leaf
+@inner
 def _citation_end(line, i, classes):  # type: ignore[no-untyped-def]
     """The end of the citation that begins with the bracket at byte i; i if there is none."""
     for mark in (_EDIT, _NEEDED):
@@ -390,14 +396,14 @@ def _citation_end(line, i, classes):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _without_citations(line, classes):  # type: ignore[no-untyped-def]
     kept = np.empty(line.size, np.uint8)
-    n = _copy_without_citations(line, kept, 0, classes)[0]
+    n = _copy_without_citations(line, kept, np.int64(0), classes)[0]
     return kept[:n]
 
 
-@leaf
+@inner
 def _copy_without_citations(line, out, n, classes):  # type: ignore[no-untyped-def]
     """Writes the line from ``out[n]`` on; returns (where it ends, how many citations were left out)."""
-    i = n_citations = 0
+    i = n_citations = np.int64(0)
     while i < line.size:
         end = _citation_end(line, i, classes) if line[i] == _OPEN else i
         if end > i:
@@ -418,12 +424,12 @@ def _unmark_parts_of_words(data, start, end, classes, marks):  # type: ignore[no
             marks[k] ^= _HAS_JAVASCRIPT
 
 
-@leaf
+@inner
 def _has_javascript_word(data, i, end, classes):  # type: ignore[no-untyped-def]
     """Whether a word of ``data[i:end]`` is "javascript" in any ASCII case."""
     n_same = 0  # characters of the current word that agree; -1 if one does not
     while i <= end:
-        code_point, size = (np.uint32(_NEWLINE), 1) if i == end else decode(data[i:end], 0)
+        code_point, size = (np.uint32(_NEWLINE), 1) if i == end else decode_before(data, i, end)
         if classes[code_point] == SPACE:
             if n_same == _JAVASCRIPT_WORD.size:
                 return True

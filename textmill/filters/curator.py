@@ -27,9 +27,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, byte_mask, count_ones, lowest_one
+from textmill.bits import ALL_ONES, byte_mask, count_ones, inner, lowest_one
 from textmill.filters import gopher
-from textmill.filters.base import Preset, Rule, Scorer, named
+from textmill.filters.base import Preset, Rule, Scorer, named, numbers
+from textmill.filters.line_marks import words_of_lines
 from textmill.text import Documents, Segmentation, Spans, decode
 
 COLUMNS = pa.schema(
@@ -99,8 +100,6 @@ _N_FOUND = 8
     _LOREM,
 ) = range(_N_FOUND)
 
-inner = numba.njit(cache=True, nogil=True, no_cpython_wrapper=True)  # Python never calls these: less to compile
-
 
 @dataclass(frozen=True)
 class CuratorRatios(Scorer):
@@ -131,7 +130,7 @@ class CuratorRatios(Scorer):
             _unpunctuated(pieces),
             _longest_words(pieces.words),
         ]
-        return [pa.array(column).cast(field.type) for column, field in zip(values, COLUMNS, strict=True)]
+        return numbers(values, COLUMNS)
 
 
 _ORDER = """
@@ -168,11 +167,13 @@ def _share(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float6
 
 def _unpunctuated(pieces: Segmentation) -> NDArray[np.float64]:
     """The share of lines that do not end with an end mark, [documents]."""
-    words, lines = pieces.words, pieces.lines
-    last = np.zeros(len(lines), np.uint8)
-    _last_bytes(pieces.data, words.start, words.end, lines.start, lines.end, last)
-    n_lines = lines.sums(~lines.blank)
-    return _share(n_lines - lines.sums(_is_end_mark()[last]), n_lines)
+    words, lines, word_offsets = pieces.words, pieces.lines, words_of_lines(pieces, "newline")
+    has_words = np.diff(word_offsets) > 0
+    last = words.end[word_offsets[1:][has_words] - 1] - 1  # the last byte of each such line, whitespace aside
+    marked = np.zeros(len(lines), bool)
+    marked[has_words] = _is_end_mark()[pieces.data[last]]
+    n_lines = lines.sums(has_words)
+    return _share(n_lines - lines.sums(marked), n_lines)
 
 
 def _longest_words(words: Spans) -> NDArray[np.int32]:
@@ -187,24 +188,6 @@ def _longest_words(words: Spans) -> NDArray[np.int32]:
 @functools.cache
 def _is_end_mark() -> NDArray[np.bool_]:
     return np.isin(np.arange(256), list(b".?!\"'"))
-
-
-@numba.njit(cache=True, nogil=True)
-def _last_bytes(
-    data: NDArray[np.uint8],
-    word_start: NDArray[np.int64],
-    word_end: NDArray[np.int64],
-    line_start: NDArray[np.int64],
-    line_end: NDArray[np.int64],
-    last: NDArray[np.uint8],
-) -> None:
-    """Writes the last byte of each line, whitespace aside, unless it is blank."""
-    word = 0
-    for line in range(len(last)):
-        while word < len(word_end) and word_end[word] <= line_end[line]:
-            word += 1
-        if word > 0 and word_start[word - 1] >= line_start[line]:
-            last[line] = data[word_end[word - 1] - 1]
 
 
 class _Phrases(NamedTuple):

@@ -33,7 +33,7 @@ import regex
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.filters.base import Preset, Rule, Scorer, named
+from textmill.filters.base import Preset, Rule, Scorer, named, numbers
 from textmill.filters.line_marks import character_set, last_character
 from textmill.text import Documents
 
@@ -88,9 +88,9 @@ class FineWebQuality(Scorer):
             _ratio(lines.sums(marked & counted), n_lines),
             _ratio(lines.sums(short & counted), n_lines),
             _ratio(n_duplicate_chars, lines.sums(lines.n_chars)),
-            _ratio(lines.counts - 1, pieces.cut(self.words).counts),
+            _ratio(lines.counts - 1, pieces.count(self.words)),
         ]
-        return [pa.array(column).cast(field.type) for column, field in zip(values, COLUMNS, strict=True)]
+        return numbers(values, COLUMNS)
 
 
 _PAPER = "FineWeb, arXiv 2406.17557, section 3.6"

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from textmill.errors import UnknownNameError, UserError
 from textmill.filters import gopher_kernels as kernels
 from textmill.filters import languages, repetition, segments
-from textmill.filters.base import Preset, Rule, Scorer, named
+from textmill.filters.base import Preset, Rule, Scorer, named, numbers
 from textmill.filters.languages import Language
 from textmill.filters.phrases import find_phrases, pair_table, phrase_table
 from textmill.filters.repetition import SOURCE, Repetition
@@ -147,7 +147,7 @@ class GopherQuality(Scorer):
             n_alpha / n_words,
             n_distinct_stop if self.stop_word_count == "distinct" else n_stop,
         ]
-        return [pa.array(column).cast(field.type) for column, field in zip(values, self.columns, strict=True)]
+        return numbers(values, self.columns)
 
     def _word_counts(
         self, pieces: Segmentation, words: Spans, counted: NDArray[np.uint8], measured: NDArray[np.uint8]

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import leaf, lowest_one
+from textmill.bits import inner, lowest_one
 from textmill.filters.phrases import pair_mask
 from textmill.filters.stop_words import find
 from textmill.text import LETTER, NUMBER, PUNCTUATION, SYMBOL, decode
@@ -62,7 +62,7 @@ def count_words(
 ) -> NDArray[np.int64]:
     """Counts of the words of each document, [6, documents]; rows are named above."""
     counts = np.zeros((6, len(offsets) - 1), dtype=np.int64)
-    last_seen = np.full(stop_numbers.max() + 2, -1, dtype=np.int64)  # the latest document that has the stop word
+    last_seen = np.full(len(stop_numbers) + 1, -1, dtype=np.int64)  # the latest document that has the stop word
     for document in range(len(offsets) - 1):
         n_counted = n_measured = chars = n_alpha = n_stop = n_distinct = 0
         for k in range(offsets[document], offsets[document + 1]):
@@ -83,7 +83,7 @@ def count_words(
     return counts
 
 
-@leaf
+@inner
 def _has_symbol_beyond_ascii(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> bool:
     while start < end:
         code_point, size = decode(data, start)
@@ -93,7 +93,7 @@ def _has_symbol_beyond_ascii(data: NDArray[np.uint8], start: int, end: int, clas
     return False
 
 
-@leaf
+@inner
 def _has_ascii_letter(data: NDArray[np.uint8], start: int, end: int) -> bool:
     while start < end and not 0x61 <= (data[start] | 0x20) <= 0x7A:
         start += 1
@@ -134,7 +134,7 @@ def _in_order(n_chars: NDArray[np.int32], measured: NDArray[np.uint8], n: int) -
     return np.sort(lengths[:n])
 
 
-@leaf
+@inner
 def _at_rank(histogram: NDArray[np.int64], rank: int) -> int:
     """The value with so many before it, in order of size."""
     value = 0
@@ -211,7 +211,7 @@ def count_symbol_words(
     return counts
 
 
-@leaf
+@inner
 def _is_another(
     data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], mark_offsets: NDArray[np.int64]
 ) -> bool:
@@ -223,7 +223,7 @@ def _is_another(
     return False
 
 
-@leaf
+@inner
 def _n_runs(data: NDArray[np.uint8], start: int, end: int) -> int:
     """Maximal runs of ``#``."""
     n = 0
@@ -232,7 +232,7 @@ def _n_runs(data: NDArray[np.uint8], start: int, end: int) -> int:
     return n
 
 
-@leaf
+@inner
 def _is_at(data: NDArray[np.uint8], i: int, end: int, marks: NDArray[np.uint8], mark: int, size: int) -> bool:
     """Whether ``data[i:end]`` begins with ``marks[mark : mark + size]``."""
     k = 0
@@ -273,7 +273,7 @@ def count_marked_lines(
     return counts
 
 
-@leaf
+@inner
 def _ends_with(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], first: int, last: int) -> bool:
     """Whether ``data[start:end]``, its ASCII letters in lower case, ends with ``marks[first:last]``."""
     while last > first and end > start:

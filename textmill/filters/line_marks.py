@@ -13,11 +13,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import copy_bytes, leaf
+from textmill.bits import as_read_only, copy_bytes, inner
+from textmill.characters import decode_before
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
 from textmill.filters.segments import strip_end, strip_start
-from textmill.text import SPACE, Segmentation, decode
+from textmill.text import SPACE, Segmentation
 
 LINE_SPLITS = ("newline", "splitlines")
 _N_CODE_POINTS = 0x110000
@@ -36,10 +37,17 @@ def cut_lines(pieces: Segmentation, split: str) -> Lines:
     """The lines that ``str.split("\\n")`` ("newline") or ``str.splitlines()`` gives. Errors: `UnknownNameError`."""
     if split not in LINE_SPLITS:
         raise UnknownNameError("line split", split, LINE_SPLITS)
-    lines = pieces.lines
-    if split == "newline":
-        return Lines(lines.offsets, lines.start, lines.end)
-    return Lines(*segments.lines(pieces, "splitlines"))
+    return Lines(*segments.lines(pieces, "plain" if split == "newline" else "splitlines"))
+
+
+def words_of_lines(pieces: Segmentation, split: str) -> NDArray[np.int64]:
+    """Line k of `cut_lines` has the words from number ``offsets[k]`` to ``offsets[k + 1]``: int64 [lines + 1].
+
+    Found once a batch. No word crosses a line end, and none is outside of lines.
+    """
+    return pieces.once(
+        ("words of lines", split), lambda: _words_before(pieces.words.start, cut_lines(pieces, split).end)
+    )
 
 
 @functools.cache
@@ -53,32 +61,32 @@ def character_set(characters: str) -> NDArray[np.bool_]:
 # Kernels
 
 
-@leaf
+@inner
 def last_character(data, start, end):  # type: ignore[no-untyped-def]
     """The last code point of ``data[start:end]``, which is not empty, and where it begins."""
     i = end - 1
     while i > start and data[i] & 0xC0 == 0x80:  # a later byte of a longer character
         i -= 1
-    return decode(data[i:end], 0)[0], i
+    return decode_before(data, i, end)[0], i
 
 
-@leaf
+@inner
 def strip_in_place(out, start, end, classes):  # type: ignore[no-untyped-def]
     """Removes the whitespace around ``out[start:end]``; returns where it ends then."""
-    end = strip_end(out, start, end, classes)
-    n_before = strip_start(out, start, end, classes) - start
+    end = strip_end(as_read_only(out), start, end, classes)
+    n_before = strip_start(as_read_only(out), start, end, classes) - start
     if n_before:
         copy_bytes(out, start, out, start + n_before, end - n_before - start)
     return end - n_before
 
 
-@leaf
+@inner
 def count_words(data, start, end, classes):  # type: ignore[no-untyped-def]
     """How many words ``str.split()`` gives for ``data[start:end]``."""
     n_words = 0
     was_space = True
     while start < end:
-        code_point, size = decode(data[start:end], 0)
+        code_point, size = decode_before(data, start, end)
         space = classes[code_point] == SPACE
         n_words += space < was_space
         was_space = space
@@ -87,17 +95,12 @@ def count_words(data, start, end, classes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def words_of_lines(word_start, n_chars, line_end, max_word_chars):  # type: ignore[no-untyped-def]
-    """Words in each line, and whether one of them is longer than ``max_word_chars``. No word crosses a line end."""
-    n_words = np.zeros(line_end.size, np.int32)
-    has_long = np.zeros(line_end.size, np.bool_)
+def _words_before(word_start, line_end):  # type: ignore[no-untyped-def]
+    """How many words start before each line end, and a 0 before them: int64 [lines + 1]."""
+    offsets = np.zeros(line_end.size + 1, np.int64)
     word = 0
     for k in range(line_end.size):
-        first = word
-        longest = np.int32(0)
         while word < word_start.size and word_start[word] < line_end[k]:
-            longest = max(longest, n_chars[word])
             word += 1
-        n_words[k] = word - first
-        has_long[k] = longest > max_word_chars
-    return n_words, has_long
+        offsets[k + 1] = word
+    return offsets

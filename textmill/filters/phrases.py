@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import as_number, equal_mask, leaf, lowest_one
+from textmill.bits import as_number, equal_mask, inner, lowest_one
 
 # From rare to common in English. What is not here, such as marks, is taken to be rare.
 _LETTERS = "zqjxkvbywgpfmucdlhrsnioate "
@@ -84,7 +84,7 @@ def find_phrases(
     return _find_phrases(data, start, end, *parts, phrases.case)
 
 
-@leaf
+@inner
 def pair_mask(data: NDArray[np.uint8], i: int, pairs: NDArray[np.uint8]) -> np.uint64:
     """Where in the 64 bytes from i on one of the pairs begins. Reads as far as the greatest distance beyond them."""
     found = np.uint64(0)
@@ -132,7 +132,7 @@ def _find_phrases(
     return marks
 
 
-@leaf
+@inner
 def _is_at(
     data: NDArray[np.uint8], begin: int, end: int, text: NDArray[np.uint8], first: int, last: int, case: int
 ) -> bool:
@@ -146,7 +146,7 @@ def _is_at(
     return True
 
 
-@leaf
+@inner
 def begins_with(text: NDArray[np.uint8], i: int, phrase: NDArray[np.uint8]) -> bool:
     """Whether ``text[i:]`` begins with exactly these bytes."""
     if i + len(phrase) > len(text):

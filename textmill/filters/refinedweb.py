@@ -32,9 +32,10 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, as_number, byte_mask, copy_bytes, count_ones, leaf, lowest_one
+from textmill.bits import ALL_ONES, as_number, as_read_only, byte_mask, copy_bytes, count_ones, inner, lowest_one
+from textmill.characters import decode_before
 from textmill.filters import gopher
-from textmill.filters.base import Editor, Preset, Rule, Scorer, named, stack
+from textmill.filters.base import Editor, Preset, Rule, Scorer, named, numbers, stack
 from textmill.filters.line_marks import (
     last_character,
     strip_in_place,
@@ -89,7 +90,7 @@ class _LineRules:
         pieces, kinds, classes = documents.segmentation, _character_kinds(), character_classes()
         lines, words = pieces.lines, pieces.words
         marks = find_phrases(pieces.data, lines.start, lines.end, phrase_table(tuple((phrase,) for phrase in _PHRASES)))
-        n_words, _ = words_of_lines(words.start, words.n_chars, lines.end, 0)
+        n_words = np.diff(words_of_lines(pieces, "newline"))
         rules = (self.max_upper_frac, self.min_words, self.any_dots)
         fates = _fates(pieces.data, lines.start, lines.end, lines.n_chars, n_words, kinds, classes, *rules[:2])
         arrays = (lines.offsets, lines.start, lines.end, marks, fates, n_words, words.start, words.end)
@@ -121,7 +122,7 @@ class RefinedWeb(_LineRules, Scorer):
         """The columns; see `Scorer.score`."""
         edited = self.edited(documents)
         values = [*edited.changes.T, edited.removed]
-        return [pa.array(column).cast(field.type) for column, field in zip(values, COLUMNS, strict=True)]
+        return numbers(values, COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -217,14 +218,14 @@ def _fates(data, start, end, n_chars, n_words, kinds, classes, max_upper_frac, m
     return fates
 
 
-@leaf
+@inner
 def _fate_of_number(line, kinds, classes):  # type: ignore[no-untyped-def]
     if _all_digits(line, kinds):
         return _DIGITS
     return _COUNTER if _is_counter(line, kinds, classes) else _KEPT
 
 
-@leaf
+@inner
 def _count_upper(data, start, end, kinds):  # type: ignore[no-untyped-def]
     n_upper = np.uint64(0)
     for i in range(start, end, 64):
@@ -238,7 +239,7 @@ def _count_upper(data, start, end, kinds):  # type: ignore[no-untyped-def]
     return n_upper
 
 
-@leaf
+@inner
 def _count_wide_upper(text, i, places, kinds):  # type: ignore[no-untyped-def]
     n_upper = np.uint64(0)
     while places:
@@ -248,7 +249,7 @@ def _count_wide_upper(text, i, places, kinds):  # type: ignore[no-untyped-def]
     return n_upper
 
 
-@leaf
+@inner
 def _count_upper_one_by_one(text, kinds):  # type: ignore[no-untyped-def]
     n_upper = np.uint64(0)
     for i in range(text.size):
@@ -257,9 +258,9 @@ def _count_upper_one_by_one(text, kinds):  # type: ignore[no-untyped-def]
     return n_upper
 
 
-@leaf
+@inner
 def _all_digits(line, kinds):  # type: ignore[no-untyped-def]
-    i = 0
+    i = np.int64(0)
     while i < line.size:
         code_point, size = decode(line, i)
         if not kinds[code_point] & _DIGIT:
@@ -268,7 +269,7 @@ def _all_digits(line, kinds):  # type: ignore[no-untyped-def]
     return True
 
 
-@leaf
+@inner
 def _skip_number(line, i, kinds):  # type: ignore[no-untyped-def]
     """Behind the digits, commas and dots from byte i on."""
     while i < line.size:
@@ -279,7 +280,7 @@ def _skip_number(line, i, kinds):  # type: ignore[no-untyped-def]
     return i
 
 
-@leaf
+@inner
 def _skip_marks(line, i, kinds):  # type: ignore[no-untyped-def]
     """Behind the characters from byte i on that are no part of a word."""
     while i < line.size:
@@ -290,10 +291,10 @@ def _skip_marks(line, i, kinds):  # type: ignore[no-untyped-def]
     return i
 
 
-@leaf
+@inner
 def _is_counter(line, kinds, classes):  # type: ignore[no-untyped-def]
     """Whether a line is a number, perhaps with k, m or b, whitespace, and what was counted; marks may be around it."""
-    i = _skip_marks(line, 0, kinds)
+    i = _skip_marks(line, np.int64(0), kinds)
     if i == line.size or not kinds[decode(line, i)[0]] & _DECIMAL:
         return False
     i = _skip_number(line, i, kinds)
@@ -306,7 +307,7 @@ def _is_counter(line, kinds, classes):  # type: ignore[no-untyped-def]
     return noun > i and _is_counted(line, noun, end) and _skip_marks(line, end, kinds) == line.size
 
 
-@leaf
+@inner
 def _is_counted(line, start, end):  # type: ignore[no-untyped-def]
     """Whether ``line[start:end]`` is one of `COUNTERS`."""
     for k in range(_COUNTER_OFFSETS.size - 1):
@@ -316,7 +317,7 @@ def _is_counted(line, start, end):  # type: ignore[no-untyped-def]
     return False
 
 
-@leaf
+@inner
 def _same(text, start, phrase):  # type: ignore[no-untyped-def]
     """Whether the phrase, in lower case, stands at byte ``start``, in either ASCII case."""
     if start < 0 or start + phrase.size > text.size:
@@ -337,19 +338,19 @@ def _counted_words(data, offsets, start, end, kinds):  # type: ignore[no-untyped
     return n_words
 
 
-@leaf
+@inner
 def _n_counted(data, start, end, first, last, kinds):  # type: ignore[no-untyped-def]
     """Those among the words from ``first`` up to ``last``."""
     n_words = 0
     for k in range(first, last):
         if start[k] < end[k]:  # always, in UTF-8
             lead = data[start[k]]
-            code_point = np.uint32(lead) if lead < 0x80 else decode(data[: end[k]], start[k])[0]
+            code_point = np.uint32(lead) if lead < 0x80 else decode_before(data, start[k], end[k])[0]
             n_words += (kinds[code_point] & _ALNUM) != 0
     return n_words
 
 
-@leaf
+@inner
 def _count_words(text, kinds, classes):  # type: ignore[no-untyped-def]
     """Words that begin with a letter or a number."""
     n_words = i = 0
@@ -369,7 +370,7 @@ def _apply(data, offsets, start, end, marks, fates, n_words, word_start, word_en
     out_offsets = np.zeros(offsets.size, np.int64)
     changes = np.zeros((offsets.size - 1, 7), np.int64)
     n_removed = np.zeros(offsets.size - 1, np.int64)
-    n = word = 0
+    n = word = np.int64(0)
     for document in range(offsets.size - 1):
         first, last = offsets[document], offsets[document + 1]
         copied = start[first]
@@ -385,9 +386,9 @@ def _apply(data, offsets, start, end, marks, fates, n_words, word_start, word_en
                 n_removed[document] += _n_counted(data, word_start, word_end, first_word, word, kinds)
                 continue
             line = out[n : _append(out, n, data, start[k], end[k])]
-            before = _count_words(line, kinds, classes)
+            before = _count_words(as_read_only(line), kinds, classes)
             size = _cut_phrases(line, marks[k], changes[document, 4:], classes, any_dots)
-            n_removed[document] += before - _count_words(line[:size], kinds, classes)
+            n_removed[document] += before - _count_words(as_read_only(line[:size]), kinds, classes)
             if size:
                 n = _append(out, n + size, data, end[k], copied)
         n = _append(out, n, data, copied, end[last - 1])
@@ -396,47 +397,48 @@ def _apply(data, offsets, start, end, marks, fates, n_words, word_start, word_en
     return out[:n], out_offsets, changes, n_removed
 
 
-@leaf
+@inner
 def _append(out, n, data, start, end):  # type: ignore[no-untyped-def]
     """Writes ``data[start:end]``, which may be in ``out``, to ``out[n:]``; returns where that ends."""
     copy_bytes(out, n, data, start, end - start)
     return n + end - start
 
 
-@leaf
+@inner
 def _cut_phrases(line, marks, changes, classes, any_dots):  # type: ignore[no-untyped-def]
     """Cuts the phrases out of the line, in place; returns its size then, 0 if it is blank."""
-    size = line.size
+    text, zero, size = as_read_only(line), np.int64(0), line.size
     if marks & 1 << _CART:
         size, n_cut = _cut_everywhere(line, _CART_BYTES, classes)
         changes[_CART] += n_cut
-        size = 0 if strip_start(line, 0, size, classes) == size else size
+        size = 0 if strip_start(text, zero, size, classes) == size else size
     if size and marks & 1 << _READ_MORE:
-        shorter = _without_read_more(line, size, classes, any_dots)
+        shorter = _without_read_more(text, size, classes, any_dots)
         changes[_READ_MORE] += shorter < size
-        size = 0 if strip_start(line, 0, shorter, classes) == shorter else shorter
-    if size and marks & 1 << _SIGN_IN and _same(line[:size], 0, _SIGN_IN_BYTES):
+        size = 0 if strip_start(text, zero, shorter, classes) == shorter else shorter
+    if size and marks & 1 << _SIGN_IN and _same(text[:size], zero, _SIGN_IN_BYTES):
         begin = _SIGN_IN_BYTES.size
         if begin < size:
-            code_point, width = decode(line[:size], begin)
+            code_point, width = decode_before(text, begin, size)
             begin += width if classes[code_point] == SPACE else 0
         for i in range(begin, size):
             line[i - begin] = line[i]
         changes[_SIGN_IN] += 1
         size -= begin
-        size = 0 if strip_start(line, 0, size, classes) == size else size
+        size = 0 if strip_start(text, zero, size, classes) == size else size
     return size
 
 
-@leaf
+@inner
 def _cut_everywhere(line, phrase, classes):  # type: ignore[no-untyped-def]
     """Cuts the phrase, with one whitespace character before each, out in place; returns (size, how many)."""
-    i = n = n_cut = 0
-    last_cut = 0  # in what is left; whitespace before it went, or stood before another phrase
+    text = as_read_only(line)
+    i = n = n_cut = np.int64(0)
+    last_cut = np.int64(0)  # in what is left; whitespace before it went, or stood before another phrase
     while i < line.size:
-        if _same(line, i, phrase):
+        if _same(text, i, phrase):
             if n > last_cut:
-                code_point, begin = last_character(line, last_cut, n)
+                code_point, begin = last_character(text, last_cut, n)
                 n = begin if classes[code_point] == SPACE else n
             i += phrase.size
             last_cut = n
@@ -448,21 +450,21 @@ def _cut_everywhere(line, phrase, classes):  # type: ignore[no-untyped-def]
     return n, n_cut
 
 
-@leaf
+@inner
 def _without_read_more(line, size, classes, any_dots):  # type: ignore[no-untyped-def]
     """The size of the line without "read more..." at its end."""
     i = size
     for _ in range(3):
         if i == 0:
             return size
-        code_point, i = last_character(line, 0, i)
+        code_point, i = last_character(line, np.int64(0), i)
         if not any_dots and code_point != _DOT:
             return size
     i -= _READ_MORE_BYTES.size
     if not _same(line[:size], i, _READ_MORE_BYTES):
         return size
     if i > 0:
-        code_point, begin = last_character(line, 0, i)
+        code_point, begin = last_character(line, np.int64(0), i)
         i = begin if classes[code_point] == SPACE else i
     return i
 
@@ -470,7 +472,7 @@ def _without_read_more(line, size, classes, any_dots):  # type: ignore[no-untype
 # Kernels: URLs
 
 
-@leaf
+@inner
 def _key(data, start, end):  # type: ignore[no-untyped-def]
     """FNV-1a of ``data[start:end]``, as in `suffix_rules`, whose names of one part are the top-level domains."""
     key = FNV_BASIS
@@ -479,7 +481,7 @@ def _key(data, start, end):  # type: ignore[no-untyped-def]
     return key
 
 
-@leaf
+@inner
 def _among(key, keys):  # type: ignore[no-untyped-def]
     """Whether the key is among these, which are in order."""
     low, high = 0, keys.size
@@ -529,7 +531,7 @@ def _cut_urls(data, offsets, table, domains, kinds, classes, max_newlines, guard
     return out[:n], out_offsets, changes
 
 
-@leaf
+@inner
 def _dot_mask(text, i):  # type: ignore[no-untyped-def]
     """Which of the bytes from byte i on are a dot in the midst of a name or an address, and how many it looked at."""
     if i + 65 > text.size:
@@ -539,7 +541,7 @@ def _dot_mask(text, i):  # type: ignore[no-untyped-def]
     return as_number(byte_mask(text, i, _DOT, 1) & follows), 64
 
 
-@leaf
+@inner
 def _run_around(text, dot, table):  # type: ignore[no-untyped-def]
     """Where the run of URL characters around a dot starts and ends, and how many dots are in it."""
     start, end, n_dots = dot, dot + 1, 1
@@ -552,7 +554,7 @@ def _run_around(text, dot, table):  # type: ignore[no-untyped-def]
     return start, end, n_dots
 
 
-@leaf
+@inner
 def _begins_with_domain(text, domains):  # type: ignore[no-untyped-def]
     """Whether the first letters of the text, in lower case, are those of a top-level domain."""
     key = FNV_BASIS
@@ -563,7 +565,7 @@ def _begins_with_domain(text, domains):  # type: ignore[no-untyped-def]
     return False
 
 
-@leaf
+@inner
 def _find_name(text, start, end, table, domains, kinds):  # type: ignore[no-untyped-def]
     """Where the first URL in the run ``text[start:end]`` of URL characters begins; -1 if there is none."""
     name = start
@@ -579,7 +581,7 @@ def _find_name(text, start, end, table, domains, kinds):  # type: ignore[no-unty
     return -1
 
 
-@leaf
+@inner
 def _goes_on(text, i, kinds):  # type: ignore[no-untyped-def]
     """Whether the character at byte i is a part of a word."""
     if i >= text.size:
@@ -588,7 +590,7 @@ def _goes_on(text, i, kinds):  # type: ignore[no-untyped-def]
     return (kinds[code_point] & _ALNUM) != 0 or code_point == _UNDERSCORE
 
 
-@leaf
+@inner
 def _scheme_start(text, start, name):  # type: ignore[no-untyped-def]
     """Where the scheme before byte ``name`` begins; ``name`` if there is none."""
     i = name - 3
@@ -600,7 +602,7 @@ def _scheme_start(text, start, name):  # type: ignore[no-untyped-def]
     return name
 
 
-@leaf
+@inner
 def _find_address(text, start, end, table, kinds):  # type: ignore[no-untyped-def]
     """Where the first IPv4 address in ``text[start:end]`` begins; -1 if there is none."""
     for i in range(start, end):
@@ -610,7 +612,7 @@ def _find_address(text, start, end, table, kinds):  # type: ignore[no-untyped-de
     return -1
 
 
-@leaf
+@inner
 def _follows_word(text, i, kinds):  # type: ignore[no-untyped-def]
     """Whether the character before byte i is a part of a word."""
     if i == 0:
@@ -619,7 +621,7 @@ def _follows_word(text, i, kinds):  # type: ignore[no-untyped-def]
     return (kinds[code_point] & _ALNUM) != 0 or code_point == _UNDERSCORE
 
 
-@leaf
+@inner
 def _is_address(text, i, end):  # type: ignore[no-untyped-def]
     """Whether four numbers below 300 with dots between them begin at byte i; the last may be the start of a longer."""
     for number in range(4):
@@ -637,7 +639,7 @@ def _is_address(text, i, end):  # type: ignore[no-untyped-def]
     return True
 
 
-@leaf
+@inner
 def _before_spaces(text, start, i, classes):  # type: ignore[no-untyped-def]
     """Where the last whitespace characters before byte i begin, `_MAX_SPACES` of them at most."""
     for _ in range(_MAX_SPACES):
@@ -650,7 +652,7 @@ def _before_spaces(text, start, i, classes):  # type: ignore[no-untyped-def]
     return i
 
 
-@leaf
+@inner
 def _squeeze(out, start, end, max_newlines):  # type: ignore[no-untyped-def]
     """Leaves at most so many newlines in a row, in place; returns the new end."""
     n = copied = block = seen = start
@@ -672,7 +674,7 @@ def _squeeze(out, start, end, max_newlines):  # type: ignore[no-untyped-def]
     return _append(out, n, out, copied, end) if n < copied else end
 
 
-@leaf
+@inner
 def _newline_mask(text, i, end, reach):  # type: ignore[no-untyped-def]
     """Where from byte i on so many newlines and one more begin, or any one, and how many bytes were looked at."""
     if i + 64 + reach > end:

@@ -28,10 +28,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import hash_of, leaf
+from textmill.bits import hash_of, inner, leaf
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
-from textmill.filters.base import Rule, Scorer
+from textmill.filters.base import Rule, Scorer, numbers
 from textmill.filters.segments import Bounds, Split
 from textmill.text import KINDS, Documents, Segmentation, Spans
 
@@ -148,7 +148,7 @@ class Repetition(Scorer):
             _salt(),
         )
         values = [line_frac, paragraph_frac, line_char_frac, paragraph_char_frac, *ngram_fracs]
-        return [pa.array(column).cast(pa.float32()) for column in values]
+        return numbers(values, COLUMNS)
 
     def _duplicates_among(
         self, bounds: Bounds, pieces: Segmentation, text_chars: NDArray[np.int64], words: Spans
@@ -252,13 +252,13 @@ def _n_bits(n: int) -> int:
     return bits
 
 
-@leaf
+@inner
 def _slot_of(key: np.uint64, bits: int, salt: np.uint64) -> np.int64:
     """Multiply-shift hashing (Dietzfelbinger et al. 1997)."""
     return np.int64((key * salt) >> np.uint64(64 - bits))
 
 
-@leaf
+@inner
 def _number_of(
     key: np.uint64, n: int, slots: NDArray[np.int32], known: NDArray[np.uint64], bits: int, salt: np.uint64
 ) -> np.int32:
@@ -300,7 +300,7 @@ def _count_duplicates(
         tables.slots[: 1 << bits] = 0
         tables.n_copies[: last - first + 1] = 0
         line = line_offsets[document]
-        n = 0
+        n = np.int64(0)
         for k in range(first, last):
             while line_end[line] < start[k]:
                 line += 1
@@ -319,7 +319,7 @@ def _count_duplicates(
     return counts
 
 
-@leaf
+@inner
 def _n_chars(data: NDArray[np.uint8], start: int, end: int) -> int:
     n = 0
     for byte in data[start:end]:
@@ -347,7 +347,7 @@ def _ngram_fracs(
         n_words = last - first
         word_chars = _sum_before(n_chars[first:last], tables.chars_before)
         divisor = max(text_chars[document] if semantics.of_text else word_chars, 1)
-        n_repeated = 0
+        n_repeated = np.int64(0)
         for n in range(2, 11):
             if n_words < n:
                 fracs[n - 2, document] = semantics.too_short
@@ -372,7 +372,7 @@ def _ngram_fracs(
     return fracs
 
 
-@leaf
+@inner
 def _sum_before(n_chars: NDArray[np.int32], chars_before: NDArray[np.int64]) -> np.int64:
     """Writes the characters before each word; gives those of all."""
     total = np.int64(0)
@@ -383,7 +383,7 @@ def _sum_before(n_chars: NDArray[np.int32], chars_before: NDArray[np.int64]) -> 
     return total
 
 
-@leaf
+@inner
 def _pairs_of_words(hashes: NDArray[np.uint64], tables: _Tables) -> int:
     """Writes key and position of every pair of words; gives how many there are."""
     for k in range(len(hashes) - 1):
@@ -392,7 +392,7 @@ def _pairs_of_words(hashes: NDArray[np.uint64], tables: _Tables) -> int:
     return len(hashes) - 1
 
 
-@leaf
+@inner
 def _pairs_of_ngrams(n: int, tables: _Tables) -> int:
     """Writes key and position of every n-gram whose two (n-1)-grams are among n repeated ones; gives how many."""
     n_pairs = 0
@@ -404,14 +404,14 @@ def _pairs_of_ngrams(n: int, tables: _Tables) -> int:
     return n_pairs
 
 
-@leaf
+@inner
 def _keep_repeated(n: int, tables: _Tables, salt: np.uint64) -> int:
     """Moves the positions of n keys that occur more than once to the front, and numbers them; gives how many."""
     n = _leave_out_most(n, tables, salt)
     bits = _n_bits(n)
     tables.slots[: 1 << bits] = 0
     tables.n_copies[: n + 1] = 0
-    n_known = 0
+    n_known = np.int64(0)
     for k in range(n):
         number = _number_of(tables.keys[k], n_known, tables.slots, tables.known, bits, salt)
         n_known += number > n_known
@@ -424,7 +424,7 @@ def _keep_repeated(n: int, tables: _Tables, salt: np.uint64) -> int:
     return n_kept
 
 
-@leaf
+@inner
 def _leave_out_most(n: int, tables: _Tables, salt: np.uint64) -> int:
     """Moves keys that are alone in their slots, so certainly occur once, out of the way; no branch, so it is quick."""
     bits = _n_bits(n) + 1
@@ -440,7 +440,7 @@ def _leave_out_most(n: int, tables: _Tables, salt: np.uint64) -> int:
     return n_kept
 
 
-@leaf
+@inner
 def _most_frequent(n: int, n_repeated: int, tables: _Tables, longest: bool) -> tuple[np.int64, np.int64]:
     """Where the most frequent n-gram begins first, and how often it occurs; the text's first one if none is repeated.
 
@@ -457,7 +457,7 @@ def _most_frequent(n: int, n_repeated: int, tables: _Tables, longest: bool) -> t
     return best, best_count
 
 
-@leaf
+@inner
 def _n_replaced(
     data: NDArray[np.uint8],
     start: NDArray[np.int64],
@@ -490,7 +490,7 @@ def _n_replaced(
     return n_found
 
 
-@leaf
+@inner
 def _single_spaces(data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64], k: int, n: int) -> bool:
     """Whether nothing but single spaces is between n words from k on."""
     last = k + n - 1
@@ -499,7 +499,7 @@ def _single_spaces(data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArr
     return k == last
 
 
-@leaf
+@inner
 def _same_between(hashes: NDArray[np.uint64], at: int, k: int, n: int) -> bool:
     """Whether n words from k on are those from ``at`` on, the first and the last one aside."""
     i = 1
@@ -508,7 +508,7 @@ def _same_between(hashes: NDArray[np.uint64], at: int, k: int, n: int) -> bool:
     return i == n - 1
 
 
-@leaf
+@inner
 def _begins_with(word: NDArray[np.uint8], prefix: NDArray[np.uint8]) -> bool:
     i = 0
     while i < len(prefix) and i < len(word) and word[i] == prefix[i]:
@@ -516,7 +516,7 @@ def _begins_with(word: NDArray[np.uint8], prefix: NDArray[np.uint8]) -> bool:
     return i == len(prefix)
 
 
-@leaf
+@inner
 def _duplicate_chars(n: int, n_repeated: int, tables: _Tables, how: int) -> np.int64:
     """The characters that repeated n-grams count for; see `Duplicates`."""
     before, count = tables.chars_before, tables.n_copies
@@ -545,7 +545,7 @@ def _duplicate_chars(n: int, n_repeated: int, tables: _Tables, how: int) -> np.i
     return chars
 
 
-@leaf
+@inner
 def _chars_of_all_ngrams(n: int, n_words: int, tables: _Tables) -> np.int64:
     """The characters of every n-gram of the text, overlaps counted."""
     chars = np.int64(0)

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import as_number, byte_mask, count_ones, leaf, lowest_one
+from textmill.bits import as_number, byte_mask, count_ones, inner, lowest_one
 from textmill.text import NEWLINE, SPACE, Segmentation, character_classes, decode
 
 Split = Literal[
@@ -23,12 +23,16 @@ _BREAK_REACH = 66
 
 
 def lines(pieces: Segmentation, how: Split) -> Bounds:
-    """Offsets [documents + 1] of the lines, and the positions where they start and end."""
+    """Offsets [documents + 1] of the lines, and the positions where they start and end; cut once a batch."""
+    return pieces.once(("lines", how), lambda: _lines(pieces, how))
+
+
+def _lines(pieces: Segmentation, how: Split) -> Bounds:
     if how == "splitlines":
         return _cut_splitlines(pieces.data, pieces.offsets)
     cut = pieces.lines
     if how == "plain":
-        return cut.offsets, cut.start, cut.end
+        return cut.bounds
     if how in ("nonblank", "stripped"):
         return _leave_out_blank(pieces.data, cut.offsets, cut.start, cut.end, how == "stripped", character_classes())
     return _join_lines(pieces.data, cut.offsets, cut.start, cut.end, 1, *_ways(how), character_classes())
@@ -78,14 +82,14 @@ def _leave_out_blank(
     return kept_offsets, starts[:n].copy(), ends[:n].copy()
 
 
-@leaf
+@inner
 def strip(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> tuple[int, int]:
     """Where what ``str.strip()`` leaves of ``data[start:end]`` starts and ends."""
     start = strip_start(data, start, end, classes)
     return start, strip_end(data, start, end, classes)
 
 
-@leaf
+@inner
 def strip_start(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> int:
     """Where ``data[start:end]`` begins without the whitespace before it; ``end`` if there is nothing else."""
     if start < end and not 0x20 < data[start] < 0x7F:  # rarely
@@ -93,7 +97,7 @@ def strip_start(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[
     return start
 
 
-@leaf
+@inner
 def _skip_spaces(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> int:
     while start < end:
         code_point, size = decode(data, start)
@@ -103,7 +107,7 @@ def _skip_spaces(data: NDArray[np.uint8], start: int, end: int, classes: NDArray
     return start
 
 
-@leaf
+@inner
 def strip_end(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> int:
     """Where ``data[start:end]`` ends without the whitespace behind it; ``start`` if there is nothing else."""
     if start < end and not 0x20 < data[end - 1] < 0x7F:  # rarely
@@ -111,7 +115,7 @@ def strip_end(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np
     return end
 
 
-@leaf
+@inner
 def _skip_spaces_back(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> int:
     while start < end:
         last = end - 1
@@ -166,7 +170,7 @@ def _join_lines(
     return offsets, start[:n].copy(), end[:n].copy()
 
 
-@leaf
+@inner
 def _newlines_after(
     start: NDArray[np.int64], end: NDArray[np.int64], line: int, last: int, n_newlines: int, runs: bool
 ) -> int:
@@ -211,7 +215,7 @@ def _cut_splitlines(data: NDArray[np.uint8], text_offsets: NDArray[np.int64]) ->
     return offsets, start[:n].copy(), end[:n].copy()
 
 
-@leaf
+@inner
 def _break_mask(data: NDArray[np.uint8], i: int) -> np.uint64:
     """Where in the 64 bytes from i on a line break begins; looks at `_BREAK_REACH` bytes."""
     wide = byte_mask(data, i, 0xC2, 1) & byte_mask(data, i + 1, 0x85, 1)
@@ -219,7 +223,7 @@ def _break_mask(data: NDArray[np.uint8], i: int) -> np.uint64:
     return as_number(byte_mask(data, i, 0x0A, 4) | byte_mask(data, i, 0x1C, 3) | wide)
 
 
-@leaf
+@inner
 def _line_break(data: NDArray[np.uint8], i: int, end: int) -> int:
     """Bytes of the line break at byte i, in a text up to ``end``; 0 if none is there."""
     byte = data[i]

@@ -23,7 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from textmill.filters import signals_kernels as kernels
-from textmill.filters.base import Preset, Scorer, named
+from textmill.filters.base import Preset, Scorer, named, numbers
 from textmill.text import Documents
 
 # Words of closed classes: articles, pronouns, prepositions, conjunctions, auxiliaries, and what WordPunct leaves of
@@ -115,7 +115,7 @@ class RedPajamaSignals(Scorer):
         n_chars = lines.sums(lines.n_chars) + lines.counts - 1
         n_lines = lines.counts - (lines.n_chars[lines.offsets[1:] - 1] == 0)
         values = _signals(counts.T, sums.T, n_chars, n_lines)
-        return [pa.array(column).cast(field.type) for column, field in zip(values, COLUMNS, strict=True)]
+        return numbers(values, COLUMNS)
 
 
 PRESETS = {"signals@rpv2": Preset("signals@rpv2", _SOURCE, (RedPajamaSignals(),), ())}

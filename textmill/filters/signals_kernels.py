@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from textmill.bits import (
     ALL_ONES,
+    as_read_only,
     byte_mask,
     count_ones,
     hash_begin,
@@ -25,6 +26,7 @@ from textmill.bits import (
     hash_of,
     hash_step,
     highest_one,
+    inner,
     load_eight,
     lowest_one,
 )
@@ -72,7 +74,8 @@ _LOREM, _IPSUM = (np.uint64(int.from_bytes(word, "little")) for word in (b"lorem
 _JAVASCRIPT = np.uint64(hash_bytes(b"javascript"))
 
 _ONE = np.uint64(1)
-_BITS_6 = np.uint64(0x4040404040404040)  # of eight bytes
+_BITS_7 = np.uint64(0x8080808080808080)  # the highest of eight bytes
+_FROM_A, _BEHIND_Z = np.uint64(0x3F3F3F3F3F3F3F3F), np.uint64(0x2525252525252525)  # carry into it from A, from behind Z
 _FIVE_BYTES = np.uint64(0xFFFFFFFFFF)
 _BLOCK = 62
 _WHOLE_BLOCK = ALL_ONES >> np.uint64(64 - _BLOCK)
@@ -81,11 +84,10 @@ MIN_SLOTS = 16
 MIN_BYTES = 64  # that data must have: what a mask reads
 
 
-# No kernel makes an array, so none has to count references (atomically: a tenth of the time). What Python never calls
-# needs no wrapper for it (a quarter of the time to compile).
 kernel = numba.njit(cache=True, nogil=True, _nrt=False)
-inner = numba.njit(cache=True, nogil=True, _nrt=False, no_cpython_wrapper=True)
-inlined = numba.njit(cache=True, nogil=True, _nrt=False, no_cpython_wrapper=True, forceinline=True)
+inlined = numba.njit(
+    cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=True
+)
 
 
 @functools.cache
@@ -181,7 +183,7 @@ def count_documents(
                 n = _block_size(data, i, end)
                 valid = ALL_ONES >> np.uint64(64 - n)
                 space, word, letter, upper, other_case, numeric, kept, high = _ascii(data, i, valid)
-                begins = valid
+                begins, changed = valid, np.uint64(0)
                 if high:
                     begins &= ~_continuations(data, i)
                     wide = _wide(data, i, high & begins, characters)
@@ -189,6 +191,7 @@ def count_documents(
                     other_case, numeric = other_case | wide[3], numeric | wide[4]
                     n_kept += wide[5]
                     count[SYMBOLS] += wide[6]
+                    changed = wide[7]
                     kept &= ~space
                 n_kept += np.int64(count_ones(kept & begins))
                 n_upper += np.int64(count_ones(upper))
@@ -204,7 +207,7 @@ def count_documents(
                 if black:
                     first = i + np.int64(lowest_one(black)) if first == end else first
                     last = i + np.int64(highest_one(black)) + 1
-                odd = (high | word ^ kept) << _ONE | past[0] if i + _BLOCK + 8 <= len(data) else ALL_ONES
+                odd = changed << _ONE | past[0] if i + _BLOCK + 8 <= len(data) else ALL_ONES
                 other = (black & ~word) << _ONE | past[2]
                 black, kept, word = black << _ONE | past[0], kept << _ONE, word << _ONE | past[1]
                 letter, upper, other_case = (
@@ -234,19 +237,27 @@ def count_documents(
                     of_word = ~(ALL_ONES << (b - a))
                     core = kept >> a & of_word
                     start, stop = i - 1 + np.int64(a), i - 1 + np.int64(b)
-                    if odd >> a & of_word == 0 and _is_one_run(core):
-                        if core == 0:
-                            continue
-                        at = start + np.int64(lowest_one(core))
-                        value, eight = _hash_lower(data, at, np.int64(count_ones(core)))
-                        n_stop += _is_in(value, stop_words) & (upper >> a & of_word == 0)
+                    if odd >> a & of_word == 0:
+                        raw = word >> a & of_word
+                        capital = upper >> a & of_word
+                        if core == raw and _is_one_run(core):
+                            if core == 0:
+                                continue
+                            at = start + np.int64(lowest_one(core))
+                            value, eight = _hash_lower(data, at, np.int64(count_ones(core)))
+                            n_stop += _is_in(value, stop_words) & (capital == 0)
+                        else:
+                            n_stop += _n_stop_among(data, start, raw, capital, stop_words)
+                            if core == 0:
+                                continue
+                            value, eight = _hash_runs_lower(data, start, core)
                     else:
                         start = start_of_past if a == 0 else start
                         size, n_more = _normalise(data, start, stop, characters, forms, stop_words, scratch)
                         n_stop += n_more
                         if size == 0:
                             continue
-                        value = hash_of(scratch, 0, size)
+                        value = hash_of(as_read_only(scratch), np.int64(0), size)
                         eight = load_eight(scratch, 0) if size >= 5 else np.uint64(0)
                     if eight & _FIVE_BYTES == _IPSUM and n_words > 0:
                         size, _ = _normalise(data, last_start, last_end, characters, forms, stop_words, scratch)
@@ -395,9 +406,9 @@ def _past(
 @inner
 def _wide(
     data: NDArray[np.uint8], i: int, leads: np.uint64, characters: NDArray[np.uint32]
-) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.int64, int]:
-    """What the characters are that begin at the leads."""
-    word = space = upper = other_case = numeric = np.uint64(0)
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.int64, int, np.uint64]:
+    """What the characters are that begin at the leads; the last says which have another normal form."""
+    word = space = upper = other_case = numeric = changed = np.uint64(0)
     n_more, n_ellipses = np.int64(0), 0
     while leads:
         at = lowest_one(leads)
@@ -413,8 +424,9 @@ def _wide(
         numeric |= first * (entry >> np.uint64(4) & _ONE)
         if entry >> np.uint64(_FORM_CHARS):
             n_more += np.int64(entry >> np.uint64(_FORM_CHARS) & np.uint64(7)) - 1
+            changed |= whole
         n_ellipses += code_point == _ELLIPSIS
-    return space, word, upper, other_case, numeric, n_more, n_ellipses
+    return space, word, upper, other_case, numeric, n_more, n_ellipses, changed
 
 
 @inner
@@ -531,7 +543,7 @@ def _is_in(value: np.uint64, slots: NDArray[np.uint64]) -> bool:
 
 @inlined
 def _hash_lower(data: NDArray[np.uint8], i: int, size: int) -> tuple[np.uint64, np.uint64]:
-    """`hash_of` ASCII letters and digits in lower case, and the first eight of them. Eight bytes follow in the data."""
+    """`hash_of` a piece with its ASCII letters in lower case, and its first eight bytes. Eight follow in the data."""
     value = hash_begin(size)
     eight = first = _lower(load_eight(data, i))
     while size > 8:
@@ -543,7 +555,56 @@ def _hash_lower(data: NDArray[np.uint8], i: int, size: int) -> tuple[np.uint64, 
     return hash_end(hash_step(value, eight & valid)), first
 
 
+@inner
+def _hash_runs_lower(data: NDArray[np.uint8], start: int, ones: np.uint64) -> tuple[np.uint64, np.uint64]:
+    """The same of the bytes from ``start`` on that are ones, at least one, as if nothing were between them."""
+    value = hash_begin(np.int64(count_ones(ones)))
+    first, eight, shift = np.uint64(0), np.uint64(0), np.uint64(0)  # the last is 8 times the bytes in ``eight``
+    is_first = True
+    while ones:
+        at = lowest_one(ones)
+        size = min(_size_of_run(ones >> at), np.uint64(8))
+        ones &= ~((ALL_ONES >> (np.uint64(64) - size)) << at)
+        more = _lower(load_eight(data, start + np.int64(at))) & ALL_ONES >> np.uint64(64) - np.uint64(8) * size
+        eight |= more << shift
+        shift += np.uint64(8) * size
+        if shift >= np.uint64(64):
+            value = hash_step(value, eight)
+            first, is_first = eight if is_first else first, False
+            shift -= np.uint64(64)
+            rest = np.uint64(8) * size - shift  # bits of ``more`` that were in
+            eight = more >> rest if rest < np.uint64(64) else np.uint64(0)
+    if shift:
+        value = hash_step(value, eight)
+    return hash_end(value), eight if is_first else first
+
+
+@inner
+def _n_stop_among(
+    data: NDArray[np.uint8], start: int, runs: np.uint64, upper: np.uint64, stop_words: NDArray[np.uint64]
+) -> int:
+    """How many runs of ones, from ``start`` on, are stop words; one with a capital is none."""
+    n_stop = 0
+    while runs:
+        at = lowest_one(runs)
+        size = _size_of_run(runs >> at)
+        run = (ALL_ONES >> (np.uint64(64) - size)) << at
+        runs &= ~run
+        if upper & run == 0:
+            value = _hash_lower(data, start + np.int64(at), np.int64(size))[0]
+            n_stop += _is_in(value, stop_words)
+    return n_stop
+
+
+@inlined
+def _size_of_run(ones: np.uint64) -> np.uint64:
+    """How many ones there are from bit 0 on."""
+    return lowest_one(~ones) if ~ones else np.uint64(64)
+
+
 @inlined
 def _lower(eight: np.uint64) -> np.uint64:
-    """ASCII letters and digits in lower case; other bytes become anything."""
-    return eight | (eight & ~(eight << _ONE) & _BITS_6) >> _ONE
+    """Eight bytes with ASCII letters in lower case."""
+    seven = eight & ~_BITS_7
+    capitals = (seven + _FROM_A) & ~(seven + _BEHIND_Z) & ~eight & _BITS_7
+    return eight | capitals >> np.uint64(2)

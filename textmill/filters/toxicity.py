@@ -25,7 +25,7 @@ import pyarrow as pa
 
 from textmill import storage
 from textmill.errors import EnvironmentFault, InputError
-from textmill.filters.base import Rule, Scorer
+from textmill.filters.base import Rule, Scorer, numbers
 from textmill.filters.classifier import label_number, probabilities
 from textmill.filters.fasttext_model import load_same
 from textmill.filters.lexicon import count_hits, find_lists
@@ -76,7 +76,7 @@ class Harmful(Scorer):
             scores = probabilities(model, documents)[:, label_number(model, self.positive, self.model)]
         counts = count_hits(documents, self.lists) if self.lists else np.zeros((2, len(documents)), dtype=np.int64)
         columns = [scores, *counts]
-        return [pa.array(column).cast(kind.type) for column, kind in zip(columns, self.columns, strict=True)]
+        return numbers(columns, self.columns)
 
 
 @dataclass(frozen=True)

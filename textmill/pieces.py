@@ -1,0 +1,123 @@
+"""What is in pieces of text: their hash, their number of characters, and the classes of these."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from textmill.bits import (
+    ALL_ONES,
+    byte_mask,
+    count_ones,
+    hash_begin,
+    hash_end,
+    hash_step,
+    inner,
+    load,
+    load_eight,
+    lowest_one,
+)
+from textmill.characters import LETTER, NUMBER, SPACE, character_classes, decode_before
+
+
+class Measures(NamedTuple):
+    """Of pieces, [pieces]; see `textmill.text.Spans`."""
+
+    hash: NDArray[np.uint64]
+    n_chars: NDArray[np.int32]
+    classes: NDArray[np.uint8]
+
+    @classmethod
+    def empty(cls, n: int) -> Measures:
+        """Room for n pieces."""
+        return cls(np.empty(n, np.uint64), np.empty(n, np.int32), np.empty(n, np.uint8))
+
+
+def measure(data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64]) -> Measures:
+    """Those of the pieces ``data[start[k]:end[k]]``."""
+    measures = Measures.empty(len(start))
+    _measure(data, start, end, character_classes(), *measures)
+    return measures
+
+
+@numba.njit(cache=True, nogil=True)
+def _measure(
+    data: NDArray[np.uint8],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    classes: NDArray[np.uint8],
+    hashes: NDArray[np.uint64],
+    n_chars: NDArray[np.int32],
+    found: NDArray[np.uint8],
+) -> None:
+    for k in range(len(start)):
+        hashes[k], n_chars[k], found[k] = measure_piece(data, start[k], end[k], classes)
+
+
+@inner
+def measure_piece(
+    data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.uint8]
+) -> tuple[np.uint64, np.uint64, np.uint64]:
+    """The measures of ``data[i:stop]``. All bytes but 80 to BF begin a character."""
+    value = hash_begin(stop - i)
+    length, seen = np.uint64(stop - i), np.uint64(0)
+    while i + 64 <= stop:
+        for step in range(0, 64, 8):
+            value = hash_step(value, load_eight(data, i + step))
+        length -= count_ones(byte_mask(data, i, 0x80, 0x40))
+        seen |= _classes_of_64(data, i, stop, classes)
+        i += 64
+    while i < stop:
+        valid = ALL_ONES >> np.uint64(64 - 8 * min(stop - i, 8))
+        eight = load(data, i, stop)
+        value = hash_step(value, eight)
+        if eight & _HIGH_BITS:
+            length -= count_ones(eight & ~(eight << np.uint64(1)) & _HIGH_BITS)
+            seen |= _classes_of_any(data, i, min(i + 8, stop), stop, classes)
+        else:  # what lies behind the end repeats the first byte
+            seen |= _classes_of_ascii(eight | (eight & np.uint64(0xFF)) * (_LOW_BITS & ~valid), classes)
+        i += 8
+    return hash_end(value), length, seen
+
+
+_HIGH_BITS, _LOW_BITS = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)  # of eight bytes
+
+
+@inner
+def _classes_of_64(data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.uint8]) -> np.uint64:
+    """The classes of the characters that begin in the 64 bytes from i on: most are found without looking them up."""
+    letters = byte_mask(data, i, ord("A"), 26) | byte_mask(data, i, ord("a"), 26)
+    digits, blanks = byte_mask(data, i, ord("0"), 10), byte_mask(data, i, ord(" "), 1)
+    seen = np.uint64(LETTER) * np.uint64(letters != 0) | np.uint64(NUMBER) * np.uint64(digits != 0)
+    seen |= np.uint64(SPACE) * np.uint64(blanks != 0)
+    others = ~(letters | digits | blanks | byte_mask(data, i, 0x80, 0x40))
+    while others:
+        at = i + np.int64(lowest_one(others))
+        others &= others - np.uint64(1)
+        seen |= np.uint64(classes[decode_before(data, at, stop)[0]])
+    return seen
+
+
+@inner
+def _classes_of_any(data: NDArray[np.uint8], i: int, last: int, stop: int, classes: NDArray[np.uint8]) -> np.uint64:
+    """The classes of the characters that begin in ``data[i:last]``, of a piece that ends at ``stop``."""
+    seen = np.uint64(0)
+    for at in range(i, last):
+        byte = data[at]
+        if byte < 0x80:
+            seen |= np.uint64(classes[byte])
+        elif byte >= 0xC0:
+            seen |= np.uint64(classes[decode_before(data, at, stop)[0]])
+    return seen
+
+
+@inner
+def _classes_of_ascii(eight: np.uint64, classes: NDArray[np.uint8]) -> np.uint64:
+    """The classes of eight ASCII characters."""
+    seen = np.uint8(0)
+    for shift in range(0, 64, 8):
+        seen |= classes[eight >> np.uint64(shift) & np.uint64(0x7F)]
+    return np.uint64(seen)
