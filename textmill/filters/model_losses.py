@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from textmill import storage
 from textmill.errors import InputError
 from textmill.filters import list_files
-from textmill.filters.base import Rule, Scorer
+from textmill.filters.base import Rule, Scorer, numbers
 from textmill.filters.list_files import ListFile
 from textmill.text import Documents
 
@@ -59,7 +59,7 @@ class ModelLoss(Scorer):
         place = np.searchsorted(ids, wanted[known])
         found = np.zeros((len(losses), len(wanted)))
         found[:, known] = losses[:, place]
-        return [pa.array(values).cast(field.type) for values, field in zip(found, COLUMNS, strict=True)]
+        return numbers(list(found), COLUMNS)
 
 
 def find_losses(path: str) -> ModelLoss:
