@@ -102,7 +102,7 @@ def _eval(options: argparse.Namespace) -> None:
     model = _model(options, found, tokenizer, shards)
     account: dict[str, Any] = {"model": str(found.path), "context": model.config.context_length}
     if shards is not None:
-        account["text"] = _held_out(options, model, shards, tokenizer is None)
+        account["text"] = _held_out(options, model, shards, tokenizer is None and not found.is_checkpoint)
     if options.choices:
         account["choices"] = _choices(options, model, tokenizer)
     if options.json:

@@ -195,16 +195,20 @@ def _train_model(options: argparse.Namespace) -> None:
     values = {**vars(recipe.model), **vars(recipe.train)}
     with training_progress(recipe.train.steps, shown=speaks) as show, curves(logs, out, values) as draw:
 
+        def keep_tokenizer() -> None:
+            if tokenizer and speaks and not (out / TOKENIZER_FILE).exists():
+                tokenizer.save(out / TOKENIZER_FILE)  # so that the model can be used wherever its folder goes
+
         def on_step(log: StepLog) -> None:
+            keep_tokenizer()
             show(log)
             draw(log)
 
         sets = recipe.model, recipe.train, train_shards, val_shards
         result = train(*sets, out, tasks=tasks, on_step=on_step, init=init)
+        keep_tokenizer()
     if not speaks:
         return
-    if tokenizer:
-        tokenizer.save(out / TOKENIZER_FILE)  # so that the model can be used wherever its folder goes
     if result.began_at == result.last.step:
         print(f"{options.out}: this run was finished before; nothing was done. Another one needs another --out")
     val_loss = "not measured" if result.last.val_loss is None else f"{result.last.val_loss:.4f}"
