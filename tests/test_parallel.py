@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,20 +62,32 @@ TASK = EncodedTask(
 TESTS = Path(__file__).parent
 
 
-def train_in_processes(n: int, parallel: str, out: Path, optimizer: str, stop_after: int) -> None:
-    """As torchrun starts them; new ones for a second attempt, since a store of the first may still be there."""
-    code = f"import test_parallel; test_parallel.train_here({parallel!r}, {str(out)!r}, {optimizer!r}, {stop_after})"
-    with processes(n, ["-c", code]) as started:
-        assert [process.wait(timeout=120) for process in started] == [0] * n
+# How two processes train, and whether they are stopped once.
+TRAININGS = {("ddp", "muon"): True, ("fsdp", "muon"): True, ("fsdp", "adamw"): False}
+
+
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All `TRAININGS`, one after the other, by the same two processes, as torchrun starts them."""
+    folder = tmp_path_factory.mktemp("two")
+    for stop_after, chosen in ((4, [way for way, stops in TRAININGS.items() if stops]), (0, list(TRAININGS))):
+        ports = [free_port() for _ in chosen]  # a group of its own for each: the store of one may still be there
+        code = f"import test_parallel; test_parallel.train_all({str(folder)!r}, {chosen}, {ports}, {stop_after})"
+        with processes(2, ["-c", code]) as started:
+            assert [process.wait(timeout=240) for process in started] == [0, 0]
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @contextlib.contextmanager
 def processes(n: int, arguments: list[str]) -> Iterator[list[subprocess.Popen[str]]]:
     """``n`` of Python, with the surroundings that torchrun gives them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(n)}
+    shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(n)}
     started = [
         subprocess.Popen(
             [sys.executable, *arguments],
@@ -94,6 +106,14 @@ def processes(n: int, arguments: list[str]) -> Iterator[list[subprocess.Popen[st
             process.communicate()
 
 
+def train_all(folder: str, ways: Sequence[tuple[str, str]], ports: Sequence[int], stop_after: int) -> None:
+    for (parallel, optimizer), port in zip(ways, ports, strict=True):
+        os.environ["MASTER_PORT"] = str(port)
+        train_here(parallel, Path(folder, f"{parallel}-{optimizer}"), optimizer, stop_after)
+        if torch.distributed.is_initialized():  # the one who stops a training leaves that to the end of the process
+            torch.distributed.destroy_process_group()
+
+
 def train_here(parallel: str, out: Path | str, optimizer: str, stop_after: int = 0) -> None:
     def stop(log: StepLog) -> None:
         if log.step == stop_after:
@@ -105,18 +125,16 @@ def train_here(parallel: str, out: Path | str, optimizer: str, stop_after: int =
         train(MODEL, recipe, SPLIT, SPLIT, Path(out), tasks=[TASK], on_step=stop)
 
 
-@pytest.mark.parametrize(("parallel", "optimizer"), [("ddp", "muon"), ("fsdp", "adamw"), ("fsdp", "muon")])
-def test_two_processes_train_what_one_does(tmp_path: Path, parallel: str, optimizer: str) -> None:
-    if (parallel, optimizer) != ("fsdp", "adamw"):  # which with muon is there too
-        train_in_processes(2, parallel, tmp_path / "two", optimizer, stop_after=4)
-    train_in_processes(2, parallel, tmp_path / "two", optimizer, stop_after=0)  # goes on from step 3
-    train_here("none", tmp_path / "one", optimizer)
-    two, one = (checkpoint.load(tmp_path / name / "checkpoint.pt", torch.device("cpu")) for name in ("two", "one"))
+@pytest.mark.parametrize(("parallel", "optimizer"), list(TRAININGS))
+def test_two_processes_train_what_one_does(by_two: Path, tmp_path: Path, parallel: str, optimizer: str) -> None:
+    train_here("none", tmp_path, optimizer)
+    folders = by_two / f"{parallel}-{optimizer}", tmp_path
+    two, one = (checkpoint.load(folder / "checkpoint.pt", torch.device("cpu")) for folder in folders)
     assert max(float((two.model[name] - one.model[name]).abs().max()) for name in one.model) < 1e-6
     for name in ("loss", "val_loss", "grad_norm"):
         assert two.last_log[name] == pytest.approx(one.last_log[name], abs=1e-5)
     assert two.last_log["accuracy"] == one.last_log["accuracy"] and 0 < one.last_log["accuracy"]["pairs"] < 1
-    assert len((tmp_path / "two" / "log.jsonl").read_text().splitlines()) == 5
+    assert len((folders[0] / "log.jsonl").read_text().splitlines()) == 5
 
 
 @pytest.mark.parametrize("dies", ["the second is killed", "all are interrupted"])
