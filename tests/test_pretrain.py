@@ -95,6 +95,9 @@ def test_the_model_of_such_a_run_is_found_and_reported(
     capsys.readouterr()
     assert main(["report", str(tmp_path / "w"), "--json"]) == 0
     account = json.loads(capsys.readouterr().out)
+    assert main(["train", "trace", str(tmp_path / "w"), "--step", "2", "--json"]) == 0  # of the run's own model
+    traced = json.loads(capsys.readouterr().out)
+    assert (traced["step"], traced["weights_step"]) == (2, 2) and traced["pages"]
     assert account["tokens"]["vocab_size"] == 270 and len(account["model"]["curve"]) == 2
 
 

@@ -32,8 +32,32 @@ def find_model(address: str, tokenizer: str | None = None) -> TrainedModel:
     Its tokenizer is the one at ``tokenizer``, else that of the run, else the one beside it, if there is one. Errors:
     `InputError` when there is no model; those of `open_run`.
     """
-    found = _of_run(address) if is_run(address) else _beside(Path(address))
+    if not is_run(address):
+        found = _beside(Path(address))
+    elif (of_run := model_of_run(address)) is None:
+        _, run = open_run(address)
+        raise InputError(f"{address}: run {run.name} has no model; `textmill run {run.dag} --to model` trains one")
+    else:
+        found = of_run
     return found if tokenizer is None else found._replace(tokenizer=Path(tokenizer))
+
+
+def model_of_run(address: str) -> TrainedModel | None:
+    """That of the run that ``address`` names; None if it names none, or one that has not trained a model.
+
+    Errors: those of `open_run`; `InputError` for a run that is not on this machine.
+    """
+    if not is_run(address):
+        return None
+    workspace, run = open_run(address)
+    finished = FinishedRun(workspace, run)
+    model, tokenizer = finished.one(Train), finished.tokenizer
+    if model is None or tokenizer is None:
+        return None
+    if not storage.is_local(workspace.root):
+        raise InputError(f"{address}: models are read from local files; copy {finished.folder(model)} to this machine")
+    folders = [storage.local_path(finished.folder(stage)) for stage in (model, tokenizer)]
+    return TrainedModel(folders[0] / CHECKPOINT_FILE, folders[1] / TOKENIZER_FILE)
 
 
 def require_tokenizer(model: TrainedModel) -> Path:
@@ -41,18 +65,6 @@ def require_tokenizer(model: TrainedModel) -> Path:
     if model.tokenizer is None:
         raise UserError(f"{model.path}: no tokenizer beside it; name its tokenizer with --tokenizer FILE")
     return model.tokenizer
-
-
-def _of_run(address: str) -> TrainedModel:
-    workspace, run = open_run(address)
-    finished = FinishedRun(workspace, run)
-    model, tokenizer = finished.one(Train), finished.tokenizer
-    if model is None or tokenizer is None:
-        raise InputError(f"{address}: run {run.name} has no model; `textmill run {run.dag} --to model` trains one")
-    if not storage.is_local(workspace.root):
-        raise InputError(f"{address}: models are read from local files; copy {finished.folder(model)} to this machine")
-    folders = [storage.local_path(finished.folder(stage)) for stage in (model, tokenizer)]
-    return TrainedModel(folders[0] / CHECKPOINT_FILE, folders[1] / TOKENIZER_FILE)
 
 
 def _beside(path: Path) -> TrainedModel:
