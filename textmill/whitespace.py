@@ -34,7 +34,7 @@ from textmill.characters import (
     decode,
     decode_before,
 )
-from textmill.pieces import Measures, measure_piece
+from textmill.pieces import Measures, classes_of, hash_and_length
 
 _ONE, _NONE = np.uint64(1), np.uint64(0)
 _READ = 72  # bytes that are read of a block, and behind its last word
@@ -112,7 +112,8 @@ def _cut_words(
                 first, last = _next_word(data, i, stop, classes)
                 if first < last:
                     start[n], end[n] = first, last
-                    hashes[n], n_chars[n], found[n] = measure_piece(data, first, last, classes)
+                    hashes[n], n_chars[n] = hash_and_length(data, first, last)
+                    found[n] = classes_of(data, first, last, classes)
                     n += 1
                 i = last
             i += size
