@@ -33,6 +33,7 @@ from textmill.characters import (
     character_classes,
     decode,
     decode_before,
+    plain_letters,
 )
 from textmill.pieces import Measures, classes_of, hash_and_length
 
@@ -129,6 +130,9 @@ def _masks(
     letter = (byte_mask(data, i, ord("a"), 26) | byte_mask(data, i, ord("A"), 26)) & within
     number, space = byte_mask(data, i, ord("0"), 10) & within, _ascii_spaces(data, i)
     inner = byte_mask(data, i, 0x80, 0x40)
+    if inner & within:
+        lower, caseless = plain_letters(data, i)
+        letter |= (lower | caseless) & within >> _ONE
     mark = punctuation = symbol = other = _NONE
     size = min(64, stop - i)
     rest = within & ~(letter | number | space | inner)
