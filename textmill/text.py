@@ -18,8 +18,8 @@ Arrow promises valid UTF-8. Other bytes give arbitrary pieces, but nothing outsi
 
 Costs on one core that others kept busy (AMD EPYC), manual pages in twenty languages, in nanoseconds a byte: words 3 to
 4 with their hashes, lengths and classes, lines .2, sentences 1.4, Treebank words 2.6 beside the sentences, 2.2 if they
-are only counted; Unicode words 1.4 on English. Hashes and lengths of lines cost .4, where they are asked for. Memory: 16
-bytes a piece, measured 29. The tables of characters take .1 s each, once a process.
+are only counted; Unicode words 1.4 on English. Hashes and lengths of lines cost .4, where they are asked for. Memory:
+16 bytes a piece, measured 29. The tables of characters take .1 s each, once a process.
 """
 
 from __future__ import annotations
