@@ -16,8 +16,10 @@ import pytest
 import regex
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from textmill import bits, sentences, text
+from textmill.characters import LETTER, plain_letters
 from textmill.errors import UnknownNameError
 from textmill.text import KINDS, Documents, Segmentation, Spans, character_classes, hash_bytes, lowercase_table
 
@@ -587,3 +589,23 @@ def test_kernels_are_compiled_once_wherever_the_text_comes_from() -> None:
     arrays = [texts, texts[1:], texts[:0], pa.array([""], pa.large_string()), pa.nulls(2, pa.large_string())]
     arrays += [pa.LargeStringArray.from_buffers(3, *kept), pa.array([], pa.large_string())]
     assert len({(numba.typeof(pieces.data), numba.typeof(pieces.offsets)) for pieces in map(Segmentation, arrays)}) == 1
+
+
+@numba.njit
+def _plain_letters(data: NDArray[np.uint8]) -> tuple[np.uint64, np.uint64]:
+    return plain_letters(data, 0)
+
+
+def test_plain_letters_are_letters_of_two_bytes_and_their_own_normal_form() -> None:
+    """Of every character of two bytes, alone between others: what the masks say of it holds."""
+    n_found = 0
+    for character in map(chr, range(0x80, 0x800)):
+        data = np.frombuffer((" " + character).encode().ljust(65, b"-"), np.uint8)
+        lower, caseless = map(int, _plain_letters(data))
+        assert (lower | caseless) in (0, 2), character
+        n_found += (lower | caseless) == 2
+        if lower | caseless:
+            assert character_classes()[ord(character)] == LETTER
+            assert unicodedata.normalize("NFD", character.lower()) == character
+            assert not character.isupper() and character.islower() == (lower == 2)
+    assert n_found == 197

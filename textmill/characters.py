@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import leaf
+from textmill.bits import byte_mask, inner, leaf
 
 # What a character is, one bit each; every code point has exactly one. All but SPACE follow the general category.
 LETTER = np.uint8(1)
@@ -95,3 +95,24 @@ def decode_before(text: NDArray[np.uint8], i: int, stop: int) -> tuple[np.uint32
     if code_point >= N_CODE_POINTS:
         return np.uint32(0xFFFD), 1
     return code_point, size
+
+
+@inner
+def plain_letters(data: NDArray[np.uint8], i: int) -> tuple[np.uint64, np.uint64]:
+    """Where most letters of Greek and Cyrillic in lower case begin, and of Hebrew and Arabic, which have no case, among
+    the 64 bytes from i on: found by masks, as one by one takes longer. 65 bytes are read.
+
+    Each has two bytes and is its own normal form. Not all of the kind are found: accented ones are not.
+    """
+    greek = _two_bytes(data, i, 0xCE, 0xB1, 0xBF) | _two_bytes(data, i, 0xCF, 0x80, 0x89)
+    cyrillic = _two_bytes(data, i, 0xD0, 0xB0, 0xB8) | _two_bytes(data, i, 0xD0, 0xBA, 0xBF)
+    cyrillic |= _two_bytes(data, i, 0xD1, 0x80, 0x8F)
+    arabic = _two_bytes(data, i, 0xD8, 0xA7, 0xBF) | _two_bytes(data, i, 0xD9, 0x81, 0x8A)
+    arabic |= _two_bytes(data, i, 0xDA, 0x80, 0xBF) | _two_bytes(data, i, 0xDB, 0x83, 0x91)
+    return greek | cyrillic, arabic | _two_bytes(data, i, 0xD7, 0x90, 0xAA)
+
+
+@inner
+def _two_bytes(data: NDArray[np.uint8], i: int, first: int, low: int, high: int) -> np.uint64:
+    """Where a first byte stands that one from ``low`` to ``high`` follows, among the 64 bytes from i on."""
+    return byte_mask(data, i, first, 1) & byte_mask(data, i + 1, low, high - low + 1)

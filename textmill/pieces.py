@@ -36,51 +36,104 @@ class Measures(NamedTuple):
         return cls(np.empty(n, np.uint64), np.empty(n, np.int32), np.empty(n, np.uint8))
 
 
-def measure(data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64]) -> Measures:
+def hashes_and_lengths(
+    data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
     """Those of the pieces ``data[start[k]:end[k]]``."""
-    measures = Measures.empty(len(start))
-    _measure(data, start, end, character_classes(), *measures)
-    return measures
+    hashes, n_chars = np.empty(len(start), np.uint64), np.empty(len(start), np.int32)
+    _hash_and_count(data, start, end, hashes, n_chars)
+    return hashes, n_chars
+
+
+def classes_within(data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The classes of the characters of each piece."""
+    found = np.empty(len(start), np.uint8)
+    _find_classes(data, start, end, character_classes(), found)
+    return found
+
+
+def blank(data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which pieces are empty or nothing but whitespace; of nearly all others, only the first character is read."""
+    found = np.empty(len(start), np.bool_)
+    _find_blank(data, start, end, character_classes(), found)
+    return found
 
 
 @numba.njit(cache=True, nogil=True)
-def _measure(
+def _hash_and_count(
+    data: NDArray[np.uint8],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    hashes: NDArray[np.uint64],
+    n_chars: NDArray[np.int32],
+) -> None:
+    for k in range(len(start)):
+        hashes[k], n_chars[k] = hash_and_length(data, start[k], end[k])
+
+
+@numba.njit(cache=True, nogil=True)
+def _find_classes(
     data: NDArray[np.uint8],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
     classes: NDArray[np.uint8],
-    hashes: NDArray[np.uint64],
-    n_chars: NDArray[np.int32],
     found: NDArray[np.uint8],
 ) -> None:
     for k in range(len(start)):
-        hashes[k], n_chars[k], found[k] = measure_piece(data, start[k], end[k], classes)
+        found[k] = classes_of(data, start[k], end[k], classes)
+
+
+@numba.njit(cache=True, nogil=True)
+def _find_blank(
+    data: NDArray[np.uint8],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    classes: NDArray[np.uint8],
+    found: NDArray[np.bool_],
+) -> None:
+    for k in range(len(start)):
+        i, stop = start[k], end[k]
+        while i < stop:
+            code_point, size = decode_before(data, i, stop)
+            if classes[code_point] != SPACE:
+                break
+            i += size
+        found[k] = i >= stop
 
 
 @inner
-def measure_piece(
-    data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.uint8]
-) -> tuple[np.uint64, np.uint64, np.uint64]:
-    """The measures of ``data[i:stop]``. All bytes but 80 to BF begin a character."""
-    value = hash_begin(stop - i)
-    length, seen = np.uint64(stop - i), np.uint64(0)
+def hash_and_length(data: NDArray[np.uint8], i: int, stop: int) -> tuple[np.uint64, np.uint64]:
+    """The hash and the characters of ``data[i:stop]``. All bytes but 80 to BF begin a character."""
+    value, length = hash_begin(stop - i), np.uint64(stop - i)
     while i + 64 <= stop:
         for step in range(0, 64, 8):
             value = hash_step(value, load_eight(data, i + step))
         length -= count_ones(byte_mask(data, i, 0x80, 0x40))
+        i += 64
+    while i < stop:
+        eight = load(data, i, stop)
+        value = hash_step(value, eight)
+        length -= count_ones(eight & ~(eight << np.uint64(1)) & _HIGH_BITS)
+        i += 8
+    return hash_end(value), length
+
+
+@inner
+def classes_of(data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.uint8]) -> np.uint64:
+    """The classes of the characters of ``data[i:stop]``."""
+    seen = np.uint64(0)
+    while i + 64 <= stop:
         seen |= _classes_of_64(data, i, stop, classes)
         i += 64
     while i < stop:
         valid = ALL_ONES >> np.uint64(64 - 8 * min(stop - i, 8))
         eight = load(data, i, stop)
-        value = hash_step(value, eight)
         if eight & _HIGH_BITS:
-            length -= count_ones(eight & ~(eight << np.uint64(1)) & _HIGH_BITS)
             seen |= _classes_of_any(data, i, min(i + 8, stop), stop, classes)
         else:  # what lies behind the end repeats the first byte
             seen |= _classes_of_ascii(eight | (eight & np.uint64(0xFF)) * (_LOW_BITS & ~valid), classes)
         i += 8
-    return hash_end(value), length, seen
+    return seen
 
 
 _HIGH_BITS, _LOW_BITS = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)  # of eight bytes

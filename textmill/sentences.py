@@ -164,8 +164,8 @@ def _next_mark(text: NDArray[np.uint8], i: int, stop: int, block: int, marks: np
     """The first byte from i on that may begin a mark or a line end; ``stop`` if there is none.
 
     Also, for the next call, which 64 bytes were looked at last, and where in them marks may begin (at first ``i - 64``
-    and none). Of the bytes that are not ASCII, most begin no mark; ``E3``, of Japanese, only before ``80``. Scripts
-    whose letters begin with a byte that may (Hebrew to Thai) go letter by letter.
+    and none). Of the bytes that are not ASCII, most begin no mark, and some only before certain others. Scripts whose
+    letters begin with a byte that may (Syriac to Thai) go letter by letter.
     """
     while i < stop:
         if i < block + 64:
@@ -193,8 +193,11 @@ def _marks(text: NDArray[np.uint8], i: int) -> np.uint64:
     """Where in the 64 bytes from i on marks may begin."""
     marks = byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, ord("!"), 1)
     marks |= byte_mask(text, i, ord("."), 1) | byte_mask(text, i, ord("?"), 1) | byte_mask(text, i, ord(";"), 1)
-    marks |= byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xD6, 0x0D) | byte_mask(text, i, 0xEA, 1)
+    marks |= byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xDC, 7) | byte_mask(text, i, 0xEA, 1)
     marks |= byte_mask(text, i, 0xEF, 0x11) | (byte_mask(text, i, 0xE3, 1) & byte_mask(text, i + 1, 0x80, 1))
+    marks |= byte_mask(text, i, 0xD6, 1) & byte_mask(text, i + 1, 0x89, 1)  # Armenian
+    marks |= byte_mask(text, i, 0xD8, 1) & byte_mask(text, i + 1, 0x9D, 3)  # Arabic, and Urdu
+    marks |= byte_mask(text, i, 0xDB, 1) & byte_mask(text, i + 1, 0x94, 1)
     return as_number(marks)
 
 

@@ -18,8 +18,8 @@ Arrow promises valid UTF-8. Other bytes give arbitrary pieces, but nothing outsi
 
 Costs on one core that others kept busy (AMD EPYC), manual pages in twenty languages, in nanoseconds a byte: words 3 to
 4 with their hashes, lengths and classes, lines .2, sentences 1.4, Treebank words 2.6 beside the sentences, 2.2 if they
-are only counted; Unicode words 1.4 on English. Measures of lines cost 1.1, of Treebank words 3.0, where they are
-asked for. Memory: 16 bytes a piece, measured 29. The tables of characters take .1 s each, once a process.
+are only counted; Unicode words 1.4 on English. Hashes and lengths of lines cost .4, where they are asked for. Memory:
+16 bytes a piece, measured 29. The tables of characters take .1 s each, once a process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill import sentences, treebank, whitespace, words
+from textmill import pieces, sentences, treebank, whitespace, words
 from textmill.bits import FNV_BASIS, FNV_PRIME, byte_mask, hash_bytes, lowest_one
 from textmill.characters import (
     LETTER,
@@ -49,7 +49,7 @@ from textmill.characters import (
     lowercase_table,
 )
 from textmill.errors import UnknownNameError
-from textmill.pieces import Measures, measure
+from textmill.pieces import Measures
 
 __all__ = [
     "FNV_BASIS",
@@ -140,21 +140,23 @@ class Spans:
     @property
     def hash(self) -> NDArray[np.uint64]:
         """Of the bytes of each piece; `hash_bytes` gives the same."""
-        return self._measured.hash
+        return self._hashes_and_lengths[0]
 
     @property
     def n_chars(self) -> NDArray[np.int32]:
         """Code points of each piece."""
-        return self._measured.n_chars
-
-    @property
-    def classes(self) -> NDArray[np.uint8]:
-        """The classes of the characters of each piece, or-ed: `classes & LETTER` says that it has a letter."""
-        return self._measured.classes
+        return self._hashes_and_lengths[1]
 
     @functools.cached_property
-    def _measured(self) -> Measures:
-        return self.measures or measure(self.data, self.start, self.end)
+    def _hashes_and_lengths(self) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+        if self.measures:
+            return self.measures.hash, self.measures.n_chars
+        return pieces.hashes_and_lengths(self.data, self.start, self.end)
+
+    @functools.cached_property
+    def classes(self) -> NDArray[np.uint8]:
+        """The classes of the characters of each piece, or-ed: `classes & LETTER` says that it has a letter."""
+        return self.measures.classes if self.measures else pieces.classes_within(self.data, self.start, self.end)
 
     def __len__(self) -> int:
         return len(self.start)
@@ -169,10 +171,10 @@ class Spans:
         """Pieces of each document, int64 [documents]."""
         return np.diff(self.offsets)
 
-    @property
+    @functools.cached_property
     def blank(self) -> NDArray[np.bool_]:
         """Which pieces are empty or nothing but whitespace, [pieces]."""
-        return (self.classes & ~SPACE) == 0
+        return pieces.blank(self.data, self.start, self.end)
 
     def sums(self, values: NDArray) -> NDArray[np.int64]:
         """The sum of integers or booleans, given one a piece, over each document: int64 [documents]."""

@@ -20,7 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.bits import ALL_ONES, byte_mask, count_ones, highest_one, inner, load, load_eight, lowest_one
-from textmill.characters import LETTER, NUMBER, SPACE, character_classes, decode_before, property_table
+from textmill.characters import (
+    LETTER,
+    NUMBER,
+    SPACE,
+    character_classes,
+    decode_before,
+    plain_letters,
+    property_table,
+)
 from textmill.words import Bounds
 
 # What a character does to the token that it meets. EARLY and LATE ones are tokens of their own; they differ in whether
@@ -183,8 +191,11 @@ def _wide_masks(
     text: NDArray[np.uint8], i: int, stop: int, high: np.uint64, inner: np.uint64, table: NDArray[np.uint8]
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
     """Of the bytes that are no ASCII: those of words, digits, whitespace, tokens of their own, and what is no UTF-8."""
-    word = digit = blank = own = seen = odd = _NONE
-    leads = high & ~inner
+    lower, caseless = plain_letters(text, i)
+    letters = (lower | caseless) & inner >> _ONE
+    word = seen = letters | letters << _ONE
+    digit = blank = own = odd = _NONE
+    leads = high & ~(inner | letters)
     while leads:
         at = lowest_one(leads)
         leads &= leads - _ONE

@@ -33,8 +33,9 @@ from textmill.characters import (
     character_classes,
     decode,
     decode_before,
+    plain_letters,
 )
-from textmill.pieces import Measures, measure_piece
+from textmill.pieces import Measures, classes_of, hash_and_length
 
 _ONE, _NONE = np.uint64(1), np.uint64(0)
 _READ = 72  # bytes that are read of a block, and behind its last word
@@ -112,7 +113,8 @@ def _cut_words(
                 first, last = _next_word(data, i, stop, classes)
                 if first < last:
                     start[n], end[n] = first, last
-                    hashes[n], n_chars[n], found[n] = measure_piece(data, first, last, classes)
+                    hashes[n], n_chars[n] = hash_and_length(data, first, last)
+                    found[n] = classes_of(data, first, last, classes)
                     n += 1
                 i = last
             i += size
@@ -128,6 +130,9 @@ def _masks(
     letter = (byte_mask(data, i, ord("a"), 26) | byte_mask(data, i, ord("A"), 26)) & within
     number, space = byte_mask(data, i, ord("0"), 10) & within, _ascii_spaces(data, i)
     inner = byte_mask(data, i, 0x80, 0x40)
+    if inner & within:
+        lower, caseless = plain_letters(data, i)
+        letter |= (lower | caseless) & within >> _ONE
     mark = punctuation = symbol = other = _NONE
     size = min(64, stop - i)
     rest = within & ~(letter | number | space | inner)

@@ -30,6 +30,7 @@ from textmill.bits import (
     load_eight,
     lowest_one,
 )
+from textmill.characters import plain_letters
 from textmill.text import LETTER, NUMBER, SPACE, character_classes, decode, hash_bytes
 
 # Rows of what is counted.
@@ -186,7 +187,7 @@ def count_documents(
                 begins, changed = valid, np.uint64(0)
                 if high:
                     begins &= ~_continuations(data, i)
-                    wide = _wide(data, i, high & begins, characters)
+                    wide = _wide(data, i, high & begins, valid >> _ONE, characters)
                     space, word, upper = space | wide[0], (word | wide[1]) & valid, upper | wide[2]
                     other_case, numeric = other_case | wide[3], numeric | wide[4]
                     n_kept += wide[5]
@@ -405,10 +406,17 @@ def _past(
 
 @inner
 def _wide(
-    data: NDArray[np.uint8], i: int, leads: np.uint64, characters: NDArray[np.uint32]
+    data: NDArray[np.uint8], i: int, leads: np.uint64, within: np.uint64, characters: NDArray[np.uint32]
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.int64, int, np.uint64]:
-    """What the characters are that begin at the leads; the last says which have another normal form."""
+    """What the characters are that begin at the leads; the last says which have another normal form. ``within``: the
+    bytes that another of the block follows."""
     word = space = upper = other_case = numeric = changed = np.uint64(0)
+    if i + 65 <= len(data):
+        other_case, caseless = plain_letters(data, i)
+        other_case &= within
+        letters = other_case | caseless & within
+        word = letters | letters << _ONE
+        leads &= ~letters
     n_more, n_ellipses = np.int64(0), 0
     while leads:
         at = lowest_one(leads)
