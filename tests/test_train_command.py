@@ -113,6 +113,11 @@ def test_a_plan_follows_what_is_set(capsys: pytest.CaptureFixture[str]) -> None:
         (["--set", "n_heads=3"], "make d_model a multiple of 6"),
         (["--set", "steps=3", "--steps", "4"], "--steps 4 and --set steps=3: give one of them"),
         (["--set", "learning_rate=nan"], "learning_rate nan"),
+        (["--set", "weight_decay=inf"], "weight_decay is inf; it must be at least 0, and finite"),
+        (["--set", "logit_cap=inf"], "logit_cap is inf; it must be above 0, and finite"),
+        (["--set", f"seed={1 << 64}"], "must be below 2 to the 64"),
+        (["--set", "n_threads=5000"], "use at most 4096"),
+        (["--steps", "9", "--set", "batch_warmup_steps=10"], "lower batch_warmup_steps"),
     ],
 )
 def test_a_setting_that_cannot_be(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
