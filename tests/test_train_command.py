@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import types
@@ -143,6 +144,17 @@ def test_a_run_is_trained_as_set_and_says_when_it_was_finished(
     assert "this run was finished before; nothing was done" in capsys.readouterr().out
     assert cli.main([*command, "--set", "d_ff=32"]) == 2
     assert "d_ff was 24, now 32" in capsys.readouterr().err
+
+
+def test_a_log_that_cannot_grow_is_one_line(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def limited(*_: object) -> None:
+        raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr("textmill.train.runlog.LineFile.write", limited)
+    assert cli.main(training(shards, tmp_path / "run", "steps=3")) == 2
+    assert capsys.readouterr().err.endswith("textmill: output: File too large\n")
 
 
 def test_only_the_first_process_prints(

@@ -67,7 +67,9 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
             os.fsync(stream.fileno())
         scratch.replace(path)
     except (OSError, RuntimeError) as error:
-        raise EnvironmentFault(f"{path}: the checkpoint cannot be written: {error}") from error
+        behind = error.__context__  # torch tells of a full disk in words of its own
+        reason = behind if isinstance(behind, OSError) else error
+        raise EnvironmentFault(f"{path}: the checkpoint cannot be written: {reason}") from error
     finally:
         scratch.unlink(missing_ok=True)
 
