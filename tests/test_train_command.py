@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch")
 from test_export import write_shards  # noqa: E402
 
 from textmill import cli  # noqa: E402
+from textmill.cli import plan  # noqa: E402
 from textmill.errors import UnknownNameError, UserError  # noqa: E402
 from textmill.settings import parameters, parse_values  # noqa: E402
 from textmill.tokenize import Tokenizer  # noqa: E402
@@ -104,6 +105,29 @@ def test_a_plan_follows_what_is_set(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "--plan", "--set", "n_layers=9", "--set", "steps=77", "--set", "batch_size=3"]) == 0
     shown = capsys.readouterr().out
     assert "│ layers               │ 9 " in shown and "77 steps of 3 × 128" in shown
+
+
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        ((), "does not fit: lower micro_batch_size, or recompute=blocks weights"),
+        (("recompute=blocks", "batch_size=9999"), "does not fit: lower micro_batch_size weights"),
+        (("d_model=8192",), "does not fit: parallel=fsdp on more GPUs weights"),
+        (("d_model=65536", "parallel=fsdp"), "does not fit: a smaller model weights"),
+    ],
+)
+def test_a_plan_says_what_to_do_for_memory(
+    capsys: pytest.CaptureFixture[str], settings: tuple[str, ...], remedy: str
+) -> None:
+    asked = [f"--set={setting}" for setting in settings]
+    assert cli.main(["train", "--plan", "--model", "llama-1b", "--gpus", "4", "--gpu", "A100", *asked]) == 0
+    assert f"(estimate) of 80.0 GB: {remedy}" in " ".join(capsys.readouterr().out.replace("│", "").split())
+
+
+def test_numbers_have_three_digits_or_all_before_the_point() -> None:
+    numbers = {7: "7", 123_567_000: "124 M", 999_700: "1 M", 2.1e25: "21 Y", 1.5e27: "1,500 Y", 999.7: "1 k"}
+    assert {n: plan.short(n) for n in numbers} == numbers
+    assert [plan._duration(s) for s in (30, 5400, 86_400 * 12_345)] == ["30 s", "1.5 hours", "12,345 days"]
 
 
 @pytest.mark.parametrize(
