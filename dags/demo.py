@@ -22,7 +22,7 @@ def demo(
     language        the language to keep, as ISO 639-1
     language_model  a fastText model; builtin; or "": from the cache, else downloaded, else builtin
     vocab_size      entries of the tokenizer
-    val_frac        share of hosts held out for validation, 0 to 1
+    val_frac        share of hosts held out for validation, 0 to below 1
     steps           optimizer steps
     shard_mb        megabytes of archive a task reads
     """

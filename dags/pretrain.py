@@ -29,7 +29,7 @@ def pretrain(
     vocab_size  entries of a tokenizer that is trained
     pattern     how it cuts text before it merges: gpt2, cl100k, o200k, nanochat
     tie_break   which of two pairs of equal count is merged first: bytes, ids, first
-    val_frac    share of hosts (of documents, if they have no URL) held out for validation, 0 to 1
+    val_frac    share of hosts (of documents, if they have no URL) held out for validation, 0 to below 1
     split_by    host: no host is on both sides; document: each by itself, for documents of few hosts
     source      what the shards call these documents, in mixes and in losses by source
     model       shape of the model: tiny, nano-25m, gpt2-124m, llama-350m, llama-1b, cs336

@@ -101,6 +101,10 @@ def test_a_model_is_compared_with_another(root: Path, capsys: pytest.CaptureFixt
     assert "0.0000, ±0.0000 over documents, ±unknown over sites" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_checkpoint_knows_its_tokenizer_without_having_it(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluated(capsys, root / "alone", "--on", root / "shards")["text"]["notes"] == []
+
+
 def test_what_is_printed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["--on", str(root / "shards"), "--docs", "5", "--choices", str(root / "items.jsonl"), "--by", "tld"]
     assert cli.main(["eval", str(root / "model"), *asked]) == 0
@@ -157,7 +161,11 @@ def test_a_training_by_command_tells_accuracies(root: Path, tmp_path: Path, caps
         (["HF", "--on", "OTHER"], "but the model"),
         (["MODEL", "--on", "BARE"], "its split 'val' has no documents; name another with --split"),
         (["MODEL", "--choices", "SHARDS"], "cannot read this file"),
-        (["MODEL", "--choices", "ITEMS", "--shots", "2"], "2 shots, but no file to take them from"),
+        (["MODEL", "--choices", "ITEMS", "--shots", "2"], "--shots N and --examples FILE go together, with --choices"),
+        (["MODEL", "--choices", "ITEMS", "--examples", "ITEMS"], "--shots N and --examples FILE go together"),
+        (["MODEL", "--on", "SHARDS", "--shots", "2", "--examples", "ITEMS"], "go together, with --choices"),
+        (["MODEL", "--choices", "ITEMS", "--out", "losses.parquet"], "--out is for held-out text; give token shards"),
+        (["MODEL", "--choices", "ITEMS", "--by", "tld"], "--by is for held-out text; give token shards with --on"),
         (["ALONE", "--choices", "ITEMS"], "multiple choice needs a tokenizer"),
     ],
 )

@@ -386,6 +386,21 @@ def test_memory_that_does_not_suffice_names_the_ways_out(
             train(MODEL, recipe, split, split, tmp_path / "run")
 
 
+def test_a_model_that_is_too_large_says_what_to_make_smaller(
+    tmp_path: Path, split: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = "parameters and its optimizer do not fit into the memory of cpu; make it smaller: d_model"
+    with pytest.raises(UserError, match=message):
+        train(replace(MODEL, vocab_size=1 << 44), RECIPE, split, split, tmp_path / "run")
+
+    def full(*_: object) -> None:  # at the first update, which makes the optimizer's state
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("torch.optim.AdamW.step", full)
+    with pytest.raises(UserError, match=message):
+        train(MODEL, RECIPE, split, split, tmp_path / "run")
+
+
 # --- compiled
 
 

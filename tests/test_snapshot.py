@@ -7,11 +7,13 @@ import itertools
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ torch = pytest.importorskip("torch")
 
 from test_data import split_of  # noqa: E402
 
-from textmill.errors import EnvironmentFault, InputError  # noqa: E402
+from textmill.errors import EnvironmentFault, InputError, WorkspaceError  # noqa: E402
 from textmill.train import checkpoint  # noqa: E402
 from textmill.train.checkpoint import Checkpoint, DataIdentity, content_sha256  # noqa: E402
 from textmill.train.config import ModelConfig, TrainConfig  # noqa: E402
@@ -112,6 +114,15 @@ def test_lines_that_stay_are_on_disk_all_the_time(tmp_path: Path) -> None:
     assert [line["step"] for line in LineFile(tmp_path / "log", 9).kept] == [1, 2, 3, 4]
 
 
+def test_two_trainings_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    with LineFile(tmp_path / "log.jsonl", 0) as log:
+        log.write({"step": 1})
+        with pytest.raises(WorkspaceError, match="another training is at work there; wait for it"):
+            train(MODEL, RECIPE, SPLIT, None, tmp_path)
+        assert (tmp_path / "log.jsonl").read_text() == '{"step": 1}\n'
+    train(MODEL, RECIPE, SPLIT, None, tmp_path)
+
+
 # --- in the background
 
 
@@ -152,6 +163,17 @@ def test_a_checkpoint_that_cannot_be_written_stops_the_run(tmp_path: Path, monke
         train(MODEL, RECIPE, SPLIT, None, tmp_path)
     assert checkpoint.load(tmp_path / "checkpoint.pt", CPU).step == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "log.jsonl"]
+
+
+def test_torch_does_not_hide_that_a_disk_is_full(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(EnvironmentFault, match=r"cannot be written: .*File too large"):
+            checkpoint.save(state(), tmp_path / "checkpoint.pt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_last_checkpoint_is_waited_for_and_its_failure_told(
@@ -227,7 +249,10 @@ def test_a_flipped_byte_is_noticed_wherever_it_counts(tmp_path: Path) -> None:
     path, rng = tmp_path / "checkpoint.pt", random.Random(0)
     checkpoint.save(state(), path)
     whole, content = path.read_bytes(), content_sha256(vars(checkpoint.load(path, CPU)))
-    for at in rng.sample(range(len(whole)), 60):
+    with zipfile.ZipFile(path) as archive:  # what the tensors are put together by: few of all bytes, easily broken
+        pickled = archive.read("archive/data.pkl")
+    begin = whole.index(pickled)
+    for at in [*rng.sample(range(len(whole)), 60), *rng.sample(range(begin, begin + len(pickled)), 300)]:
         changed = bytearray(whole)
         changed[at] ^= 1 << rng.randrange(8)
         path.write_bytes(changed)

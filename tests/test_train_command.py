@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import types
@@ -17,6 +18,7 @@ torch = pytest.importorskip("torch")
 from test_export import write_shards  # noqa: E402
 
 from textmill import cli  # noqa: E402
+from textmill.cli import plan  # noqa: E402
 from textmill.errors import UnknownNameError, UserError  # noqa: E402
 from textmill.settings import parameters, parse_values  # noqa: E402
 from textmill.tokenize import Tokenizer  # noqa: E402
@@ -106,6 +108,29 @@ def test_a_plan_follows_what_is_set(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        ((), "does not fit: lower micro_batch_size, or recompute=blocks weights"),
+        (("recompute=blocks", "batch_size=9999"), "does not fit: lower micro_batch_size weights"),
+        (("d_model=8192",), "does not fit: parallel=fsdp on more GPUs weights"),
+        (("d_model=65536", "parallel=fsdp"), "does not fit: a smaller model weights"),
+    ],
+)
+def test_a_plan_says_what_to_do_for_memory(
+    capsys: pytest.CaptureFixture[str], settings: tuple[str, ...], remedy: str
+) -> None:
+    asked = [f"--set={setting}" for setting in settings]
+    assert cli.main(["train", "--plan", "--model", "llama-1b", "--gpus", "4", "--gpu", "A100", *asked]) == 0
+    assert f"(estimate) of 80.0 GB: {remedy}" in " ".join(capsys.readouterr().out.replace("│", "").split())
+
+
+def test_numbers_have_three_digits_or_all_before_the_point() -> None:
+    numbers = {7: "7", 123_567_000: "124 M", 999_700: "1 M", 2.1e25: "21 Y", 1.5e27: "1,500 Y", 999.7: "1 k"}
+    assert {n: plan.short(n) for n in numbers} == numbers
+    assert [plan._duration(s) for s in (30, 5400, 86_400 * 12_345)] == ["30 s", "1.5 hours", "12,345 days"]
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--set", "optimiser=muon"], "unknown parameter 'optimiser'; did you mean 'optimizer'?"),
@@ -113,6 +138,11 @@ def test_a_plan_follows_what_is_set(capsys: pytest.CaptureFixture[str]) -> None:
         (["--set", "n_heads=3"], "make d_model a multiple of 6"),
         (["--set", "steps=3", "--steps", "4"], "--steps 4 and --set steps=3: give one of them"),
         (["--set", "learning_rate=nan"], "learning_rate nan"),
+        (["--set", "weight_decay=inf"], "weight_decay is inf; it must be at least 0, and finite"),
+        (["--set", "logit_cap=inf"], "logit_cap is inf; it must be above 0, and finite"),
+        (["--set", f"seed={1 << 64}"], "must be below 2 to the 64"),
+        (["--set", "n_threads=5000"], "use at most 4096"),
+        (["--steps", "9", "--set", "batch_warmup_steps=10"], "lower batch_warmup_steps"),
     ],
 )
 def test_a_setting_that_cannot_be(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
@@ -138,6 +168,17 @@ def test_a_run_is_trained_as_set_and_says_when_it_was_finished(
     assert "this run was finished before; nothing was done" in capsys.readouterr().out
     assert cli.main([*command, "--set", "d_ff=32"]) == 2
     assert "d_ff was 24, now 32" in capsys.readouterr().err
+
+
+def test_a_log_that_cannot_grow_is_one_line(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def limited(*_: object) -> None:
+        raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr("textmill.train.runlog.LineFile.write", limited)
+    assert cli.main(training(shards, tmp_path / "run", "steps=3")) == 2
+    assert capsys.readouterr().err.endswith("textmill: output: File too large\n")
 
 
 def test_only_the_first_process_prints(

@@ -132,7 +132,7 @@ folders of them, or runs. In --out: report.html, report.json, matches.parquet, a
 INTERRUPTED = 130
 SLIDER_PAGE = "whatif.html"  # beside the report
 SHOWN_FILES = 50  # of those that were lost
-MACHINE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
+MACHINE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

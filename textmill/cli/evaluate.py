@@ -40,6 +40,7 @@ files of choices: JSON lines in HellaSwag's form (ctx, endings, label), in MMLU'
 KEYS = ("source", "domain", "tld")
 DEFAULT_KEYS = ("source", "domain")
 DEFAULT_DOCS = 2_000
+OF_TEXT = ("out", "against", "by", "stride")  # options that mean nothing to multiple choice
 NO_NAME = "(none)"
 
 
@@ -75,7 +76,7 @@ def add_commands(commands: Any) -> None:
     choices.add_argument("--shots", type=int, default=0, metavar="N", help="examples before each item (default: 0)")
     choices.add_argument("--examples", metavar="FILE", help="where they are taken from")
     parser.add_argument("--tokenizer", metavar="FILE", help="for a model that has none beside it")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
     parser.add_argument("--dtype", default="auto", help="of matrix products: auto, float32, bfloat16 (default: auto)")
     parser.add_argument("--batch-tokens", type=positive, metavar="N", help="at once (default: as suits the device)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
@@ -99,10 +100,13 @@ def _eval(options: argparse.Namespace) -> None:
     shards = _shards(options)
     if shards is None and not options.choices:
         raise UserError("nothing to evaluate on; give token shards with --on, or --choices FILE, or both")
+    if shards is None and (idle := next((name for name in OF_TEXT if getattr(options, name)), None)):
+        raise UserError(f"--{idle} is for held-out text; give token shards with --on")
     model = _model(options, found, tokenizer, shards)
     account: dict[str, Any] = {"model": str(found.path), "context": model.config.context_length}
     if shards is not None:
-        account["text"] = _held_out(options, model, shards, tokenizer is None and not found.is_checkpoint)
+        is_bare = tokenizer is None and not found.is_checkpoint  # which says what tokens it was trained on
+        account["text"] = _held_out(options, model, shards, is_bare)
     if options.choices:
         account["choices"] = _choices(options, model, tokenizer)
     if options.json:
@@ -123,6 +127,8 @@ def _check(options: argparse.Namespace) -> None:
             raise UnknownNameError("key", key, KEYS)
     if options.seed < 0 or options.shots < 0:
         raise UserError(f"--seed {options.seed}, --shots {options.shots}: must not be negative")
+    if bool(options.shots) != bool(options.examples) or (options.shots and not options.choices):
+        raise UserError("--shots N and --examples FILE go together, with --choices")
     if options.out:
         check_writable(options.out)
 

@@ -11,10 +11,10 @@ from textmill.errors import UserError
 
 if TYPE_CHECKING:
     from textmill.train.accounting import Gpu, Plan
-    from textmill.train.config import Preset
+    from textmill.train.config import Preset, TrainConfig
 
 TIMES = ((86_400, "days"), (3_600, "hours"), (60, "minutes"))
-UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+UNITS = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def print_plan(options: argparse.Namespace) -> None:
@@ -70,17 +70,20 @@ def _run_rows(plan: Plan, gpu: Gpu, n_gpus: int, mfu: float, n_available: int | 
 
 def _memory_rows(plan: Plan, gpu: Gpu, n_gpus: int) -> Iterator[list[object]]:
     memory, recipe, rows = plan.memory(n_gpus), plan.preset.train, plan.rows_at_once(n_gpus)
-    fits = (
-        "fits"
-        if memory.total_bytes <= gpu.memory_bytes
-        else "does not fit: lower micro_batch_size, or recompute=blocks"
-    )
     state = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes
-    yield ["memory a GPU", _bytes(memory.total_bytes), f"of {_bytes(gpu.memory_bytes)}: {fits} (estimate)"]
+    fits = "fits" if memory.total_bytes <= gpu.memory_bytes else f"does not fit: {_remedy(recipe, state, gpu)}"
+    yield ["memory a GPU", _bytes(memory.total_bytes), f"(estimate) of {_bytes(gpu.memory_bytes)}: {fits}"]
     yield ["  weights, optimizer", _bytes(state), "float32, with gradients; a copy of the weights in bfloat16"]
     again = ", computed again in the backward pass" if recipe.recompute == "blocks" else ""
     yield ["  activations", _bytes(memory.activations_bytes), f"of {rows:,} sequences at once{again}"]
     yield ["  logits", _bytes(memory.logits_bytes), ""]
+
+
+def _remedy(recipe: TrainConfig, state_bytes: int, gpu: Gpu) -> str:
+    """What to set when there is too little memory."""
+    if state_bytes > gpu.memory_bytes:
+        return "a smaller model" if recipe.parallel == "fsdp" else "parallel=fsdp on more GPUs"
+    return "lower micro_batch_size" + (", or recompute=blocks" if recipe.recompute == "none" else "")
 
 
 def _peak(gpu: Gpu) -> str:
@@ -95,10 +98,15 @@ def _bytes(n_bytes: float) -> str:
 
 def _duration(seconds: float) -> str:
     scale, unit = next(((scale, unit) for scale, unit in TIMES if seconds >= scale), (1, "s"))
-    return f"{seconds / scale:.3g} {unit}"
+    return f"{_three_digits(seconds / scale)} {unit}"
 
 
 def short(n: float) -> str:
     """Three digits and a unit: 124 M."""
-    scale, unit = next(((scale, unit) for scale, unit in UNITS if n >= scale), (1.0, ""))
-    return f"{n / scale:.3g} {unit}".rstrip()
+    scale, unit = next(((scale, unit) for scale, unit in UNITS if n >= 0.9995 * scale), (1.0, ""))
+    return f"{_three_digits(n / scale)} {unit}".rstrip()
+
+
+def _three_digits(n: float) -> str:
+    """More before the point, if there are."""
+    return f"{n:,.0f}" if n >= 999.5 else f"{n:.3g}"

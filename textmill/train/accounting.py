@@ -18,6 +18,7 @@ from textmill.train.config import ModelConfig, Preset, TrainConfig
 
 TOKENS_PER_PARAMETER = 20  # where loss is least for its operations: Hoffmann et al. 2022, about
 FLOAT32_BYTES, BFLOAT16_BYTES = 4, 2
+LOGITS_CHUNK_BYTES = 1 << 28  # of float32 logits at once; below that the plain way is taken
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Memory:
     gradients_bytes: int
     optimizer_bytes: int  # two moments; with Muon one of the blocks' matrices
     activations_bytes: int  # kept for the backward pass: tensors that a compiled model cannot do without
-    logits_bytes: int  # bfloat16, float32, and the gradient of the latter
+    logits_bytes: int  # bfloat16, float32, and the gradient of the latter, of a chunk; and the gradients of its inputs
 
     @property
     def total_bytes(self) -> int:
@@ -140,8 +141,17 @@ class Memory:
             gradients_bytes=FLOAT32_BYTES * n // n_shares,
             optimizer_bytes=FLOAT32_BYTES * n_moments // n_shares,
             activations_bytes=n_tokens * kept,
-            logits_bytes=n_tokens * config.vocab_size * (BFLOAT16_BYTES + 2 * FLOAT32_BYTES),
+            logits_bytes=_logits_bytes(config, n_tokens),
         )
+
+
+def _logits_bytes(config: ModelConfig, n_tokens: int) -> int:
+    """What the loss of as many tokens takes; it goes chunk by chunk where there are many (`textmill.train.loss`)."""
+    at_once = min(n_tokens, max(1, LOGITS_CHUNK_BYTES // (FLOAT32_BYTES * config.vocab_size)))
+    logits = at_once * config.vocab_size * (BFLOAT16_BYTES + 2 * FLOAT32_BYTES)
+    if at_once == n_tokens:
+        return logits
+    return logits + FLOAT32_BYTES * config.d_model * (n_tokens + 2 * config.vocab_size)  # the head's: a sum, and a term
 
 
 def _layer_bytes(config: ModelConfig) -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -68,7 +67,9 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
             os.fsync(stream.fileno())
         scratch.replace(path)
     except (OSError, RuntimeError) as error:
-        raise EnvironmentFault(f"{path}: the checkpoint cannot be written: {error}") from error
+        behind = error.__context__  # torch tells of a full disk in words of its own
+        reason = behind if isinstance(behind, OSError) else error
+        raise EnvironmentFault(f"{path}: the checkpoint cannot be written: {reason}") from error
     finally:
         scratch.unlink(missing_ok=True)
 
@@ -98,7 +99,7 @@ def _read(path: Path) -> dict[str, Any]:
         parts = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such checkpoint") from error
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # damaged bytes make the unpickler fail in any way
         raise InputError(f"{path}: not a readable checkpoint; remove it or name another one") from error
     if not isinstance(parts, dict) or parts.pop("format", None) != FORMAT:
         raise InputError(f"{path}: not a checkpoint of this version ({FORMAT})")

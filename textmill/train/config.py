@@ -8,6 +8,7 @@ betas 0.9 and 0.95, weight decay 0.1, gradient norm clipped at 1, cosine to a te
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -28,6 +29,7 @@ GATED = ("swiglu",)  # a third matrix gates the activation
 ACTIVATIONS = (*GATED, "silu", "gelu", "relu", "relu2")
 OPTIMIZERS = ("adamw", "muon")
 SCHEDULES = ("cosine", "wsd", "linear")
+MOST_THREADS = 1 << 12  # more than a machine has cores; a process cannot start as many as it likes
 
 
 def require_torch() -> None:
@@ -70,7 +72,7 @@ class ModelConfig:
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("rope_theta", "norm_eps", "window", "logit_cap"):
             value = getattr(self, name)
-            _require(value is None or value > 0, f"{name} is {value}; it must be above 0")
+            _require(value is None or 0 < value < math.inf, f"{name} is {value}; it must be above 0, and finite")
         _require(0 <= self.dropout < 1, f"dropout is {self.dropout}; it must be in [0, 1)")
         for name, valid in CHOICES.items():
             if getattr(self, name) not in valid:
@@ -147,24 +149,28 @@ class TrainConfig:
         for name in ("steps", "batch_size", "eval_every", "eval_batches", "checkpoint_every"):
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("warmup_steps", "batch_warmup_steps", "weight_decay", "seed"):
-            _require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must not be negative")
+            value = getattr(self, name)
+            _require(0 <= value < math.inf, f"{name} is {value}; it must be at least 0, and finite")
         for name in ("beta1", "beta2"):
             _require(0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; it must be in [0, 1)")
         for name in ("grad_clip", "spike_z"):
             _require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}; it must be above 0")
         _require(
-            0 <= self.min_learning_rate <= self.learning_rate < float("inf") and self.learning_rate > 0,
+            0 <= self.min_learning_rate <= self.learning_rate < math.inf and self.learning_rate > 0,
             f"learning_rate {self.learning_rate} and min_learning_rate {self.min_learning_rate} do not fit; "
             "the first must be above 0, the second between 0 and the first",
         )
-        _require(
-            self.warmup_steps <= self.steps,
-            f"warmup_steps is {self.warmup_steps}, but the run has {self.steps} steps; lower warmup_steps",
-        )
+        for name in ("warmup_steps", "batch_warmup_steps"):
+            _require(
+                getattr(self, name) <= self.steps,
+                f"{name} is {getattr(self, name)}, but the run has {self.steps} steps; lower {name}",
+            )
+        _require(self.seed < 1 << 64, f"seed is {self.seed}; it must be below 2 to the 64, as torch wants it")
         _require(0 <= self.decay_frac <= 1, f"decay_frac is {self.decay_frac}; it must be in [0, 1]")
         for name in ("n_threads", "micro_batch_size", "log_every"):
             value = getattr(self, name)
             _require(value is None or value >= 1, f"{name} is {value}; use at least 1")
+        _require((self.n_threads or 1) <= MOST_THREADS, f"n_threads is {self.n_threads}; use at most {MOST_THREADS}")
         for name, valid in RECIPE_CHOICES.items():
             if getattr(self, name) not in valid:
                 raise UnknownNameError(name, getattr(self, name), valid)

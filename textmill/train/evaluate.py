@@ -26,7 +26,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from textmill.errors import UserError
@@ -36,7 +35,7 @@ from textmill.train.likelihood import Sequences, sums_of_losses
 from textmill.train.loss import LossModel
 from textmill.train.model import Transformer
 from textmill.train.sources import Found, Records
-from textmill.train.trainer import precision
+from textmill.train.trainer import enough_memory, precision
 
 CPU_TOKENS, GPU_TOKENS = 1 << 11, 1 << 16  # at once; on a CPU, what its cache holds
 RECORD = ["doc_id", "source", "url", "n_bytes"]
@@ -164,13 +163,9 @@ def nats(
     """`sums_of_losses` by a model that is not in training, wherever it is. Errors: `UserError`: too little memory."""
     device = model.token_embeddings.weight.device
     at_once = batch_tokens or (CPU_TOKENS if device.type == "cpu" else GPU_TOKENS)
-    try:
-        with precision(device, dtype):
-            return sums_of_losses(sequences, LossModel(model), device, at_once, on_tokens=on_tokens)
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"{at_once:,} tokens at once do not fit into the memory of {device}; read {max(1, at_once // 2):,}"
-        ) from error
+    remedy = f"{at_once:,} tokens at once do not fit into the memory of {device}; read {max(1, at_once // 2):,}"
+    with enough_memory(remedy), precision(device, dtype):
+        return sums_of_losses(sequences, LossModel(model), device, at_once, on_tokens=on_tokens)
 
 
 def figures(losses: DocumentLosses, clusters: NDArray[np.int64] | None = None) -> Figures:

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's usual name
 
+from textmill.train.accounting import LOGITS_CHUNK_BYTES
 from textmill.train.data import IGNORED, StepBatch
 from textmill.train.model import Transformer
-
-CHUNK_BYTES = 1 << 28  # of float32 logits at once; below that the plain way is taken
 
 LossesOf = Callable[[Tensor, Tensor], Tensor]  # of hidden states [N, D] and targets [N]
 
@@ -29,7 +28,7 @@ class LossModel(nn.Module):
         self,
         model: Transformer,
         compile_mode: str | None = None,
-        chunk_bytes: int = CHUNK_BYTES,
+        chunk_bytes: int = LOGITS_CHUNK_BYTES,
         *,
         recomputes: bool = False,
     ) -> None:

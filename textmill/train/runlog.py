@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
 from pathlib import Path
 from typing import Any, TextIO
+
+from textmill.errors import WorkspaceError
 
 
 class LineFile:
@@ -47,8 +50,16 @@ class LineFile:
             os.fsync(self._stream.fileno())
 
     def _open(self) -> TextIO:
-        """What is too much is cut off in one step, so that what is kept is there at any time."""
+        """What is too much is cut off in one step, so that what is kept is there at any time. Errors: `WorkspaceError`
+        when another process writes to the file."""
         self._stream = self._path.open("a", encoding="utf-8")
+        try:
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which ends with the process
+        except BlockingIOError as error:
+            self._stream.close()
+            raise WorkspaceError(
+                f"{self._path.parent}: another training is at work there; wait for it, or choose another folder"
+            ) from error
         self._stream.truncate(self._n_kept_bytes)
         return self._stream
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from textmill.errors import EnvironmentFault, UserError, WorkspaceError
 from textmill.train import checkpoint
+from textmill.train.accounting import n_parameters
 from textmill.train.checkpoint import Checkpoint, DataIdentity
 from textmill.train.config import ModelConfig, TrainConfig
 from textmill.train.data import StepBatch
@@ -86,7 +87,8 @@ class Trainer:
     ) -> None:
         self.config, self.data, self.ranks = config, data, ranks
         self.device = device_named(config.device)
-        self.model = Transformer(model_config, config.seed).to(self.device)
+        with enough_memory(self._of_all(model_config)):
+            self.model = Transformer(model_config, config.seed).to(self.device)
         self._init_sha256 = "" if init is None else init.sha256
         if init is not None:
             init.give_to(self.model)
@@ -113,7 +115,7 @@ class Trainer:
             torch.manual_seed(step_seed(self.config.seed, step, self.ranks.rank))
         sums = torch.zeros(1 + 2 * self._n_sources, dtype=self._sum_dtype, device=self.device)
         parts = self._parts(batch)
-        with self._enough_memory():
+        with enough_memory(self._of_batch()):
             for part in parts:
                 with self._averaged(part is parts[-1]):
                     mean, own = self._mean_loss(part, n_targets)
@@ -124,9 +126,10 @@ class Trainer:
         return Reading(step, torch.cat([sums[:1], norm.detach().to(self._sum_dtype)[None], sums[1:]]))
 
     def apply(self, step: int) -> None:
-        """Makes the update of ``step`` with the gradient taken last."""
+        """Makes the update of ``step`` with the gradient taken last. Errors: as in `gradients`."""
         set_learning_rate(self.optimizer, self.learning_rate(step))
-        self.optimizer.step()
+        with enough_memory(self._of_all(self.model.config)):  # the first update makes the optimizer's state
+            self.optimizer.step()
 
     @torch.no_grad()
     def evaluate(self, batches: Sequence[StepBatch]) -> list[float]:
@@ -215,20 +218,33 @@ class Trainer:
             return contextlib.nullcontext()
         return self.loss_model.no_sync()  # type: ignore[operator]
 
-    @contextlib.contextmanager
-    def _enough_memory(self) -> Iterator[None]:
-        try:
-            yield
-        except RuntimeError as error:
-            if not (isinstance(error, torch.OutOfMemoryError) or OF_MEMORY.search(str(error))):
-                raise
-            rows = self.config.micro_batch_size or self.config.batch_size // self.ranks.n_ranks
-            ways = [f"set micro_batch_size to {rows // 2}"] if rows > 1 else []
-            ways += ["recompute to blocks"] if self.config.recompute == "none" else []
-            raise UserError(
-                f"{rows} sequences at once do not fit into the memory of {self.device}; "
-                f"{', or '.join(ways) or 'make the model or its context_length smaller'}"
-            ) from error
+    def _of_all(self, config: ModelConfig) -> str:
+        """What to do when memory does not hold the weights and what belongs to them."""
+        return (
+            f"a model of {n_parameters(config):,} parameters and its optimizer do not fit into the memory of "
+            f"{self.device}; make it smaller: d_model, n_layers or vocab_size"
+        )
+
+    def _of_batch(self) -> str:
+        """What to do when memory does not hold a batch."""
+        rows = self.config.micro_batch_size or self.config.batch_size // self.ranks.n_ranks
+        ways = [f"set micro_batch_size to {rows // 2}"] if rows > 1 else []
+        ways += ["recompute to blocks"] if self.config.recompute == "none" else []
+        return (
+            f"{rows} sequences at once do not fit into the memory of {self.device}; "
+            f"{', or '.join(ways) or 'make the model or its context_length smaller'}"
+        )
+
+
+@contextlib.contextmanager
+def enough_memory(message: str) -> Iterator[None]:
+    """Errors: `UserError` with this ``message`` when a device has no more memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not (isinstance(error, torch.OutOfMemoryError) or OF_MEMORY.search(str(error))):
+            raise
+        raise UserError(message) from error
 
 
 def _divided_state(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
