@@ -25,7 +25,9 @@ from textmill.pipeline.stage import Result, Stage, Task, one_table
 from textmill.pipeline.stages.scores import DOC_ID
 from textmill.pipeline.stages.signatures import BANDS, EXACT, Signatures, SortedBands, open_bands
 
-SHARDS_A_RANGE = 200  # of signatures: some 8 million documents of a crawl, or 130 MB a band
+# Of signatures: some 20 million documents of a crawl, or 330 MB a band. As many as are merged without compaction:
+# from files that are not compacted, a range reads nearly all row groups, whatever it needs of them.
+SHARDS_A_RANGE = 512
 MOST_GROUPS = 256
 N_SIMILARITIES = 20  # classes in which candidates are counted by their similarity
 MEMBERS = ".members"  # ending of files of the documents that are in some pair

@@ -117,7 +117,7 @@ class TrainTokenizer(MakeTokenizer):
     def run_shard(self, task: Task) -> Result:
         counts = add_counts(_read_in_order(task.all_files(self.pretokens)))
         if not len(counts):
-            raise UserError("the corpus is empty: no text came in, or every document was dropped; `textmill report` shows by which rule")
+            raise UserError("the corpus is empty: no text came in or every document was dropped; see `textmill report`")
         training = train(counts, self.vocab_size, [END_OF_TEXT], tie_break=self.tie_break)
         tokenizer = Tokenizer(training.vocab, training.merges, [END_OF_TEXT], pattern=self.pretokens.pattern)
         return self._result(task, tokenizer, {"n_merges": len(training.merges)})
