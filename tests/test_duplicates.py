@@ -112,7 +112,7 @@ class Brevity(Scorer):
 def test_clusters_do_not_depend_on_files_merging_or_ranges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = corpus(240)
     expected = None
-    for n_files, fan_in, shards_a_range in ((1, 256, 200), (7, 256, 3), (7, 2, 200), (16, 3, 1)):
+    for n_files, fan_in, shards_a_range in ((1, 256, 200), (4, 256, 2), (4, 2, 200), (6, 3, 2)):
         monkeypatch.setattr(records, "FAN_IN", fan_in)
         monkeypatch.setattr(duplicates, "SHARDS_A_RANGE", shards_a_range)
         files = write(tmp_path / f"{n_files}-{fan_in}", texts, n_files)

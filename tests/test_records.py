@@ -45,6 +45,14 @@ def test_merge_is_sorted(runs: list[list[tuple[int, int]]], size: int) -> None:
 
 
 @repeatable
+@given(st.lists(record, max_size=30), st.integers(1, 40))
+def test_records_are_sorted_whatever_the_pieces(of: list[tuple[int, int]], at_once: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "SORTED_AT_ONCE", at_once)
+        assert rows([records.sort(*block(of))]) == sorted(of)
+
+
+@repeatable
 @given(st.lists(record, max_size=30), st.integers(1, 7), st.integers(1, 5))
 def test_sorter_sorts_whatever_it_may_hold(
     tmp_path_factory: pytest.TempPathFactory, of: list[tuple[int, int]], limit: int, size: int

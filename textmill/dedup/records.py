@@ -31,6 +31,7 @@ Block = tuple[NDArray[np.uint64], NDArray[np.uint64]]
 LARGEST = (1 << 64) - 1
 BLOCK_RECORDS = 1 << 15  # in a row group, and so in a block: 512 KiB
 SORT_RECORDS = 1 << 23  # that a `Sorter` holds; with what sorting takes beside them, 400 MB
+SORTED_AT_ONCE = 1 << 17  # records; of 8 million, 214 ns each all at once, 95 by pieces; with ties 763 and 129
 FAN_IN = 512  # files merged at once: each has one block in memory
 _META = b"textmill"
 _NOTHING = np.empty(0, np.uint64)
@@ -111,11 +112,14 @@ class RecordFile:
 
 
 def sort(key: NDArray[np.uint64], value: NDArray[np.uint64]) -> Block:
-    """The records in order.
+    """The records in order. Many are sorted by pieces that stay in the cache, which are merged.
 
     By their keys first, which numpy has vectorized for one array of 64-bit numbers; then those of equal keys that are
     not in order by themselves. A fifth of the time of sorting by both at once, where few keys are equal.
     """
+    if len(key) > SORTED_AT_ONCE:
+        places = range(0, len(key), SORTED_AT_ONCE)
+        return _merged([sort(key[i : i + SORTED_AT_ONCE], value[i : i + SORTED_AT_ONCE]) for i in places])
     order = np.argsort(key)
     key, value = key[order], value[order]
     equal = key[1:] == key[:-1]
