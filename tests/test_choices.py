@@ -153,6 +153,11 @@ def test_a_file_that_is_not_there_or_cut_short(tmp_path: Path) -> None:
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"{}" * 1000)[:-9])
     with pytest.raises(InputError, match="cannot read this file"):
         read_tasks(str(tmp_path / "cut.jsonl.gz"))
+    damaged = bytearray(gzip.compress("".join(f"{i}\n" for i in range(5000)).encode()))
+    damaged[200:260] = b"\xff" * 60
+    (tmp_path / "damaged.jsonl.gz").write_bytes(damaged)
+    with pytest.raises(InputError, match="cannot read this file"):
+        read_tasks(str(tmp_path / "damaged.jsonl.gz"))
 
 
 def test_a_later_line_of_another_form_is_named(tmp_path: Path) -> None:

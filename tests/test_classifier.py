@@ -29,6 +29,9 @@ MENU = (
     "Home\nAbout Us\nProducts\nServices\nContact\nSitemap\nShop by category\nMen\nWomen\nKids\nSale\n"
     "Shopping cart (0)\nCheckout\nFollow us on Twitter\nCopyright 2012 All rights reserved"
 )
+# A gzip file whose codes are broken in the middle.
+_PACKED = gzip.compress("".join(f"{i}\n" for i in range(5000)).encode())
+DAMAGED = _PACKED[:200] + b"\xff" * 60 + _PACKED[260:]
 GOOD, BAD = "history river mountain science letter garden".split(), "login cart cookies menu share click".split()
 
 
@@ -153,6 +156,7 @@ class TestExamples:
             ("a.jsonl", b"[1]\n", "without a column 'text'"),
             ("a.jsonl", b'{"text": 3}\n', "without a column 'text'"),
             ("a.txt.gz", b"no gzip", "cannot read"),
+            ("a.txt.gz", DAMAGED, "cannot read"),
             ("a.txt", b"", "no text"),
             ("a.warc.gz", b"no archive" * 100, "not a web archive"),
         ],

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import gzip
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ import re
 import shutil
 import tempfile
 import uuid
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -139,6 +141,16 @@ def open_read(uri: str) -> Any:
     """A seekable binary file object."""
     fs, path = filesystem(uri)
     return open(path, "rb") if is_local(uri) else fs.open(path, "rb")  # noqa: PTH123
+
+
+UNREADABLE = (OSError, EOFError, zlib.error)  # what reading from `open_unpacked` raises for a damaged file
+
+
+@contextlib.contextmanager
+def open_unpacked(uri: str) -> Iterator[Any]:
+    """A binary file object of the content of ``uri``, unpacked if its name ends in .gz. Errors: `UNREADABLE`."""
+    with open_read(uri) as raw, gzip.open(raw) if uri.endswith(".gz") else contextlib.nullcontext(raw) as stream:
+        yield stream
 
 
 def read_json(uri: str) -> Any:

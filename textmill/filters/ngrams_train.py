@@ -11,11 +11,8 @@ twice or not at all. Cost: 6 s on one busy core for a million words.
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import json
 import math
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -112,10 +109,9 @@ def _texts(uri: str) -> Iterator[str]:
                 for batch in file.iter_batches(columns=["text"]):
                     yield from (text or "" for text in batch["text"].to_pylist())
             return
-        packed = uri.endswith(".gz")
-        with storage.open_read(uri) as raw, gzip.open(raw) if packed else contextlib.nullcontext(raw) as lines:
+        with storage.open_unpacked(uri) as lines:
             yield from (_jsonl if uri.removesuffix(".gz").endswith(".jsonl") else _paragraphs)(uri, lines)
-    except (OSError, EOFError, zlib.error, KeyError) as error:
+    except (*storage.UNREADABLE, KeyError) as error:
         raise InputError(f"{uri}: cannot read text from this file ({error})") from error
 
 

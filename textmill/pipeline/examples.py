@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from textmill import storage
 from textmill.errors import InputError
@@ -67,14 +66,10 @@ def _read(path: Path) -> Iterator[Example]:
         elif name.endswith((PARQUET, *JSON_LINES)):
             yield from _from_rows(read_rows(str(path)), path)
         else:
-            with _open(path) as file:
+            with storage.open_unpacked(str(path)) as file:
                 yield from _cut(file.read().decode(errors="replace"), path.name)
-    except (OSError, EOFError) as error:
+    except storage.UNREADABLE as error:
         raise InputError(f"{path}: cannot read this file ({error})") from error
-
-
-def _open(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
 def _read_archive(path: Path) -> Iterator[Example]:

@@ -6,12 +6,10 @@ came: every other column and every row that did not change stay as they were, to
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import gzip
 import io
 import json
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,7 +40,7 @@ def read_rows(uri: str) -> Iterator[Any]:
                 for batch in file.iter_batches(ROWS_TOGETHER):
                     yield from batch.to_pylist()
         elif name.endswith(CSV):
-            with _opened(uri) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as lines:
+            with storage.open_unpacked(uri) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as lines:
                 # Strict: else a quotation mark that nothing closes makes one value of the rest of the file.
                 table = csv.DictReader(lines, delimiter="\t" if name.endswith(".tsv") else ",", strict=True)
                 for row in table:
@@ -54,7 +52,7 @@ def read_rows(uri: str) -> Iterator[Any]:
                 yield _value(uri, line, number)
         else:
             raise InputError(f"{uri}: not a table; its name must end in {_endings(PARQUET, *JSON_LINES, *CSV)}")
-    except (OSError, EOFError, zlib.error, csv.Error, ValueError) as error:
+    except (*storage.UNREADABLE, csv.Error, ValueError) as error:
         raise InputError(f"{uri}: cannot read this file ({error})") from error
 
 
@@ -62,15 +60,9 @@ def _endings(*endings: str) -> str:
     return f"{', '.join(endings)}, or one of them with .gz"
 
 
-@contextlib.contextmanager
-def _opened(uri: str) -> Iterator[Any]:
-    with storage.open_read(uri) as raw, gzip.open(raw) if uri.endswith(".gz") else contextlib.nullcontext(raw) as file:
-        yield file
-
-
 def _lines(uri: str) -> Iterator[bytes]:
     """The lines that are not blank, without their ends."""
-    with _opened(uri) as file:
+    with storage.open_unpacked(uri) as file:
         for line in file:
             if stripped := line.strip():
                 yield stripped
@@ -164,7 +156,7 @@ class TextFile:
                 if n_bytes >= BATCH_BYTES:
                     yield _table(texts, lines)
                     texts, lines, n_bytes = [], [], 0
-        except (OSError, EOFError, zlib.error) as error:
+        except storage.UNREADABLE as error:
             raise InputError(f"{self.uri}: cannot read this file ({error})") from error
         if texts:
             yield _table(texts, lines)

@@ -10,10 +10,7 @@ other document, and are measured, as all are, on the documents between, which th
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from itertools import pairwise
 
 import numpy as np
@@ -82,12 +79,12 @@ def _plain(address: str) -> Iterator[pa.LargeStringArray]:
     """The documents of a text, some megabytes at a time. Errors: `InputError` if it cannot be read, or is not UTF-8."""
     rest = b""
     try:
-        with storage.open_read(address) as raw, gzip.open(raw) if address.endswith(".gz") else nullcontext(raw) as file:
+        with storage.open_unpacked(address) as file:
             while data := file.read(READ_BYTES):
                 whole, newline, rest = (rest + data).rpartition(b"\n")
                 yield _documents(whole + newline, address)
             yield _documents(rest, address)
-    except (OSError, EOFError, zlib.error) as error:
+    except storage.UNREADABLE as error:
         raise InputError(f"{address}: cannot read this file ({error})") from error
 
 

@@ -24,13 +24,11 @@ is that of a share of independent items.
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -151,11 +149,11 @@ def _read(path: str) -> list[Task]:
 def _lines(path: str) -> Iterator[tuple[int, Row]]:
     """The objects of a file, each with the number of its line; blank lines are none."""
     try:
-        with storage.open_read(path) as raw, gzip.open(raw) if path.endswith(".gz") else nullcontext(raw) as file:
+        with storage.open_unpacked(path) as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield number, _object(line, f"{path}: line {number}")
-    except (OSError, EOFError) as error:
+    except storage.UNREADABLE as error:
         raise InputError(f"{path}: cannot read this file ({getattr(error, 'strerror', None) or error})") from error
 
 
