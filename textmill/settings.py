@@ -53,6 +53,11 @@ def split_setting(setting: str) -> tuple[str, str]:
     return name, text
 
 
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """``NAME was A, now B`` for each value that is another now."""
+    return [f"{name} was {before[name]}, now {now[name]}" for name in now if before[name] != now[name]]
+
+
 def _convert(parameter: Parameter, text: str) -> Any:
     kind, may_be_none = _without_none(parameter.kind)
     if may_be_none and text == NONE:

@@ -14,6 +14,7 @@ from textmill.pipeline.stages.known import EarlierRun, Known, KnownCopies, Known
 from textmill.pipeline.stages.rows import KeptRows
 from textmill.pipeline.stages.signatures import SortedBands
 from textmill.pipeline.workspace import DEDUP_RUN, is_run, open_run
+from textmill.settings import differences
 
 
 def known_copies(
@@ -41,7 +42,8 @@ def _find(address: str, minhash: MinHash) -> EarlierRun:
             f"{address}: run {run.name} has no corpus; only finished runs that made one can be compared with"
         )
     if signatures.minhash != minhash:
-        raise UserError(f"against {address}: its signatures differ: {_differences(signatures.minhash, minhash)}")
+        other = "; ".join(differences(vars(signatures.minhash), vars(minhash)))
+        raise UserError(f"against {address}: its signatures differ: {other}")
     root = storage.absolute(workspace.root)  # a worker may have another working directory
 
     def tables(stage: Stage | None) -> list[str]:
@@ -49,9 +51,3 @@ def _find(address: str, minhash: MinHash) -> EarlierRun:
 
     kept, removed = (corpus, None) if corpus else (signatures, keepers)
     return EarlierRun.of(f"{root}:{run.name}", tables(signatures), tables(kept), tables(removed))
-
-
-def _differences(there: MinHash, here: MinHash) -> str:
-    """What differs, and how, in a few words."""
-    other = {name: (value, getattr(here, name)) for name, value in vars(there).items() if value != getattr(here, name)}
-    return "; ".join(f"{name} was {old}, now {new}" for name, (old, new) in other.items())

@@ -18,6 +18,7 @@ from torch import nn
 
 from textmill.train.data import IGNORED, StepBatch, TokenStream
 from textmill.train.parallel import ALONE, Ranks
+from textmill.train.sources import sum_dtype
 
 PADDING = 0  # an id, as input; nothing sees it
 
@@ -74,7 +75,7 @@ def sums_of_losses(
     that count.
     """
     loss_model.eval()
-    exact = torch.float32 if device.type == "mps" else torch.float64  # which Apple's GPU does not have
+    exact = sum_dtype(device)
     sums = torch.zeros(len(sequences), dtype=exact, device=device)
     together = ranks.divides_weights  # no rank can compute alone
     batches = sequences.batches(batch_tokens)

@@ -83,14 +83,9 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def whole(tree: Any) -> Any:
-    """State as of one process: tensors in ``tree`` (dictionaries, lists) that ranks share out are gathered, by all of
-    them together."""
-    if hasattr(tree, "full_tensor"):
-        return tree.full_tensor()
-    if isinstance(tree, dict):
-        return {key: whole(value) for key, value in tree.items()}
-    return [whole(value) for value in tree] if isinstance(tree, list) else tree
+def whole(tensor: Any) -> Any:
+    """``tensor`` as one process has it: gathered, by all ranks together, if they share it out."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 def divided(value: Any, like: Any) -> Any:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textmill.errors import EnvironmentFault, UserError, WorkspaceError
+from textmill.settings import differences
 from textmill.train import checkpoint
 from textmill.train.accounting import n_parameters
 from textmill.train.checkpoint import Checkpoint, DataIdentity
@@ -164,17 +165,17 @@ class Trainer:
         """Takes over the state kept in ``path``; the log line of its step. Errors: `WorkspaceError` when it is the
         state of another run."""
         kept = checkpoint.load(path, torch.device("cpu"))  # what follows sends each tensor where it belongs
-        differences = [
-            *_differences(kept.model_config, self.model.config),
-            *_differences(kept.train_config, self.config),
-            *_differences(kept.data, self.data),
+        changes = [
+            *_changes(kept.model_config, self.model.config),
+            *_changes(kept.train_config, self.config),
+            *_changes(kept.data, self.data),
         ]
         if kept.init_sha256 != self._init_sha256:
             before, now = (sha256[:12] or "none" for sha256 in (kept.init_sha256, self._init_sha256))
-            differences.append(f"the initial weights were {before}, now {now}")
-        if differences:
+            changes.append(f"the initial weights were {before}, now {now}")
+        if changes:
             raise WorkspaceError(
-                f"{path} belongs to another run: {'; '.join(differences)}; use the same values or another folder"
+                f"{path} belongs to another run: {'; '.join(changes)}; use the same values or another folder"
             )
         like = self.model.state_dict()
         self.model.load_state_dict({name: divided(value, like[name]) for name, value in kept.model.items()})
@@ -274,11 +275,7 @@ def precision(device: torch.device, dtype: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=in_bfloat16)
 
 
-def _differences(kept: DataclassInstance, asked: DataclassInstance) -> list[str]:
-    """``name was A, now B`` for every field that differs and matters."""
-    before, now = asdict(kept), asdict(asked)
-    return [
-        f"{name} was {before[name]}, now {now[name]}"
-        for name in now
-        if name not in FREE_ON_RESUME and before[name] != now[name]
-    ]
+def _changes(kept: DataclassInstance, asked: DataclassInstance) -> list[str]:
+    """The fields that differ and matter."""
+    before, now = ({name: v for name, v in asdict(of).items() if name not in FREE_ON_RESUME} for of in (kept, asked))
+    return differences(before, now)
