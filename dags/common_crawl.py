@@ -9,36 +9,16 @@ from __future__ import annotations
 
 from textmill.dedup.minhash import MinHash
 from textmill.errors import UserError
-from textmill.filters import language as languages
-from textmill.filters import model_losses, optout, preset_for, url, url_words
-from textmill.filters.base import Rule, stack
+from textmill.filters import model_losses, preset_for
+from textmill.filters.base import stack
 from textmill.filters.curator import CuratorRatios
 from textmill.filters.pii import masks_named
 from textmill.filters.signals import RedPajamaSignals
-from textmill.pipeline.earlier import known_copies
 from textmill.pipeline.sources import crawls
 from textmill.pipeline.sources.inputs import find_inputs
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import (
-    Candidates,
-    Clusters,
-    Corpus,
-    CountPretokens,
-    Decide,
-    Edges,
-    Edit,
-    Extract,
-    Keepers,
-    Materialize,
-    Score,
-    Shingles,
-    Signatures,
-    Tokens,
-    Train,
-    TrainTokenizer,
-)
-from textmill.pipeline.stages.signatures import sorted_bands
-from textmill.train.config import preset
+from textmill.pipeline.stages import Corpus, CountPretokens, Decide, Edit, Extract, Score, Tokens, Train, TrainTokenizer
+from textmill.pipeline.steps import choose_copies, gate
 
 
 def common_crawl(
@@ -108,22 +88,7 @@ def common_crawl(
     """
     inputs = find_inputs(crawls.choose(warcs, crawl, files, kind, crawl_base), shard_mb)
     pages = Extract(inputs, engine, comments, records=records, guarded=guard)
-
-    gate_scorers = (
-        optout.OptOut(),
-        url.find_lists(deny_list),
-        url_words.find_words(word_lists),
-        languages.find_model(language_model or None),
-    )
-    gate_scores = Score(pages, gate_scorers, name="gate_scores")
-    wanted = (
-        *optout.RULES,
-        *url.RULES,
-        *url_words.RULES,
-        Rule("language", "language", language, language, source="FineWeb: one language a data set"),
-        Rule("language_score", "language_score", low=language_score, source="FineWeb: .65"),
-    )
-    documents = Materialize(pages, Decide(gate_scores, wanted, name="gate"))
+    documents = gate(pages, language, language_score, language_model, deny_list, word_lists)
 
     quality = stack([preset_for(name, language) for name in rules])
     unjudged = (RedPajamaSignals(), CuratorRatios()) if signals else ()
@@ -135,17 +100,9 @@ def common_crawl(
     decisions = Decide(scores, (*quality.rules, *at_most))
     edited = Edit(documents, quality.editors) if quality.editors else documents
 
-    signatures = Signatures(edited, MinHash(ngram=5, bands=14, rows=8))
-    bands = sorted_bands(signatures)
-    candidates = Candidates(bands)
-    clusters = Clusters(Edges(candidates, Shingles(edited, candidates), similarity))
-    known = known_copies(signatures, bands, against, similarity)
-    policy, _, best_by = keep.partition(":")
-    judged = scores if policy == "best" else None
-    keepers = Keepers(signatures, decisions, clusters, policy, judged, best_by, known)
+    keepers = choose_copies(edited, decisions, MinHash(ngram=5, bands=14, rows=8), similarity, keep, against)
     corpus = Corpus(edited, decisions, keepers, masks=masks_named(mask))
 
     tokenizer = TrainTokenizer(CountPretokens(corpus, pattern), vocab_size, tie_break)
     tokens = Tokens(corpus, tokenizer, val_frac, split_by=split_by)
-    recipe = preset(model).sized(vocab_size=vocab_size, steps=steps)
-    return Train(tokens, tokenizer, recipe.model, recipe.train)
+    return Train.by_preset(tokens, tokenizer, model, steps)

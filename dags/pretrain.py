@@ -5,7 +5,6 @@ from __future__ import annotations
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import CountPretokens, GivenTokenizer, Tokens, Train, TrainTokenizer
 from textmill.pipeline.stages.rows import Rows, freeze
-from textmill.train.config import preset
 
 
 def pretrain(
@@ -39,5 +38,4 @@ def pretrain(
     new = TrainTokenizer(CountPretokens(documents, pattern), vocab_size, tie_break)
     made = GivenTokenizer.find(tokenizer) if tokenizer else new
     tokens = Tokens(documents, made, val_frac, source, split_by)
-    recipe = preset(model).sized(vocab_size=made.vocab_size, steps=steps)
-    return Train(tokens, made, recipe.model, recipe.train)
+    return Train.by_preset(tokens, made, model, steps)

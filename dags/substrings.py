@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textmill.dedup.substring import Cut
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import CutSubstrings, Substrings
+from textmill.pipeline.stages import CutRepeats, Substrings
 from textmill.pipeline.stages.rows import EditedRows, Rows, freeze
 
 
@@ -31,4 +31,4 @@ def substrings(
     """
     documents = Rows(freeze(files, column), column)
     found = Substrings(documents, words, keep, memory_mb)
-    return EditedRows(documents, CutSubstrings(documents, found, Cut(policy, replacement, least_words)))
+    return EditedRows(documents, CutRepeats(documents, found, Cut(policy, replacement, least_words)))

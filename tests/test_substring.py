@@ -7,7 +7,7 @@ import random
 import tempfile
 import tracemalloc
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +36,7 @@ from textmill.dedup.word_spans import (
 )
 from textmill.errors import EnvironmentFault, UserError
 from textmill.pipeline.stage import Result, Stage, Task, one_table
-from textmill.pipeline.stages import CutSubstrings, Substrings
+from textmill.pipeline.stages import CutRepeats, RepeatedLines, Substrings
 from textmill.pipeline.stages.scores import DOCUMENTS
 
 repeatable = settings(deadline=None, derandomize=True)  # no deadline: the first example compiles
@@ -427,7 +427,7 @@ def test_stages_find_and_cut(tmp_path: Path) -> None:
     pages = shuffled_pages(60, seed=3)
     documents = Given((tuple(pages[:25]), (), tuple(pages[25:])))
     found = Substrings(documents, n_words=20)
-    target = CutSubstrings(documents, found, Cut(least_words=100))
+    target = CutRepeats(documents, found, Cut(least_words=100))
     run(tmp_path / "a", target)
     folder = f"{tmp_path}/a/{found.folder}"
     tables = [storage.read_table(f"{folder}/{shard}.parquet") for shard in documents.shards()]
@@ -448,7 +448,7 @@ def test_stages_find_and_cut(tmp_path: Path) -> None:
         assert i not in after or (after[i] == text) == (i not in copied)
     assert brute_force(kept, 20) == []
 
-    run(tmp_path / "b", CutSubstrings(documents, replace(found, memory_mb=0), Cut(least_words=100)))
+    run(tmp_path / "b", CutRepeats(documents, replace(found, memory_mb=0), Cut(least_words=100)))
     both = [{name: data for name, data in tree(tmp_path / run).items() if name.endswith(".parquet")} for run in "ab"]
     assert both[0] == both[1]
 
@@ -475,3 +475,52 @@ def test_more_copies_than_fit_in_memory_are_the_same_spans(tmp_path: Path, keep:
         found.append(pa.concat_tables([table for _, table in search.spans()]))
     assert found[1].equals(found[0])
     assert len(found[0]) == 3000 - (keep == "first")
+
+
+# ---- repeated lines
+
+
+def without_repeated_lines(texts: Sequence[str], keep: str, min_chars: int) -> list[str | None]:
+    """In plain Python; None for a text of which nothing is left."""
+    counted = Counter(line for text in texts for line in text.split("\n"))
+    seen: set[str] = set()
+    edited: list[str | None] = []
+    for text in texts:
+        left = []
+        for line in text.split("\n"):
+            repeated = counted[line] > 1 and len(line) >= min_chars and bool(line.strip())
+            if not repeated or (keep == "first" and line not in seen):
+                left.append(line)
+            seen.add(line)
+        rest = "\n".join(left)
+        edited.append(text if rest == text else rest.strip("\n") if rest.split() else None)
+    return edited
+
+
+LINES = (
+    ("home\nA story of its own.\nhome\nbye", "home\n\nAnother one\nbye\n"),
+    (),
+    ("home\nbye", "é日\nlast\nhome", "", " \n \n", "line", "é日\nonly here é日", "ab\nx", "ab\ny"),
+)
+
+
+@pytest.mark.parametrize("keep", ["none", "first"])
+@pytest.mark.parametrize("min_chars", [1, 3])
+def test_repeated_lines_are_cut_as_plain_python_does(tmp_path: Path, keep: str, min_chars: int) -> None:
+    documents = Given(LINES)
+    found = RepeatedLines(documents, keep, min_chars)
+    target = CutRepeats(documents, found, Cut(least_words=1))
+    run(tmp_path, target)
+    expected = without_repeated_lines([text for shard in LINES for text in shard], keep, min_chars)
+    ids = [i << 32 | k for i, shard in enumerate(LINES) for k in range(len(shard))]
+    tables = [storage.read_table(f"{tmp_path}/{target.folder}/{shard}.parquet") for shard in target.shards()]
+    left = {row["doc_id"]: row["text"] for table in tables for row in table.to_pylist()}
+    assert left == {i: text for i, text in zip(ids, expected, strict=True) if text is not None}
+    assert expected.count(None) == storage.read_json(f"{tmp_path}/{target.folder}/_SUCCESS")["removed_repeated"] > 0
+    counts = storage.read_json(f"{tmp_path}/{found.folder}/_SUCCESS")
+    assert counts["n_lines"] > counts["n_repeated"] > 0
+
+
+def test_repeated_lines_know_two_ways_to_keep() -> None:
+    with pytest.raises(UserError, match="did you mean 'none'"):
+        RepeatedLines(Given(()), keep="nnoe")

@@ -234,6 +234,12 @@ PRESETS = {
         "RefinedWeb (arXiv 2306.01116)",
         "shingles are of words, there of GPT-2 tokens; never verified there",
     ),
+    "dclm": Preset(
+        MinHash(bands=93, rows=15, normalization=NO_PUNCTUATION),
+        0.74,
+        "DCLM (arXiv 2406.11794), its ablation of MinHash; DCLM-Baseline itself has a Bloom filter of 13-grams",
+        "never verified there",
+    ),
     "redpajama": Preset(MinHash(13, 9, 13, normalization=NO_PUNCTUATION), 0.8, _REDPAJAMA, _ASCII),
     "redpajama-0.7": Preset(MinHash(13, 14, 9, normalization=NO_PUNCTUATION), 0.7, _REDPAJAMA, _ASCII),
     "redpajama-0.9": Preset(MinHash(13, 5, 25, normalization=NO_PUNCTUATION), 0.9, _REDPAJAMA, _ASCII),

@@ -21,7 +21,7 @@ from textmill.pipeline.report.families import title_of
 from textmill.pipeline.report.marks import marks_of
 from textmill.pipeline.report.samples import SEARCHED_CHARS, editors_before, judged_text, texts_of
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Corpus, Decide, Extract, Keepers, Materialize, Tokens
+from textmill.pipeline.stages import Corpus, CutRepeats, Decide, Extract, Keepers, Materialize, Tokens
 from textmill.pipeline.stages.rows import KeptRows, Rows
 from textmill.pipeline.watch import load_verdicts
 from textmill.pipeline.workspace import Run, Workspace
@@ -94,8 +94,20 @@ def _explain_page(run: FinishedRun, row: dict[str, Any], everything: bool) -> It
             break
         yield from _explain_scores(run, decide, scores, verdicts, everything)
         dropped = dropped or next((rule.reason for rule in decide.rules if verdicts[rule.reason]), None)
+    repeated = _repeated(run, doc_id)
+    if repeated:
+        yield f"  repeats  {repeated[0]:,} stretches, {repeated[1]:,} bytes, stand elsewhere, too"
+    if repeated and not any(_row(run, cut, doc_id) for cut in run.all(CutRepeats)):
+        dropped = dropped or "too little is left without what stands elsewhere, too"
     yield from _explain_copies(run, doc_id)
     yield from _explain_end(run, doc_id, dropped)
+
+
+def _repeated(run: FinishedRun, doc_id: int) -> tuple[int, int] | None:
+    """How many stretches of a document stand elsewhere, and their bytes; None if it has none, or nothing was cut."""
+    finished = [cut for cut in run.all(CutRepeats) if run.tables(cut)]
+    spans = [span for cut in finished for span in _rows(run, cut.repeats, "doc_id", doc_id)]
+    return (len(spans), sum(span["end_bytes"] - span["start_bytes"] for span in spans)) if spans else None
 
 
 def _explain_head(row: dict[str, Any]) -> Iterator[str]:

@@ -24,7 +24,7 @@ from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.families import prefix_of, title_of
 from textmill.pipeline.report.values import Section
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Corpus, Decide, Edit, Extract, Materialize, Tokens
+from textmill.pipeline.stages import Corpus, CutRepeats, Decide, Edit, Extract, Materialize, Tokens
 from textmill.pipeline.stages.keepers import COPIES, KEEPERS, KNOWN
 from textmill.tokenize.shards.token_shards import SPLITS
 
@@ -100,6 +100,8 @@ def _found(run: FinishedRun, stage: Stage, decisions: Mapping[str, Section]) -> 
             yield Total("pass the rules", counts["n_keep"], decision.get("bytes_keep"))
     elif isinstance(stage, Materialize):
         yield Total(stage.name, counts["rows_out"], counts["text_bytes"])
+    elif isinstance(stage, CutRepeats):
+        yield Total(stage.name, counts["rows_out"], counts["text_bytes"], ("repeats",))
     elif isinstance(stage, Corpus):
         yield from _copies_and_edits(run, stage, decisions.get(stage.decisions.name, {}).get("bytes_keep"))
         yield Total(stage.name, counts["rows_out"], counts["text_bytes"])

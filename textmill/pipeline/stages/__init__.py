@@ -7,7 +7,7 @@ signatures  Signatures, SortedBands                what documents are compared b
 duplicates  Candidates, Shingles, Edges, Clusters  who is whose copy
 known       Known, KnownPairs, KnownCopies         what an earlier run kept already
 keepers     Keepers                                who stays
-substrings  Substrings, CutSubstrings              stretches that stand elsewhere, too
+repeats     Substrings, RepeatedLines, CutRepeats  stretches and lines that stand elsewhere, too
 contamination
             Contamination, Decontaminate           items of benchmarks in documents
 rows        Rows, KeptRows                         people's own files, in and out again
@@ -23,9 +23,9 @@ from textmill.pipeline.stages.edit import Edit
 from textmill.pipeline.stages.keepers import Keepers
 from textmill.pipeline.stages.model import Train
 from textmill.pipeline.stages.pages import Extract
+from textmill.pipeline.stages.repeats import CutRepeats, RepeatedLines, Substrings
 from textmill.pipeline.stages.scores import Decide, Materialize, Score
 from textmill.pipeline.stages.signatures import Signatures, SortedBands
-from textmill.pipeline.stages.substrings import CutSubstrings, Substrings
 from textmill.pipeline.stages.tokens import CountPretokens, GivenTokenizer, MakeTokenizer, Tokens, TrainTokenizer
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "Contamination",
     "Corpus",
     "CountPretokens",
-    "CutSubstrings",
+    "CutRepeats",
     "Decide",
     "Decontaminate",
     "Edges",
@@ -44,6 +44,7 @@ __all__ = [
     "Keepers",
     "MakeTokenizer",
     "Materialize",
+    "RepeatedLines",
     "Score",
     "Shingles",
     "Signatures",

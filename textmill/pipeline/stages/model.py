@@ -7,10 +7,10 @@ from pathlib import Path
 
 from textmill import storage
 from textmill.pipeline.stage import Result, Stage, Task
-from textmill.pipeline.stages.tokens import MakeTokenizer, Tokens
+from textmill.pipeline.stages.tokens import GivenTokenizer, MakeTokenizer, Tokens, TrainTokenizer
 from textmill.tokenize import Tokenizer
 from textmill.tokenize.shards.token_shards import TokenShards
-from textmill.train.config import ModelConfig, TrainConfig, require_torch
+from textmill.train.config import ModelConfig, TrainConfig, preset, require_torch
 
 SAMPLE_TOKENS = 120
 FILES = ("checkpoint.pt", "log.jsonl", "summary.json")
@@ -33,6 +33,12 @@ class Train(Stage):
     model: ModelConfig
     training: TrainConfig
     prompt: str = "The"  # what the sample of generated text begins with
+
+    @classmethod
+    def by_preset(cls, tokens: Tokens, tokenizer: GivenTokenizer | TrainTokenizer, model: str, steps: int) -> Train:
+        """A model of a preset's shape (`textmill.train.config`). Errors: `UnknownNameError`."""
+        recipe = preset(model).sized(vocab_size=tokenizer.vocab_size, steps=steps)
+        return cls(tokens, tokenizer, recipe.model, recipe.train)
 
     def preflight(self, workspace: str) -> None:
         require_torch()

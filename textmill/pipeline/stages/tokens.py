@@ -102,7 +102,7 @@ class GivenTokenizer(MakeTokenizer):
 
 @dataclass(frozen=True)
 class TrainTokenizer(MakeTokenizer):
-    """Trains a byte-level BPE on the whole corpus, of fewer than ``vocab_size`` entries if it has no more pairs."""
+    """Trains a byte-level BPE on all documents, of fewer than ``vocab_size`` entries if they have no more pairs."""
 
     version = 2
 
