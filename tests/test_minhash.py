@@ -515,6 +515,7 @@ def test_presets_have_the_published_shapes() -> None:
         "fineweb": (5, "w", 14, 8),
         "datatrove": (5, "w", 14, 8),
         "refinedweb": (5, "w", 450, 20),
+        "dclm": (5, "w", 93, 15),
         "redpajama": (13, "w", 9, 13),
         "redpajama-0.7": (13, "w", 14, 9),
         "redpajama-0.9": (13, "w", 5, 25),
