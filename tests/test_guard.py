@@ -101,8 +101,21 @@ def keep() -> None:
     KEPT.append(b"x" * (120 << 20))
 
 
+def free() -> None:
+    """Memory that the heap has back, but the system has not: something that stays lies above it."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    libc.free(libc.malloc(30 << 20))  # from now on the heap serves pieces of this size
+    pieces = [libc.malloc(20 << 20) for _ in range(6)]
+    for piece in pieces:
+        ctypes.memset(piece, 1, 20 << 20)
+    KEPT.append(libc.malloc(1 << 20))
+    for piece in pieces:
+        libc.free(piece)
+
+
 DEEDS: Mapping[str, Callable[[], None]] = {
-    deed.__name__: deed for deed in (hang, wait, segfault, eat, allocate, panic, leave, die, bug, keep)
+    deed.__name__: deed for deed in (hang, wait, segfault, eat, allocate, panic, leave, die, bug, keep, free)
 }
 
 
@@ -525,6 +538,8 @@ def test_the_process_goes_on_from_shard_to_shard_unless_it_has_grown(tmp_path: P
     run(tmp_path / "3", Hostile(find_inputs((str(archive(tmp_path / "3.warc.gz", "a.example")),), 1)))
     second = child()
     run(tmp_path / "4", Hostile(find_inputs((str(archive(tmp_path / "4.warc.gz", "a.example")),), 1)))
+    assert second == child()
+    run(tmp_path / "5", Hostile(find_inputs((str(archive(tmp_path / "5.warc.gz", "free")),), 1)))
     assert second == child()
 
 

@@ -14,7 +14,7 @@ that dies before it is ready, which is the machine's fault.
 
 Not a sandbox: the child is there against accidents of native code, and may do what its parent may do.
 
-Cost: a process a worker thread (.6 s and 180 MB to start); a few microseconds a record. A death costs what the loop
+Cost: a process a worker thread (2 s of CPU and 240 MB to start); a few microseconds a record. A death costs what the loop
 had not kept in the task's scratch folder, which stays the same from child to child.
 """
 
@@ -57,7 +57,7 @@ POLL_S = 0.05  # an allocator takes some 100 MB in that time
 MAX_TICK_S = 1.0  # more between two looks means that this process was kept from looking
 IDLE_S = 10.0  # after which a child without work ends
 END_S = 10.0  # from its last word to its end, which is a matter of milliseconds unless the machine is too busy
-START_S = 300.0  # to import everything and compile kernels; .6 s when they are cached
+START_S = 300.0  # to import everything and compile kernels; 2 s when they are cached
 MEMORY_SIGNS = ("MemoryError", "memory allocation of", "bad_alloc", "ut of memory")  # Python, Rust, C++, LLVM
 OUTSIDE_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 ENVIRONMENT = {
