@@ -172,6 +172,24 @@ def test_a_workspace_in_the_home_folder(crawl: Path, tmp_path: Path, monkeypatch
     assert list((tmp_path / "home" / "w").glob("pages-*/*.parquet"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["rnu"], "textmill: error: unknown command 'rnu'; did you mean 'run'?"),
+        (["tokenizer", "trian"], "textmill tokenizer: error: unknown action 'trian'; did you mean 'train'?"),
+        (["run", "demo", "--sett", "a=1"], "textmill run: error: unknown option '--sett'; did you mean '--set'?"),
+        (["report", "work", "b\x1b[31m"], "textmill report: error: no use for 'b\\x1b[31m'; see --help"),
+    ],
+)
+def test_a_mistyped_command_is_told_the_nearest(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == expected
+
+
 def test_unknown_names_are_one_line(capsys: pytest.CaptureFixture[str], crawl: Path, work: str) -> None:
     assert "did you mean 'common_crawl'" in fails(capsys, "run", "comon_crawl")
     assert "no such file" in fails(capsys, "run", "mine.py")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from textmill import __version__
 from textmill.cli import evaluate, shards, tokenizer, train
 from textmill.cli.first_use import EXTRACTING, say_if_compiling
-from textmill.cli.options import add_against, add_executor, add_run_options, positive
+from textmill.cli.options import Parser, add_against, add_executor, add_run_options, positive
 from textmill.cli.trace_step import TRACE, add_trace
 from textmill.errors import EnvironmentFault, InvariantError, UserError
 
@@ -192,9 +192,9 @@ def _one_line(message: object) -> str:
     return safe(" ".join(str(message).split()), max_chars=2000)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("textmill", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=raw)
+    parser = Parser("textmill", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=raw)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     demo = commands.add_parser("demo", help="make a synthetic crawl and run everything on it")
@@ -351,7 +351,7 @@ def _add_dedup(commands: Any) -> None:
     parser.set_defaults(command=_dedup, to="", strict=False)
 
 
-def _add_classifier(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_classifier(commands: argparse._SubParsersAction[Parser]) -> None:
     raw = argparse.RawDescriptionHelpFormatter
     classifier = commands.add_parser(
         "classifier", help="train or judge a quality classifier", epilog=CLASSIFIER_EXAMPLES, formatter_class=raw

@@ -1,8 +1,36 @@
-"""Options that several commands share."""
+"""Options that several commands share, and how mistakes in them are told."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from textmill.errors import UnknownNameError
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells the nearest command, choice or option where argparse would list all, or none."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            what = (action.metavar if isinstance(action.metavar, str) else action.dest).lower()
+            raise argparse.ArgumentError(None, str(UnknownNameError(what, str(value), map(str, action.choices))))
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Nothing is left for a parser above: the command that it is meant for knows its options best."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self._refuse(unknown)
+        return found, unknown
+
+    def _refuse(self, unknown: Sequence[str]) -> NoReturn:
+        given = [argument.partition("=")[0] for argument in unknown if argument.startswith("--")]
+        if not given:
+            self.error(f"no use for {' '.join(unknown)!r}; see --help")
+        options = itertools.chain.from_iterable(action.option_strings for action in self._actions)
+        self.error(str(UnknownNameError("option", given[0], (name for name in options if name.startswith("--")))))
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:

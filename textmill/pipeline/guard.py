@@ -14,8 +14,8 @@ that dies before it is ready, which is the machine's fault.
 
 Not a sandbox: the child is there against accidents of native code, and may do what its parent may do.
 
-Cost: a process a worker thread (2 s of CPU and 240 MB to start); a few microseconds a record. A death costs what the loop
-had not kept in the task's scratch folder, which stays the same from child to child.
+Cost: a process a worker thread (2 s of CPU and 240 MB to start); a few microseconds a record. A death costs what the
+loop had not kept in the task's scratch folder, which stays the same from child to child.
 """
 
 from __future__ import annotations
