@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from textmill.filters.ngrams import Model
-from textmill.filters.ngrams_train import read_texts, train
+from textmill.filters.ngrams_train import train
+from textmill.pipeline.texts import read_batches
 from textmill.text import Documents
 
 ROUNDS = 3
@@ -42,7 +43,7 @@ def main() -> None:
     }
     for order in options.orders:
         began = time.process_time()
-        model = train(read_texts(options.text), order)
+        model = train(read_batches(options.text), order)
         train_s = time.process_time() - began
         medians = {name: round(float(np.median(model.perplexities(Documents.from_texts(texts))[0])), 1)
                    for name, texts in kinds.items()}  # fmt: skip
@@ -51,7 +52,7 @@ def main() -> None:
 
 
 def _texts(uris: list[str]) -> list[str]:
-    return [text for documents in read_texts(uris) for text in documents.text.to_pylist()]
+    return [text for documents in read_batches(uris) for text in documents.text.to_pylist()]
 
 
 def _shuffled(pieces: list[str]) -> list[str]:

@@ -153,12 +153,13 @@ class TestExamples:
         ("name", "content", "match"),
         [
             ("a.jsonl", b"{", "line 1 is no JSON"),
-            ("a.jsonl", b"[1]\n", "without a column 'text'"),
-            ("a.jsonl", b'{"text": 3}\n', "without a column 'text'"),
+            ("a.jsonl", b'{"text": "a"}\n[1]\n', "row 2 has no text"),
+            ("a.jsonl", b'{"text": 3}\n', "row 1 has no text"),
+            ("a.jsonl", b'{"txt": "a"}\n', "row 1 has no text"),
             ("a.txt.gz", b"no gzip", "cannot read"),
             ("a.txt.gz", DAMAGED, "cannot read"),
             ("a.txt", b"", "no text"),
-            ("a.warc.gz", b"no archive" * 100, "not a web archive"),
+            ("a.warc.gz", b"no archive" * 100, "a.warc.gz: not a web archive"),
         ],
     )
     def test_a_bad_file_is_named(self, tmp_path: Path, name: str, content: bytes, match: str) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +24,7 @@ from textmill.cli import main
 from textmill.errors import EnvironmentFault, InputError, UserError
 from textmill.filters import ngrams, ngrams_train
 from textmill.filters.ngrams import END, HEADER_BYTES, Model, normal_forms, read_model
-from textmill.filters.ngrams_train import calibrated, read_texts, sample, train
+from textmill.filters.ngrams_train import calibrated, sample, train
 from textmill.filters.perplexity import Perplexity, find_model, passes
 from textmill.pipeline.stage import _identity
 from textmill.text import Documents
@@ -250,44 +249,6 @@ def test_orders_and_texts_that_make_no_model() -> None:
             calibrated(train([Documents.from_texts(["a"])]), [Documents.from_texts(texts)])
 
 
-def test_texts_are_read_by_the_ending_of_the_name(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("one\ntwo\n \nthree")
-    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b'{"text": "four"}\n{"text": "five\\nsix"}\n'))
-    pq.write_table(pa.table({"text": ["seven", None]}), tmp_path / "c.parquet")
-    (batch,) = read_texts([str(tmp_path / name) for name in ("a.txt", "b.jsonl.gz", "c.parquet")])
-    assert batch.text.to_pylist() == ["one\ntwo\n", "three", "four", "five\nsix", "seven", ""]
-
-
-def test_long_texts_come_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ngrams_train, "BATCH_CHARS", 6)
-    (tmp_path / "a.txt").write_text("one\ntwo\nthree\n\nfour\n")
-    batches = [batch.text.to_pylist() for batch in read_texts([str(tmp_path / "a.txt")])]
-    assert batches == [["one\ntwo\n"], ["three\n"], ["four\n"]]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.txt", None, "cannot read text"),
-        ("a.txt.gz", b"text", "cannot read text"),
-        ("a.txt.gz", gzip.compress(b"text" * 1000)[:-9], "cannot read text"),
-        ("a.jsonl", b'{"text": "a"}\nnot json\n', "line 2 is no JSON object with a text"),
-        ("a.jsonl", b"[]\n", "line 1 is no JSON object with a text"),
-        ("a.jsonl", b'{"text": 1}\n', "the text in line 1 is no string"),
-        ("a.parquet", b"PAR1", "damaged"),
-        ("b.parquet", "other", "cannot read text"),
-    ],
-)
-def test_texts_that_cannot_be_read(tmp_path: Path, name: str, content: bytes | str | None, message: str) -> None:
-    path = tmp_path / name
-    if isinstance(content, str):
-        pq.write_table(pa.table({content: ["a"]}), path)
-    elif content is not None:
-        path.write_bytes(content)
-    with pytest.raises(InputError, match=message):
-        list(read_texts([str(path)]))
-
-
 # The file
 
 
@@ -432,7 +393,7 @@ def test_the_command_trains_and_calibrates(tmp_path: Path, capsys: pytest.Captur
     assert header.order == 2
     assert header.head_below is not None
     assert main([*command, "--calibrate", str(tmp_path / "none")]) == 2
-    assert "cannot read text from this file" in capsys.readouterr().err
+    assert "cannot read this file" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not TEXTS.exists(), reason="../shared/data/text is not there")

@@ -309,7 +309,13 @@ def _parser() -> Parser:
     learn = actions.add_parser(
         "train", help="make a model of reference text", epilog=PERPLEXITY_EXAMPLES, formatter_class=raw
     )
-    learn.add_argument("--text", nargs="+", required=True, metavar="FILE", help="text that is held to be good")
+    learn.add_argument(
+        "--text",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="text that is held to be good: archives, tables, JSON lines, plain text",
+    )
     learn.add_argument("--calibrate", nargs="+", default=[], metavar="FILE", help="documents to part into three by it")
     learn.add_argument("--out", required=True, metavar="MODEL", help="the file to write")
     learn.add_argument("--order", type=positive, default=5, help="words of the longest n-gram (default: %(default)s)")
@@ -737,11 +743,12 @@ def _decontaminate(options: argparse.Namespace) -> None:
 
 
 def _perplexity_train(options: argparse.Namespace) -> None:
-    from textmill.filters.ngrams_train import calibrated, read_texts, train
+    from textmill.filters.ngrams_train import calibrated, train
+    from textmill.pipeline.texts import read_batches
 
-    model = train(read_texts(options.text), options.order, options.max_words)
+    model = train(read_batches(options.text), options.order, options.max_words)
     if options.calibrate:
-        model = calibrated(model, read_texts(options.calibrate))
+        model = calibrated(model, read_batches(options.calibrate))
     model.save(options.out)
     head, middle = model.header.head_below, model.header.middle_below
     parts = "not calibrated" if head is None else f"head below {head:.1f}, middle below {middle:.1f}"

@@ -11,16 +11,14 @@ twice or not at all. Cost: 6 s on one busy core for a million words.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill import storage
 from textmill.errors import InputError, UserError
 from textmill.filters.ngrams import (
     BEGIN,
@@ -41,7 +39,6 @@ MAX_WORDS = 10_000_000
 ORDER = 5
 PRUNED = (0, 0, 1)  # n-grams that occur no more often are left out, by order; the last one holds for all above
 SLOTS_PER_NGRAM = 1.5
-BATCH_CHARS = 1 << 22
 HEAD_PERCENTILE, MIDDLE_PERCENTILE = 30, 60  # cc_net's perplexity.py
 _FALLBACK_DISCOUNTS = (0.0, 0.5, 1.0, 1.5)  # lmplz --discount_fallback: for texts too small to tell
 _ALL = np.uint64(2**64 - 1)
@@ -81,66 +78,6 @@ def calibrated(model: Model, batches: Iterable[Documents]) -> Model:
         raise InputError("no words in the texts to calibrate with")
     head, middle = np.percentile(values, [HEAD_PERCENTILE, MIDDLE_PERCENTILE])
     return replace(model, header=replace(model.header, head_below=float(head), middle_below=float(middle)))
-
-
-def read_texts(uris: Iterable[str]) -> Iterator[Documents]:
-    """Batches of the texts in these files, packed with gzip or not, by the endings of their names.
-
-    ``.parquet``: the column ``text``; ``.jsonl``: the value ``text`` of each line; else plain text, where blank lines
-    part the documents. Errors: `InputError` for a file that cannot be read, or has no text where it should be.
-    """
-    texts: list[str] = []
-    n_chars = 0
-    for uri in uris:
-        for text in _texts(uri):
-            texts.append(text)
-            n_chars += len(text)
-            if n_chars >= BATCH_CHARS:
-                yield Documents.from_texts(texts)
-                texts, n_chars = [], 0
-    if texts:
-        yield Documents.from_texts(texts)
-
-
-def _texts(uri: str) -> Iterator[str]:
-    try:
-        if uri.endswith(".parquet"):
-            with storage.open_parquet(uri) as file:
-                for batch in file.iter_batches(columns=["text"]):
-                    yield from (text or "" for text in batch["text"].to_pylist())
-            return
-        with storage.open_unpacked(uri) as lines:
-            yield from (_jsonl if uri.removesuffix(".gz").endswith(".jsonl") else _paragraphs)(uri, lines)
-    except (*storage.UNREADABLE, KeyError) as error:
-        raise InputError(f"{uri}: cannot read text from this file ({error})") from error
-
-
-def _jsonl(uri: str, lines: Iterable[bytes]) -> Iterator[str]:
-    for number, line in enumerate(lines, 1):
-        try:
-            text = json.loads(line)["text"]
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(f"{uri}: line {number} is no JSON object with a text") from error
-        if not isinstance(text, str):
-            raise InputError(f"{uri}: the text in line {number} is no string")
-        yield text
-
-
-def _paragraphs(_: str, lines: Iterable[bytes]) -> Iterator[str]:
-    """What stands between blank lines, in pieces of at most some `BATCH_CHARS`."""
-    paragraph: list[str] = []
-    n_chars = 0
-    for line in lines:
-        text = line.decode("utf-8", "replace")
-        blank = text.isspace()
-        if paragraph and (blank or n_chars >= BATCH_CHARS):
-            yield "".join(paragraph)
-            paragraph, n_chars = [], 0
-        if not blank:
-            paragraph.append(text)
-            n_chars += len(text)
-    if paragraph:
-        yield "".join(paragraph)
 
 
 def sample(batches: Iterable[Documents], max_words: int) -> Sentences:

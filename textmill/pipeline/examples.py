@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from textmill import storage
 from textmill.errors import InputError
-from textmill.pipeline.extract import extract_record
-from textmill.pipeline.reading.warc import Record, read_range
-from textmill.pipeline.rows import JSON_LINES, PARQUET, read_rows
-from textmill.pipeline.sources.inputs import ARCHIVE_ENDINGS
+from textmill.pipeline.texts import read_texts
 
 PIECE_CHARS = 1500  # of plain text, cut between paragraphs where there are any
 PIECES_TOGETHER = 50  # neighbours that are not split between training and test
@@ -36,14 +31,13 @@ class Example:
 def read_examples(paths: Sequence[str]) -> list[Example]:
     """The texts of all files, without exact copies (upper and lower case and white space aside), in their order.
 
-    Tables and JSON lines have a column ``text`` and may have ``host``, ``url`` or ``group``. Errors: `InputError` for
-    a file that cannot be read or holds no text.
+    Errors: those of `read_texts`; `InputError` for a file that holds no text.
     """
     seen: set[bytes] = set()
     examples = []
     for path in paths:
         found = 0
-        for example in _read(Path(path)):
+        for example in _read(path):
             found += 1
             if (key := content_key(example.text)) not in seen:
                 seen.add(key)
@@ -58,45 +52,23 @@ def content_key(text: str) -> bytes:
     return hashlib.sha256(" ".join(text.lower().split()).encode(errors="replace")).digest()
 
 
-def _read(path: Path) -> Iterator[Example]:
-    name = path.name.removesuffix(".gz")
-    try:
-        if path.name.endswith(ARCHIVE_ENDINGS):
-            yield from _read_archive(path)
-        elif name.endswith((PARQUET, *JSON_LINES)):
-            yield from _from_rows(read_rows(str(path)), path)
-        else:
-            with storage.open_unpacked(str(path)) as file:
-                yield from _cut(file.read().decode(errors="replace"), path.name)
-    except storage.UNREADABLE as error:
-        raise InputError(f"{path}: cannot read this file ({error})") from error
+def _read(path: str) -> Iterator[Example]:
+    name, number = Path(path).name, 0
+    for text, group in read_texts(path, _pieces):
+        if text:
+            yield Example(text, group or f"{name}:{number // PIECES_TOGETHER}")
+            number += 1
 
 
-def _read_archive(path: Path) -> Iterator[Example]:
-    """The main content of each page of an archive that has any."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        for item in read_range(stream, 0, size, size, {"response", "conversion"}):
-            if isinstance(item, Record) and (text := extract_record(item).text):
-                yield Example(text, storage.host_of(item.url) or str(item.offset))
-
-
-def _from_rows(rows: Iterator[Any], path: Path) -> Iterator[Example]:
-    for row in rows:
-        if not isinstance(row, dict) or not isinstance(row.get("text", ""), str | None):
-            raise InputError(f"{path}: a row without a column 'text'; rename the column that holds the texts")
-        if text := row.get("text"):
-            yield Example(text, row.get("group") or row.get("host") or storage.host_of(row.get("url") or "") or text)
-
-
-def _cut(text: str, name: str) -> Iterator[Example]:
+def _pieces(lines: Iterable[bytes]) -> Iterator[str]:
     """Pieces of plain text of about `PIECE_CHARS`."""
-    lines, n_chars, number = [], 0, 0
-    for line in text.split("\n"):
-        lines.append(line)
-        n_chars += len(line) + 1
-        if n_chars >= PIECE_CHARS and (not line.strip() or n_chars >= 2 * PIECE_CHARS):
-            yield Example("\n".join(lines).strip(), f"{name}:{number // PIECES_TOGETHER}")
-            lines, n_chars, number = [], 0, number + 1
-    if rest := "\n".join(lines).strip():
-        yield Example(rest, f"{name}:{number // PIECES_TOGETHER}")
+    piece: list[str] = []
+    n_chars = 0
+    for line in lines:
+        text = line.decode(errors="replace")
+        piece.append(text)
+        n_chars += len(text)
+        if n_chars >= PIECE_CHARS and (not text.strip() or n_chars >= 2 * PIECE_CHARS):
+            yield "".join(piece).strip()
+            piece, n_chars = [], 0
+    yield "".join(piece).strip()
