@@ -125,3 +125,13 @@ def test_importing_textmill_imports_nothing_heavy() -> None:
     code = f"import sys, textmill.cli; print([m for m in {heavy} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
     assert shown.stdout.strip() == "[]"
+
+
+def test_kernels_start_without_scipy_and_can_still_multiply_matrices() -> None:
+    """numba imports scipy.linalg with the first kernel, which costs .3 s a process."""
+    script = (
+        "import sys, numba, numpy as np; from textmill.filters import gopher; gopher.passes('a text');"
+        "print('scipy.linalg' in sys.modules); print(numba.njit(lambda a: np.dot(a, a))(2 * np.eye(2))[1, 1])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "4.0"]

@@ -19,6 +19,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
+from numba.np import linalg
 from numpy.typing import NDArray
 
 _Item = TypeVar("_Item", bound=np.generic)
@@ -33,6 +34,28 @@ leaf = numba.njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True)
 # The same for what Python never calls (that would end the process): without the wrappers for it, a quarter of the time
 # to compile is saved.
 inner = numba.njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True)
+
+
+
+def _without_scipy() -> None:
+    """Keep numba from importing scipy.linalg (.3 s) with the first kernel, to see whether it could multiply matrices.
+
+    What a kernel of somebody else's loses by it is `numpy.cov`; `numpy.dot` asks again when it is needed.
+    """
+    ask = linalg.ensure_blas
+
+    def refuse() -> None:
+        raise ImportError
+
+    linalg.ensure_blas = refuse
+    try:
+        from numba.np import arraymath
+    finally:
+        linalg.ensure_blas = ask
+    arraymath.ensure_blas = ask
+
+
+_without_scipy()
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)  # the fraction of the golden ratio
 _FACTOR, _LAST_FACTOR = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
