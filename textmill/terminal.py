@@ -26,7 +26,9 @@ def safe(value: object, max_chars: int = 200) -> str:
     """A value as one line of printable characters, cut to ``max_chars``. Control characters show as escapes."""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     text = text[: max_chars + 1]
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    shown = text
+    if not text.isprintable():
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown if len(shown) <= max_chars else shown[: max_chars - 1] + "…"
 
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from textmill import storage
 from textmill.errors import UserError
 from textmill.filters.base import Rule
-from textmill.filters.pii import mask_text
+from textmill.filters.pii import ALL, mask
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.samples import mix, texts_of
 from textmill.pipeline.report.values import Section, lines, long_text
@@ -210,11 +210,12 @@ def _texts(run: FinishedRun, chain: Chain, sample: Sample) -> list[list[Any]]:
         place_in_kind[kind == each] = np.arange(np.count_nonzero(kind == each))
     chosen = np.sort(np.argsort(place_in_kind, kind="stable")[:N_TEXTS])
     found = texts_of(run, chain.stages[0].scores.documents, sample.doc_ids[chosen].tolist()) if len(chosen) else {}
-    shown = []
-    for place in chosen.tolist():
-        url, text = found[int(sample.doc_ids[place])]
-        shown.append([place, long_text(url), lines(mask_text(text)[0][:TEXT_CHARS])])
-    return shown
+    urls_and_texts = [found[i] for i in sample.doc_ids[chosen].tolist()]
+    masked, _ = mask(pa.array([text for _, text in urls_and_texts], pa.large_string()), ALL)
+    return [
+        [place, long_text(url), lines(text[:TEXT_CHARS])]
+        for place, (url, _), text in zip(chosen.tolist(), urls_and_texts, masked.to_pylist(), strict=True)
+    ]
 
 
 def _copies(run: FinishedRun, keepers: Keepers, sample: Sample) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
