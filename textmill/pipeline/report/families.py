@@ -14,7 +14,7 @@ TITLES = {
     "refinedweb": "RefinedWeb",
     "optout": "opt-out",
 }
-TITLES |= {"c4": "C4", "url": "URL", "gopher": "Gopher", "repetition": "Gopher repetition", "nsfw": "NSFW"}
+TITLES |= {"c4": "C4", "url": "URL", "gopher": "Gopher", "repetition": "Gopher repetition", "nsfw": "NSFW", "quality": "quality classifier"}
 
 
 def prefix_of(column: str) -> str:

@@ -45,7 +45,7 @@ FIGURES = (
     Figure(_DOLMA, "copies of a document", "documents", 0.851, ("exact_duplicate",)),
     Figure(_RPV2, "head and middle by perplexity", "documents", 0.30, ("perplexity",), about=True),
     Figure(_RPV2, "duplicates", "documents", 20.8 / 30, ("copies",), about=True),
-    Figure("DCLM-Baseline, arXiv 2406.11794", "quality classifier", "documents", 0.10, ("classifier",), about=True),
+    Figure("DCLM-Baseline, arXiv 2406.11794", "quality classifier", "documents", 0.10, ("quality",), about=True),
 )
 
 
