@@ -79,7 +79,7 @@ def test_a_recipe_runs_and_nothing_vanishes(crawl: Path, tmp_path: Path, name: s
 
     account = account_of(workspace, workspace.load_run(workspace.run_names()[0]))
     beside = {figure["step"]: figure["here"] for figure in account["published"]}
-    assert 0 < beside["quality classifier"] < 1
+    assert 0 < beside["quality classifier"] <= 1
     funnel = account["funnel"]
     left = [step["rows"] for step in funnel]
     assert left == sorted(left, reverse=True) and left[-1] == counts["corpus"]["rows_out"]

@@ -36,7 +36,6 @@ leaf = numba.njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True)
 inner = numba.njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True)
 
 
-
 def _without_scipy() -> None:
     """Keep numba from importing scipy.linalg (.3 s) with the first kernel, to see whether it could multiply matrices.
 

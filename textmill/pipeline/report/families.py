@@ -14,7 +14,8 @@ TITLES = {
     "refinedweb": "RefinedWeb",
     "optout": "opt-out",
 }
-TITLES |= {"c4": "C4", "url": "URL", "gopher": "Gopher", "repetition": "Gopher repetition", "nsfw": "NSFW", "quality": "quality classifier"}
+TITLES |= {"c4": "C4", "url": "URL", "gopher": "Gopher", "repetition": "Gopher repetition"}
+TITLES |= {"nsfw": "NSFW", "quality": "quality classifier"}
 
 
 def prefix_of(column: str) -> str:
