@@ -13,10 +13,11 @@ What the sides do not have in common:
 
 - datatrove stops at the first rule that a document fails, and here writes nothing. textmill writes to disk the text and
   language of every page, and every score and every failed rule of those that pass the language gate.
-- datatrove runs rules that `common_crawl` does not have yet: URL lists, Gopher repetition, C4, FineWeb quality.
+- datatrove has the lists of URLs that come with it; textmill has deny-lists by path, here none, and words in URLs.
+- datatrove's words and sentences come from spaCy. Both sides have Gopher's, C4's and FineWeb's rules.
 - datatrove extracts by trafilatura, in a child process that skips a page after one second (so a loaded machine changes
-  what it keeps, and the waiting costs wall time, not CPU time). textmill extracts by resiliparse, which is faster and
-  less precise.
+  what it keeps, and the waiting costs wall time, not CPU time). textmill extracts by its own engine, in a child process
+  that may take ten.
 - The language model is the same file on both sides; textmill reads 1,000 characters, datatrove the whole text.
 """
 
