@@ -77,7 +77,7 @@ COUNTERPARTS = {
     "fineweb@code": ("fineweb",),
 }
 MASKS = ("mask_emails", "mask_phone_numbers", "mask_ip_addresses")
-BATCH = 200  # texts; a row group has about so many
+BATCH = 2048  # texts of a batch, if there are so many: those of a row group, as stages read them
 COLD_START = """
 from textmill.filters import scorer_class
 from textmill.text import Documents
