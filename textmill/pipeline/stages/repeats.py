@@ -101,11 +101,14 @@ class RepeatedLines(Stage):
         folder = task.scratch / "runs"
         folder.mkdir()
         repeats = Repeats(folder, self.keep)
-        for uri in task.all_files(self.documents):
+        uris = dict(zip(self.documents.shards(), task.all_files(self.documents), strict=True))
+        for n_read, uri in enumerate(uris.values()):
+            task.inside(n_read, 2 * len(uris), "reading lines")
             for lines in self._lines(uri):
                 repeats.add(lines.data, lines.start, lines.end)
         rows, n_removed = {}, 0
-        for shard, uri in zip(self.documents.shards(), task.all_files(self.documents), strict=True):
+        for n_read, (shard, uri) in enumerate(uris.items(), len(uris)):
+            task.inside(n_read, 2 * len(uris), "finding repeated ones")
             with storage.TableWriter(task.scratch / f"{shard}.parquet", LINES) as writer:
                 for lines in self._lines(uri):
                     writer.write(lines.table(repeats.removed(len(lines.start))))
