@@ -34,6 +34,11 @@ leaf = numba.njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True)
 # to compile is saved.
 inner = numba.njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True)
 
+# The same for what is a few instructions long, and called for each of many bytes: it is made part of its callers.
+inlined = numba.njit(
+    cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=True
+)
+
 _SEED = np.uint64(0x9E3779B97F4A7C15)  # the fraction of the golden ratio
 _FACTOR, _LAST_FACTOR = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 ALL_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -143,8 +148,8 @@ def byte_mask(typing_context: Any, text: Any, i: Any, low: Any, size: Any) -> An
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         sixty_four = ir.VectorType(ir.IntType(8), 64)
         found = _load_as(context, builder, signature, arguments, sixty_four)
-        above = builder.sub(found, _repeat(builder, arguments[2], sixty_four))
-        within = builder.icmp_unsigned("<", above, _repeat(builder, arguments[3], sixty_four))
+        above = builder.sub(found, splat(builder, arguments[2], sixty_four))
+        within = builder.icmp_unsigned("<", above, splat(builder, arguments[3], sixty_four))
         return builder.bitcast(within, ir.IntType(64))
 
     return types.uint64(text, types.intp, types.uint8, types.uint8), generate
@@ -157,8 +162,8 @@ def equal_mask(typing_context: Any, text: Any, i: Any, bits: Any, byte: Any) -> 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         sixty_four = ir.VectorType(ir.IntType(8), 64)
         found = _load_as(context, builder, signature, arguments, sixty_four)
-        found = builder.or_(found, _repeat(builder, arguments[2], sixty_four))
-        equal = builder.icmp_unsigned("==", found, _repeat(builder, arguments[3], sixty_four))
+        found = builder.or_(found, splat(builder, arguments[2], sixty_four))
+        equal = builder.icmp_unsigned("==", found, splat(builder, arguments[3], sixty_four))
         return builder.bitcast(equal, ir.IntType(64))
 
     return types.uint64(text, types.intp, types.uint8, types.uint8), generate
@@ -258,7 +263,7 @@ def _load_as(context: Any, builder: Any, signature: Any, arguments: Any, kind: A
     return loaded
 
 
-def _repeat(builder: Any, byte: Any, kind: Any) -> Any:
+def splat(builder: Any, byte: Any, kind: Any) -> Any:
     first = builder.insert_element(ir.Constant(kind, ir.Undefined), byte, ir.Constant(ir.IntType(32), 0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
     return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
