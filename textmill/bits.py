@@ -34,7 +34,10 @@ leaf = numba.njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True)
 # to compile is saved.
 inner = numba.njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True)
 
-# The same for what is a few instructions long, and called for each of many bytes: it is made part of its callers.
+# For what kernels alone call, and what makes arrays.
+part = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True)
+
+# As `inner`, for what is a few instructions long, and called for each of many bytes: it is made part of its callers.
 inlined = numba.njit(
     cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=True
 )

@@ -18,9 +18,8 @@ One file, though a long one: numba's cache on disk does not see that a kernel in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from html.entities import html5
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -33,10 +32,10 @@ from textmill.bits import (
     count_ones,
     inlined,
     inner,
-    leaf,
     load,
     load_eight,
     lowest_one,
+    part,
 )
 from textmill.pipeline.extraction.budgets import MAX_MARKS
 
@@ -163,8 +162,7 @@ _LESS, _GREATER, _QUOTE, _APOSTROPHE, _BLANK, _ENDS_NAME, _STOP = range(7)  # ki
 _N_KINDS: Final = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Markup:
+class Markup(NamedTuple):
     """A page as blocks and elements. All arrays are numpy's; positions are bytes of `text`."""
 
     text: NDArray[np.uint8]
@@ -185,54 +183,46 @@ class Markup:
 
 
 def read_markup(html: bytes) -> Markup:
-    """Cut a page (UTF-8) into blocks and elements. Never raises. Memory: some 4 bytes a byte."""
-    page = np.frombuffer(html, np.uint8)
-    index, n_less = _index(page)
-    n_tags = min(n_less + 1, MAX_ELEMENTS)
-    n_hints = min(len(html) // 3 + 8, MAX_HINTS)
-    text = np.empty(len(html) + len(html) // 4 + 64, np.uint8)
-    blocks = np.empty((5, n_tags * 2 + 2), np.int32)
+    """Cut a page (UTF-8) into blocks and elements. Never raises. Memory: some 5 bytes a byte."""
+    return _cut(np.frombuffer(html, np.uint8), MAX_ELEMENTS, MAX_HINTS)
+
+
+@njit(cache=True, nogil=True)
+def _cut(html, max_elements, max_hints):  # type: ignore[no-untyped-def]
+    return cut(html, max_elements, max_hints)
+
+
+@part
+def cut(html, max_elements, max_hints):  # type: ignore[no-untyped-def]
+    """`read_markup`, for kernels."""
+    index, n_less = _index(html)
+    n_tags = min(n_less + 1, max_elements)
+    text = np.empty(html.size + html.size // 4 + 64, np.uint8)
+    blocks = np.empty((5, 2 * n_tags + 2), np.int32)
     elements = np.empty((3, n_tags + 1), np.int32)
     first_hint = np.empty(n_tags + 2, np.int32)
     tags = np.empty(n_tags + 1, np.uint8)
     shape = np.empty(n_tags + 1, np.uint32)
-    hint = np.empty(n_hints, np.uint32)
+    hint = np.empty(min(html.size // 3 + 8, max_hints), np.uint32)
+    stack = np.empty(MAX_DEPTH + 1, np.int32)
+    n_open = np.zeros(len(_FLAGS), np.int32)
     n_bytes, n_blocks, n_elements, title_start, title_end, end = _read(
-        page,
-        index,
-        text,
-        blocks,
-        elements,
-        first_hint,
-        tags,
-        shape,
-        hint,
-        np.empty(MAX_DEPTH + 1, np.int32),
-        np.zeros(len(_FLAGS), np.int32),
+        html, index, text, blocks, elements, first_hint, tags, shape, hint, stack, n_open
     )
-    element, start, stop, link, breaks = blocks[:, :n_blocks]
     return Markup(
-        text=text[:n_bytes],
-        block_element=element,
-        block_start=start,
-        block_end=stop,
-        block_link=link,
-        block_breaks=breaks,
-        parent=elements[0, :n_elements],
-        tag=tags[:n_elements],
-        shape=shape[:n_elements],
-        first_block=elements[1, :n_elements],
-        end_block=elements[2, :n_elements],
-        first_hint=first_hint[: n_elements + 1],
-        hint=hint[: first_hint[n_elements]],
-        title=(title_start, title_end),
-        complete=end >= len(html),
-    )
+        text[:n_bytes], blocks[0, :n_blocks], blocks[1, :n_blocks], blocks[2, :n_blocks], blocks[3, :n_blocks],
+        blocks[4, :n_blocks], elements[0, :n_elements], tags[:n_elements], shape[:n_elements],
+        elements[1, :n_elements], elements[2, :n_elements], first_hint[: n_elements + 1],
+        hint[: first_hint[n_elements]], (title_start, title_end), end >= html.size,
+    )  # fmt: skip
 
 
-@leaf
+@inner
 def _read(html, index, text, blocks, elements, first_hint, tags, shape, hint, stack, n_open):  # type: ignore[no-untyped-def]
-    """Fills the arrays; returns how much of each is used, the range of the title, and where it stopped."""
+    """Fills the arrays; returns how much of each is used, the range of the title, and where it stopped.
+
+    ``stack`` [MAX_DEPTH + 1] holds the open elements, ``n_open`` [tags] how many of each tag these are.
+    """
     n = html.size
     depth = k = start = pending = n_blocks = n_elements = n_hints = 0
     link_depth = skip_depth = pre_depth = -1  # places on the stack; -1 outside
@@ -437,7 +427,7 @@ def _up_to(stack, depth, tags, one, other, wall_a, wall_b, wall_c):  # type: ign
 # Tags
 
 
-@njit(cache=True, nogil=True)
+@part
 def _index(html):  # type: ignore[no-untyped-def]
     """Where bytes of each kind stand, and how many "<" there are. The search for the next byte of a kind is a look at
     a bit or two: most of the time for a tag went into guessing when a loop over its bytes would end.
@@ -447,7 +437,8 @@ def _index(html):  # type: ignore[no-untyped-def]
     whole = html.size // 64
     index = np.empty((_N_KINDS, whole + 2), np.uint64)
     last = np.zeros(64, np.uint8)
-    last[: html.size - 64 * whole] = html[64 * whole :]
+    for i in range(64 * whole, html.size):
+        last[i - 64 * whole] = html[i]
     n_less = np.uint64(0)
     odd = space = np.uint64(0)  # of the word before
     for w in range(whole + 1):
@@ -459,7 +450,6 @@ def _index(html):  # type: ignore[no-untyped-def]
         odd, space = masks[_STOP], masks[_STOP + 1]
         n_less += count_ones(masks[_LESS])
     index[_STOP, whole] = odd
-    index[:, whole + 1] = 0
     return index.reshape(index.size).view(np.uint8), np.int64(n_less)
 
 

@@ -19,7 +19,7 @@ from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from textmill.bits import splat
+from textmill.bits import part, splat
 
 DEPTH: Final = 5
 _INNER: Final = 2**DEPTH - 1
@@ -47,9 +47,14 @@ class Trees:
     def predict(self, x: NDArray[np.float32], rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Probabilities of the rows (all, if none are named) of a matrix [rows, features] without NaN."""
         rows = np.arange(len(x)) if rows is None else rows
-        out = np.zeros(len(rows), np.float32)
-        _predict(self.feature, self.threshold, self.leaf, x, rows, out)
-        return out
+        p = np.empty(len(x), np.float32)
+        _predict(*self.arrays, x, rows, p)
+        return p[rows]
+
+    @property
+    def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+        """What `predict` takes."""
+        return self.feature, self.threshold, self.leaf
 
     @classmethod
     def from_lightgbm(cls, dump: Mapping[str, Any]) -> Trees:
@@ -90,7 +95,13 @@ def _at_most(threshold: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _predict(feature, threshold, leaf, x, rows, out):  # type: ignore[no-untyped-def]
+def _predict(feature, threshold, leaf, x, rows, p):  # type: ignore[no-untyped-def]
+    predict(feature, threshold, leaf, x, rows, p)
+
+
+@part
+def predict(feature, threshold, leaf, x, rows, p):  # type: ignore[no-untyped-def]
+    """`Trees.predict`, for kernels: writes the probabilities of ``rows`` to their places in ``p``."""
     columns = np.empty((x.shape[1], ROWS), np.float32)
     sums = np.empty(ROWS, np.float32)
     for start in range(0, rows.size, ROWS):
@@ -102,7 +113,7 @@ def _predict(feature, threshold, leaf, x, rows, out):  # type: ignore[no-untyped
         for tree in range(feature.shape[0]):
             _add_tree(feature, threshold, leaf, tree, columns, sums)
         for k in range(min(ROWS, rows.size - start)):
-            out[start + k] = 1 / (1 + np.exp(-sums[k]))
+            p[rows[start + k]] = 1 / (1 + np.exp(-sums[k]))
 
 
 @intrinsic
