@@ -34,8 +34,12 @@ leaf = numba.njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True)
 # to compile is saved.
 inner = numba.njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True)
 
-# For what kernels alone call, and what makes arrays.
+# For what makes arrays, and kernels alone call.
 part = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True)
+
+# For what does little but to call others: numba writes it into its callers. As a function of its own it would have LLVM
+# go through all that it calls once more.
+glue = numba.njit(inline="always")
 
 # As `inner`, for what is a few instructions long, and called for each of many bytes: it is made part of its callers.
 inlined = numba.njit(

@@ -23,7 +23,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import part
+from textmill.bits import glue
 from textmill.errors import EnvironmentFault
 from textmill.pipeline.extraction import features
 from textmill.pipeline.extraction.asides import BOXES, COMMENTS, mark_within
@@ -110,7 +110,7 @@ def model_version() -> str:
 
 def select(model: Model, markup: Markup, blocks: Blocks, comments: bool = False) -> NDArray[np.bool_]:
     """Which blocks to keep, [blocks]."""
-    return _select_blocks(markup, blocks, comments, *model.arrays)
+    return _choose_blocks(markup, blocks, model.judge(markup, blocks), comments)
 
 
 def main_content(html: bytes, comments: bool = False) -> str:
@@ -143,59 +143,58 @@ def _main_content(  # type: ignore[no-untyped-def]
 ):
     markup = cut(html, max_elements, max_hints)
     blocks = measure_blocks(markup, html)
-    first, second = (feature, threshold, leaf), (feature_2, threshold_2, leaf_2)
-    return written(markup, _select(markup, blocks, comments, (hints, words, texts), first, second))
+    p = _judge(markup, blocks, hints, words, texts, feature, threshold, leaf, feature_2, threshold_2, leaf_2)
+    return written(markup, _choose(markup, blocks, p, comments))
 
 
 @njit(cache=True, nogil=True)
-def _select_blocks(  # type: ignore[no-untyped-def]
-    markup, blocks, comments, hints, words, texts, feature, threshold, leaf, feature_2, threshold_2, leaf_2
-):
-    first, second = (feature, threshold, leaf), (feature_2, threshold_2, leaf_2)
-    return _select(markup, blocks, comments, (hints, words, texts), first, second)
+def _choose_blocks(markup, blocks, p, comments):  # type: ignore[no-untyped-def]
+    return _choose(markup, blocks, p, comments)
 
 
 @njit(cache=True, nogil=True)
 def _judge_blocks(  # type: ignore[no-untyped-def]
     markup, blocks, hints, words, texts, feature, threshold, leaf, feature_2, threshold_2, leaf_2
 ):
-    first, second = (feature, threshold, leaf), (feature_2, threshold_2, leaf_2)
-    return _judge(markup, blocks, (hints, words, texts), first, second)
+    return _judge(markup, blocks, hints, words, texts, feature, threshold, leaf, feature_2, threshold_2, leaf_2)
 
 
-@part
-def _select(markup, blocks, comments, tables, first, second):  # type: ignore[no-untyped-def]
-    n = blocks.size.size
-    keep = best_set(_judge(markup, blocks, tables, first, second), blocks.own[:, 0].copy())
-    kept_words = np.zeros(n, np.float32)
-    boxed, among_comments = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
-    for b in range(n):
-        kept_words[b] = blocks.own[b, 0] * keep[b]
-    mark_within(markup, kept_words, BOXES, boxed)
-    for b in range(n):
-        keep[b] &= not boxed[b]
-        kept_words[b] = blocks.own[b, 0] * keep[b]
-    mark_within(markup, kept_words, COMMENTS, among_comments)
-    for b in range(n):
-        if among_comments[b] and comments:
-            keep[b] |= blocks.own[b, 0] >= COMMENT_WORDS and blocks.link[b] < np.float32(features.GOOD_LINK_FRAC)
-        elif among_comments[b]:
-            keep[b] = False
-    return keep
-
-
-@part
-def _judge(markup, blocks, tables, first, second):  # type: ignore[no-untyped-def]
+@glue
+def _judge(  # type: ignore[no-untyped-def]
+    markup, blocks, hints, words, texts, feature, threshold, leaf, feature_2, threshold_2, leaf_2
+):
     n = blocks.size.size
     x = np.zeros((n, len(features.ALL)), np.float32)
     features.structure(markup, blocks, x)
-    features.look_up(markup, blocks, tables[0], tables[1], tables[2], x)
+    features.look_up(markup, blocks, hints, words, texts, x)
     p, rows = np.empty(n, np.float32), np.arange(n)
-    predict(first[0], first[1], first[2], x, rows, p)
+    predict(feature, threshold, leaf, x, rows, p)
     features.context(markup, blocks, p, x)
     n_unsure = 0
     for b in range(n):
         rows[n_unsure] = b
         n_unsure += p[b] > np.float32(SURE)
-    predict(second[0], second[1], second[2], x, rows[:n_unsure], p)
+    predict(feature_2, threshold_2, leaf_2, x, rows[:n_unsure], p)
     return p
+
+
+@glue
+def _choose(markup, blocks, p, comments):  # type: ignore[no-untyped-def]
+    n = blocks.size.size
+    words = blocks.own[:, 0].copy()
+    keep = best_set(p, words)
+    kept_words = np.zeros(n, np.float32)
+    boxed, among_comments = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    for b in range(n):
+        kept_words[b] = words[b] * keep[b]
+    mark_within(markup, kept_words, BOXES, boxed)
+    for b in range(n):
+        keep[b] &= not boxed[b]
+        kept_words[b] = words[b] * keep[b]
+    mark_within(markup, kept_words, COMMENTS, among_comments)
+    for b in range(n):
+        if among_comments[b] and comments:
+            keep[b] |= words[b] >= COMMENT_WORDS and blocks.link[b] < np.float32(features.GOOD_LINK_FRAC)
+        elif among_comments[b]:
+            keep[b] = False
+    return keep

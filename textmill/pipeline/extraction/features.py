@@ -24,6 +24,7 @@ from textmill.bits import (
     as_read_only,
     byte_mask,
     count_ones,
+    glue,
     highest_one,
     inlined,
     inner,
@@ -285,7 +286,7 @@ def _lower(byte):  # type: ignore[no-untyped-def]
     return np.uint32(byte + 32) if 65 <= byte <= 90 else np.uint32(byte)
 
 
-@part
+@glue
 def measure_blocks(markup, html):  # type: ignore[no-untyped-def]
     """`measure`, for kernels."""
     n = markup.block_start.size
@@ -760,7 +761,7 @@ def look_up(markup, blocks, hints, words, texts, out):  # type: ignore[no-untype
         out[b, _L + 8] = total / max(word_start[b + 1] - word_start[b], 1)
         out[b, _L + 9], out[b, _L + 10] = total, low
         out[b, _L + 13] = _odds(texts, text_hash[b]) if text_hash[b] else 0.0
-        out[b, _L + 14] = _odds(texts, start_hash[b] ^ np.uint32(1))
+        out[b, _L + 14] = _odds(texts, np.uint32(start_hash[b] ^ np.uint32(1)))
     for b in range(n):
         out[b, _L + 11] = out[b - 1, _L + 8] if b else 0.0
         out[b, _L + 12] = out[b + 1, _L + 8] if b + 1 < n else 0.0

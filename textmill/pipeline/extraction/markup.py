@@ -30,6 +30,7 @@ from textmill.bits import (
     byte_mask,
     copy_bytes,
     count_ones,
+    glue,
     inlined,
     inner,
     load,
@@ -100,7 +101,7 @@ _FLAGS: Final = _properties()
     _P, _LI, _DT, _DD, _DL, _TR, _TD, _TH, _TABLE, _THEAD, _TBODY, _TFOOT, _UL, _OL, _MENU, _A, _BR, _PRE, _LISTING,
     _H1, _H6, _TITLE, _SCRIPT, _MATH, _SVG, _HTML, _BODY, _MAIN, _ARTICLE,
 ) = (
-    tag(name)
+    np.int64(tag(name))  # as Python's integers, each would be a type of its own for which functions are compiled
     for name in (
         "p li dt dd dl tr td th table thead tbody tfoot ul ol menu a br pre listing h1 h6 title script math svg "
         "html body main article"
@@ -158,8 +159,9 @@ _SPACE, _DROPPED = 1, 2  # kinds of characters
 _HIDDEN, _HREF, _TEX = 1, 2, 4  # what _attributes finds
 _ASKED: Final = np.zeros(256, np.bool_)  # first letters of the attributes that matter
 _ASKED[[ord(c) for c in "cirhsatCIRHSAT"]] = True
-_LESS, _GREATER, _QUOTE, _APOSTROPHE, _BLANK, _ENDS_NAME, _STOP = range(7)  # kinds of bytes that the index finds
+_LESS, _GREATER, _QUOTE, _APOSTROPHE, _BLANK, _ENDS_NAME, _STOP = map(np.int64, range(7))  # kinds of bytes in the index
 _N_KINDS: Final = 7
+_ZERO, _FALSE = np.int64(0), np.bool_(False)
 
 
 class Markup(NamedTuple):
@@ -192,7 +194,7 @@ def _cut(html, max_elements, max_hints):  # type: ignore[no-untyped-def]
     return cut(html, max_elements, max_hints)
 
 
-@part
+@glue
 def cut(html, max_elements, max_hints):  # type: ignore[no-untyped-def]
     """`read_markup`, for kernels."""
     index, n_less = _index(html)
@@ -224,13 +226,12 @@ def _read(html, index, text, blocks, elements, first_hint, tags, shape, hint, st
     ``stack`` [MAX_DEPTH + 1] holds the open elements, ``n_open`` [tags] how many of each tag these are.
     """
     n = html.size
-    depth = k = start = pending = n_blocks = n_elements = n_hints = 0
+    depth = k = start = pending = n_blocks = n_elements = n_hints = i = _ZERO
     link_depth = skip_depth = pre_depth = -1  # places on the stack; -1 outside
     link_bytes = breaks = 0
     element = math_end = -1  # math_end: the next one, as far as it was looked for
     in_cdata = False
-    title_start = title_end = 0
-    i = 0
+    title_start = title_end = _ZERO
     while i < n and n_elements < tags.size - 1 and n_blocks < blocks.shape[1] - 1:
         if k == start:  # whatever begins the next block stands here
             element = stack[depth - 1] if depth else -1
@@ -722,7 +723,7 @@ def _emit_formula(html, index, i, j, text, k, start, pending):  # type: ignore[n
         text[begin] = 10 if pending == 2 else 32
         begin += 1
     text[begin] = 36
-    end, _ = _emit(html, index, i, j, text, begin + 1, begin + 1, 0, False)
+    end, _ = _emit(html, index, i, j, text, begin + 1, begin + 1, _ZERO, _FALSE)
     if end == begin + 1:
         return k, pending
     text[end] = 36
