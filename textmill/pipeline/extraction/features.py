@@ -29,7 +29,7 @@ from textmill.bits import (
     inlined,
     inner,
     leaf,
-    load,
+    load_eight,
     lowest_one,
     part,
     prefetch,
@@ -213,7 +213,8 @@ _ASCII_KIND: Final = np.array([
 ], np.uint8)  # fmt: skip
 _PRIME: Final = np.uint32(16777619)
 _BASIS: Final = np.uint32(2166136261)
-_CASE, _NO_CASE = np.uint64(0x2020202020202020), np.uint64(0)  # makes letters and digits of ASCII lower case
+_ONE = np.uint64(1)
+_CASE = np.uint64(0x2020202020202020)  # makes letters and digits lower case
 
 
 @njit(cache=True, nogil=True)
@@ -329,9 +330,7 @@ def _measure(text, starts, ends, in_title, title_words, own, text_hash, start_ha
                 n_ends += kind == 5 and (size > 1 or i + 1 >= end or text[i + 1] <= 34 or text[i + 1] > 0x7F)
                 if kind == 1 or kind == 2 or kind == 3:
                     capitals += value == 0 and 65 <= text[i] <= 90
-                    value = _hash_on(
-                        _BASIS if value == 0 else value, text, i, min(i + size, end), _CASE if size == 1 else _NO_CASE
-                    )
+                    value = _hash_on(_BASIS if value == 0 else value, text, i, min(i + size, end))
                 if value != 0 and kind != 1 and kind != 2:
                     word[n_words] = value
                     n_words += 1
@@ -339,14 +338,14 @@ def _measure(text, starts, ends, in_title, title_words, own, text_hash, start_ha
                 i += size
                 continue
             within = ALL_ONES >> np.uint64(64 - size)
-            black, upper = byte_mask(text, i, 33, 95) & within, byte_mask(text, i, 65, 26)
+            black, upper = byte_mask(text, i, 33, 95) & within, byte_mask(text, i, 65, 26) & within
             digit = byte_mask(text, i, 48, 10) & within
-            letters = (upper | byte_mask(text, i, 97, 26)) & within | digit
+            letters = upper | byte_mask(text, i, 97, 26) & within | digit
             stops = (byte_mask(text, i, 33, 1) | byte_mask(text, i, 46, 1) | byte_mask(text, i, 63, 1)) & within
             if stops:
                 after = byte_mask(text, i + 1, 0, 35) | byte_mask(text, i + 1, 0x80, 0x80)
                 if i + size == end:
-                    after |= np.uint64(1) << np.uint64(size - 1)
+                    after |= _ONE << np.uint64(size - 1)
                 n_ends += np.int64(count_ones(stops & after))
             commas += np.int64(count_ones((byte_mask(text, i, 44, 1) | byte_mask(text, i, 59, 1)) & within))
             chars += np.int64(count_ones(black))
@@ -354,24 +353,8 @@ def _measure(text, starts, ends, in_title, title_words, own, text_hash, start_ha
             if black:
                 first = first if first >= 0 else i + np.int64(lowest_one(black))
                 last = i + np.int64(highest_one(black))
-            if value != 0 and not letters & np.uint64(1):
-                word[n_words] = value
-                n_words += 1
-                value = np.uint32(0)
-            while letters:
-                low = np.int64(lowest_one(letters))
-                others = ~(letters >> np.uint64(low))
-                high = low + np.int64(lowest_one(others)) if others else 64
-                letters &= ALL_ONES << np.uint64(high) if high < 64 else np.uint64(0)
-                if value == 0:
-                    value = _BASIS
-                    capitals += np.int64(upper >> np.uint64(low) & np.uint64(1))
-                value = _hash_on(value, text, i + low, i + high, _CASE)
-                if high == size:
-                    break  # it may go on
-                word[n_words] = value
-                n_words += 1
-                value = np.uint32(0)
+            capitals += np.int64(count_ones(upper & ~(letters << _ONE | np.uint64(value != 0))))
+            value, n_words = _ascii_words(text, i, size, letters, value, word, n_words)
             i += size
         if value != 0:
             word[n_words] = value
@@ -403,15 +386,56 @@ def _ascii(text, i, end):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _hash_on(value, text, i, end, case):  # type: ignore[no-untyped-def]
-    """The hash of a word, FNV-1a, with text[i:end] more, ``case`` set in each eight bytes. Those beyond the end are
-    hashed, too, and thrown away again: to guess when a word ends would take longer."""
-    while i < end:
-        eight, size = load(text, i, end) | case, end - i
+def _ascii_words(text, i, size, letters, value, word, n_words):  # type: ignore[no-untyped-def]
+    """Writes the hashes of the words that ``letters`` marks among the ``size`` bytes from i on. ``value`` is the hash
+    so far of one that began before, or 0. Returns that of one that reaches the end, and the number of words."""
+    goes_on = letters >> np.uint64(size - 1) & _ONE
+    if value != 0:
+        rest = ~letters
+        n = np.int64(lowest_one(rest)) if rest else 64
+        value = _hash_ascii(value, text, i, n)
+        word[n_words] = value
+        n_words += 1
+        letters &= letters + _ONE if n else letters
+    while letters:
+        first = letters & (~letters + _ONE)
+        after = letters + first  # without the lowest run of ones
+        low, high = np.int64(lowest_one(first)), np.int64(lowest_one(after)) if after else 64
+        letters &= after
+        word[n_words] = _hash_ascii(_BASIS, text, i + low, high - low)
+        n_words += 1
+    if goes_on:
+        return word[n_words - 1], n_words - 1
+    return np.uint32(0), n_words
+
+
+@inner
+def _hash_ascii(value, text, i, size):  # type: ignore[no-untyped-def]
+    """The hash of a word, FNV-1a, with ``size`` letters and digits from i on more, in lower case; eight bytes can be
+    read behind them. Those are hashed, too, and thrown away again: to guess when a word ends would take longer."""
+    while size > 8:
+        eight = load_eight(text, i) | _CASE
         for k in range(8):
-            longer = np.uint32((value ^ np.uint32(eight >> np.uint64(8 * k) & np.uint64(255))) * _PRIME)
-            value = longer if k < size else value
+            value = _step(value, eight, k)
         i += 8
+        size -= 8
+    eight = load_eight(text, i) | _CASE
+    for k in range(8):
+        value = _step(value, eight, k) if k < size else value
+    return value
+
+
+@inlined
+def _step(value, eight, k):  # type: ignore[no-untyped-def]
+    return np.uint32((value ^ np.uint32(eight >> np.uint64(8 * k) & np.uint64(255))) * _PRIME)
+
+
+@inlined
+def _hash_on(value, text, i, end):  # type: ignore[no-untyped-def]
+    """The hash with the bytes of one character more."""
+    while i < end:
+        value = np.uint32((value ^ _lower(text[i])) * _PRIME)
+        i += 1
     return value
 
 
@@ -424,9 +448,7 @@ def _title(text, i, end, in_title):  # type: ignore[no-untyped-def]
     while i <= end:
         kind, size = _character(text, i) if i < end else (0, 1)
         if kind == 1 or kind == 2 or kind == 3:
-            value = _hash_on(
-                _BASIS if value == 0 else value, text, i, min(i + size, end), _CASE if size == 1 else _NO_CASE
-            )
+            value = _hash_on(_BASIS if value == 0 else value, text, i, min(i + size, end))
         if value != 0 and kind != 1 and kind != 2:
             in_title[value & np.uint32(1023)] = True
             n_words += 1
@@ -440,16 +462,16 @@ def _text_hash(text, i, end):  # type: ignore[no-untyped-def]
     """Of the whole text: its words without their digits, a space behind each."""
     value = _BASIS
     in_word = False
-    while i <= end:
-        kind, size = _character(text, i) if i < end else (0, 1)
+    while i < end:
+        kind, size = (int(_ASCII_KIND[text[i]]), 1) if text[i] < 0x80 else _character(text, i)
         if kind == 1 or kind == 3:
-            value = _hash_on(value, text, i, min(i + size, end), _CASE if size == 1 else _NO_CASE)
+            value = _hash_on(value, text, i, min(i + size, end))
         in_word |= kind == 1 or kind == 2 or kind == 3
         if in_word and kind != 1 and kind != 2:
             value = np.uint32((value ^ np.uint32(32)) * _PRIME)
             in_word = False
         i += size
-    return value
+    return np.uint32((value ^ np.uint32(32)) * _PRIME) if in_word else value
 
 
 @inner
