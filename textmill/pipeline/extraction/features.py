@@ -29,12 +29,11 @@ from textmill.bits import (
     inlined,
     inner,
     leaf,
-    load_eight,
     lowest_one,
     part,
     prefetch,
 )
-from textmill.pipeline.extraction.markup import TAGS, Markup, tag
+from textmill.pipeline.extraction.markup import TAGS, Markup, hash_on, tag
 
 GOOD_WORDS: Final = 12
 GOOD_LINK_FRAC: Final = 0.35
@@ -213,8 +212,7 @@ _ASCII_KIND: Final = np.array([
 ], np.uint8)  # fmt: skip
 _PRIME: Final = np.uint32(16777619)
 _BASIS: Final = np.uint32(2166136261)
-_ONE = np.uint64(1)
-_CASE = np.uint64(0x2020202020202020)  # makes letters and digits lower case
+_ONE, _ONE_32 = np.uint64(1), np.uint32(1)
 
 
 @njit(cache=True, nogil=True)
@@ -330,7 +328,7 @@ def _measure(text, starts, ends, in_title, title_words, own, text_hash, start_ha
                 n_ends += kind == 5 and (size > 1 or i + 1 >= end or text[i + 1] <= 34 or text[i + 1] > 0x7F)
                 if kind == 1 or kind == 2 or kind == 3:
                     capitals += value == 0 and 65 <= text[i] <= 90
-                    value = _hash_on(_BASIS if value == 0 else value, text, i, min(i + size, end))
+                    value = _hash_character(_BASIS if value == 0 else value, text, i, min(i + size, end))
                 if value != 0 and kind != 1 and kind != 2:
                     word[n_words] = value
                     n_words += 1
@@ -393,7 +391,7 @@ def _ascii_words(text, i, size, letters, value, word, n_words):  # type: ignore[
     if value != 0:
         rest = ~letters
         n = np.int64(lowest_one(rest)) if rest else 64
-        value = _hash_ascii(value, text, i, n)
+        value = hash_on(value, text, i, n)
         word[n_words] = value
         n_words += 1
         letters &= letters + _ONE if n else letters
@@ -402,36 +400,15 @@ def _ascii_words(text, i, size, letters, value, word, n_words):  # type: ignore[
         after = letters + first  # without the lowest run of ones
         low, high = np.int64(lowest_one(first)), np.int64(lowest_one(after)) if after else 64
         letters &= after
-        word[n_words] = _hash_ascii(_BASIS, text, i + low, high - low)
+        word[n_words] = hash_on(_BASIS, text, i + low, high - low)
         n_words += 1
     if goes_on:
         return word[n_words - 1], n_words - 1
     return np.uint32(0), n_words
 
 
-@inner
-def _hash_ascii(value, text, i, size):  # type: ignore[no-untyped-def]
-    """The hash of a word, FNV-1a, with ``size`` letters and digits from i on more, in lower case; eight bytes can be
-    read behind them. Those are hashed, too, and thrown away again: to guess when a word ends would take longer."""
-    while size > 8:
-        eight = load_eight(text, i) | _CASE
-        for k in range(8):
-            value = _step(value, eight, k)
-        i += 8
-        size -= 8
-    eight = load_eight(text, i) | _CASE
-    for k in range(8):
-        value = _step(value, eight, k) if k < size else value
-    return value
-
-
 @inlined
-def _step(value, eight, k):  # type: ignore[no-untyped-def]
-    return np.uint32((value ^ np.uint32(eight >> np.uint64(8 * k) & np.uint64(255))) * _PRIME)
-
-
-@inlined
-def _hash_on(value, text, i, end):  # type: ignore[no-untyped-def]
+def _hash_character(value, text, i, end):  # type: ignore[no-untyped-def]
     """The hash with the bytes of one character more."""
     while i < end:
         value = np.uint32((value ^ _lower(text[i])) * _PRIME)
@@ -448,7 +425,7 @@ def _title(text, i, end, in_title):  # type: ignore[no-untyped-def]
     while i <= end:
         kind, size = _character(text, i) if i < end else (0, 1)
         if kind == 1 or kind == 2 or kind == 3:
-            value = _hash_on(_BASIS if value == 0 else value, text, i, min(i + size, end))
+            value = _hash_character(_BASIS if value == 0 else value, text, i, min(i + size, end))
         if value != 0 and kind != 1 and kind != 2:
             in_title[value & np.uint32(1023)] = True
             n_words += 1
@@ -465,7 +442,7 @@ def _text_hash(text, i, end):  # type: ignore[no-untyped-def]
     while i < end:
         kind, size = (int(_ASCII_KIND[text[i]]), 1) if text[i] < 0x80 else _character(text, i)
         if kind == 1 or kind == 3:
-            value = _hash_on(value, text, i, min(i + size, end))
+            value = _hash_character(value, text, i, min(i + size, end))
         in_word |= kind == 1 or kind == 2 or kind == 3
         if in_word and kind != 1 and kind != 2:
             value = np.uint32((value ^ np.uint32(32)) * _PRIME)
@@ -756,6 +733,9 @@ def look_up(markup, blocks, hints, words, texts, out):  # type: ignore[no-untype
     n = element.size
     odds = np.full(parent.size, np.nan, np.float32)  # of an element's own words; computed when first asked for
     for b in range(n):
+        later = min(b + 4, n - 1)
+        prefetch(texts, _home(texts, text_hash[later]))
+        prefetch(texts, _home(texts, np.uint32(start_hash[later] ^ _ONE_32)))
         e = element[b]
         level = depth = 0
         total, low, high = np.float32(0), np.float32(0), np.float32(0)
@@ -783,7 +763,7 @@ def look_up(markup, blocks, hints, words, texts, out):  # type: ignore[no-untype
         out[b, _L + 8] = total / max(word_start[b + 1] - word_start[b], 1)
         out[b, _L + 9], out[b, _L + 10] = total, low
         out[b, _L + 13] = _odds(texts, text_hash[b]) if text_hash[b] else 0.0
-        out[b, _L + 14] = _odds(texts, np.uint32(start_hash[b] ^ np.uint32(1)))
+        out[b, _L + 14] = _odds(texts, np.uint32(start_hash[b] ^ _ONE_32))
     for b in range(n):
         out[b, _L + 11] = out[b - 1, _L + 8] if b else 0.0
         out[b, _L + 12] = out[b + 1, _L + 8] if b + 1 < n else 0.0

@@ -151,7 +151,9 @@ _C1: Final = np.array(  # what numeric references to C1 controls mean (WHATWG HT
 _K_CLASS, _K_ID, _K_ROLE, _K_ITEMPROP, _K_HIDDEN, _K_STYLE, _K_ARIA_HIDDEN, _K_HREF, _K_TYPE, _K_ALTTEXT = (
     np.uint64(_key(name)) for name in "class id role itemprop hidden style aria-hidden href type alttext".split()
 )
-_CASE = np.uint64(0x2020202020202020)
+_CASE = np.uint64(0x2020202020202020)  # makes letters, and digits as they are, lower case
+_BASIS, _PRIME = np.uint32(2166136261), np.uint32(16777619)
+_ONE = np.uint64(1)
 _UPPER, _LOWER = 1, 2  # kinds of bytes in names; above ASCII, all are taken for small letters
 _LETTER_KIND: Final = np.zeros(256, np.uint8)
 _LETTER_KIND[65:91], _LETTER_KIND[97:123], _LETTER_KIND[128:] = _UPPER, _LOWER, _LOWER
@@ -592,7 +594,7 @@ def _attributes(html, index, i, hint, n_hints):  # type: ignore[no-untyped-def]
             n_hints = _add_hints(html, start, end, hint, n_hints)
             if key == _K_CLASS:
                 for k in range(before, n_hints):
-                    class_hash = (class_hash ^ hint[k]) * np.uint32(16777619)
+                    class_hash = (class_hash ^ hint[k]) * _PRIME
         elif key == _K_STYLE:
             found |= _HIDDEN if _hides(html, index, start, end) else 0
         elif key == _K_HIDDEN:
@@ -611,8 +613,8 @@ def _add_hints(html, i, end, hint, n_hints):  # type: ignore[no-untyped-def]
     """Hash the words of a class or id: runs of letters, cut where camelCase begins anew; single letters left out."""
     i, n_hints = max(i, 0), max(n_hints, 0)
     end = min(end, i + 512)
-    while i < end:
-        value = np.uint32(2166136261)
+    while i < end and (end - i > 64 or i + 72 > html.size or byte_mask(html, i, 0x80, 0x80)):
+        value = _BASIS
         start = i
         was_lower = False
         while i < end:
@@ -620,14 +622,46 @@ def _add_hints(html, i, end, hint, n_hints):  # type: ignore[no-untyped-def]
             if kind == 0 or (kind == _UPPER and was_lower):
                 break
             was_lower = kind == _LOWER
-            value = (value ^ np.uint32(html[i] | (kind & _UPPER) << 5)) * np.uint32(16777619)
+            value = np.uint32((value ^ np.uint32(html[i] | (kind & _UPPER) << 5)) * _PRIME)
             i += 1
         if i > start + 1 and n_hints < hint.size:
             hint[n_hints] = value
             n_hints += 1
-        if i == start:
-            i += 1
+        i += i == start
+    if i >= end:
+        return n_hints
+    within = ALL_ONES >> np.uint64(64 - (end - i))  # the rest by masks
+    upper, lower = byte_mask(html, i, 65, 26) & within, byte_mask(html, i, 97, 26) & within
+    letters, anew = upper | lower, upper & lower << _ONE
+    begins, ends = letters & ~(letters << _ONE) | anew, ~letters & letters << _ONE | anew
+    while begins and n_hints < hint.size:
+        first, last = np.int64(lowest_one(begins)), np.int64(lowest_one(ends)) if ends else 64
+        hint[n_hints] = hash_on(_BASIS, html, i + first, last - first)
+        n_hints += last > first + 1
+        begins &= begins - _ONE
+        ends &= ends - _ONE
     return n_hints
+
+
+@inner
+def hash_on(value, text, i, size):  # type: ignore[no-untyped-def]
+    """The hash of a word, FNV-1a, with ``size`` letters and digits of ASCII from i on more, in lower case; eight bytes
+    can be read behind them. Those are hashed, too, and thrown away again: to guess when a word ends takes longer."""
+    while size > 8:
+        eight = load_eight(text, i) | _CASE
+        for k in range(8):
+            value = _step(value, eight, k)
+        i += 8
+        size -= 8
+    eight = load_eight(text, i) | _CASE
+    for k in range(8):
+        value = _step(value, eight, k) if k < size else value
+    return value
+
+
+@inlined
+def _step(value, eight, k):  # type: ignore[no-untyped-def]
+    return np.uint32((value ^ np.uint32(eight >> np.uint64(8 * k) & np.uint64(255))) * _PRIME)
 
 
 @inner
