@@ -270,7 +270,8 @@ def _load_as(context: Any, builder: Any, signature: Any, arguments: Any, kind: A
     return loaded
 
 
-def splat(builder: Any, byte: Any, kind: Any) -> Any:
-    first = builder.insert_element(ir.Constant(kind, ir.Undefined), byte, ir.Constant(ir.IntType(32), 0))
+def splat(builder: Any, value: Any, kind: Any) -> Any:
+    """For intrinsics: a vector of this kind with the same value everywhere."""
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
     return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)

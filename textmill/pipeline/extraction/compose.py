@@ -64,7 +64,9 @@ def _falling(p):  # type: ignore[no-untyped-def]
     """The order of falling p, that is not negative; equal ones as they come. Sorted by a byte at a time, the last
     first: the bits of such floats are in the order of their values."""
     bits = p.view(np.uint32)
-    order, sorted_ = np.arange(p.size), np.empty(p.size, np.int64)
+    order, sorted_ = np.empty(p.size, np.int64), np.empty(p.size, np.int64)
+    for b in range(p.size):
+        order[b] = b
     for shift in range(0, 32, 8):
         place = np.zeros(257, np.int64)
         for b in range(p.size):

@@ -127,20 +127,9 @@ def main_content(html: bytes, comments: bool = False) -> str:
 
 @njit(cache=True, nogil=True)
 def _main_content(  # type: ignore[no-untyped-def]
-    html,
-    max_elements,
-    max_hints,
-    comments,
-    hints,
-    words,
-    texts,
-    feature,
-    threshold,
-    leaf,
-    feature_2,
-    threshold_2,
-    leaf_2,
-):
+    html, max_elements, max_hints, comments,
+    hints, words, texts, feature, threshold, leaf, feature_2, threshold_2, leaf_2,
+):  # fmt: skip
     markup = cut(html, max_elements, max_hints)
     blocks = measure_blocks(markup, html)
     p = _judge(markup, blocks, hints, words, texts, feature, threshold, leaf, feature_2, threshold_2, leaf_2)
@@ -163,11 +152,14 @@ def _judge_blocks(  # type: ignore[no-untyped-def]
 def _judge(  # type: ignore[no-untyped-def]
     markup, blocks, hints, words, texts, feature, threshold, leaf, feature_2, threshold_2, leaf_2
 ):
+    """How likely each block is main content, [blocks]."""
     n = blocks.size.size
     x = np.zeros((n, len(features.ALL)), np.float32)
     features.structure(markup, blocks, x)
     features.look_up(markup, blocks, hints, words, texts, x)
-    p, rows = np.empty(n, np.float32), np.arange(n)
+    p, rows = np.empty(n, np.float32), np.empty(n, np.int64)
+    for b in range(n):
+        rows[b] = b
     predict(feature, threshold, leaf, x, rows, p)
     features.context(markup, blocks, p, x)
     n_unsure = 0
@@ -180,6 +172,7 @@ def _judge(  # type: ignore[no-untyped-def]
 
 @glue
 def _choose(markup, blocks, p, comments):  # type: ignore[no-untyped-def]
+    """Which blocks to keep, [blocks], by these probabilities."""
     n = blocks.size.size
     words = blocks.own[:, 0].copy()
     keep = best_set(p, words)

@@ -25,7 +25,6 @@ from textmill.bits import (
     byte_mask,
     count_ones,
     glue,
-    highest_one,
     inlined,
     inner,
     leaf,
@@ -308,69 +307,74 @@ def measure_blocks(markup, html):  # type: ignore[no-untyped-def]
 
 @inner
 def _measure(text, starts, ends, in_title, title_words, own, text_hash, start_hash, word_start, word):  # type: ignore[no-untyped-def]
-    """Fills own (columns as above), text_hash, start_hash, word_start and word."""
+    """Fills own (columns as above, all 0 before), text_hash, start_hash, word_start and word."""
     n_words = 0
     for b in range(starts.size):
         start, end = max(int(starts[b]), 0), max(int(ends[b]), 0)
-        chars = digits = commas = n_ends = capitals = titled = 0
-        first = last = -1  # places of characters
-        value = np.uint32(0)  # of the word so far
+        value = np.uint32(0)  # the hash of the word so far
         i = start
         while i < end:
             size = _ascii(text, i, end)
-            if size == 0:
-                kind, size = _character(text, i)
-                if kind != 0:
-                    first, last = first if first >= 0 else i, i
-                chars += kind != 0
-                digits += kind == 2
-                commas += kind == 4
-                n_ends += kind == 5 and (size > 1 or i + 1 >= end or text[i + 1] <= 34 or text[i + 1] > 0x7F)
-                if kind == 1 or kind == 2 or kind == 3:
-                    capitals += value == 0 and 65 <= text[i] <= 90
-                    value = _hash_character(_BASIS if value == 0 else value, text, i, min(i + size, end))
-                if value != 0 and kind != 1 and kind != 2:
-                    word[n_words] = value
-                    n_words += 1
-                    value = np.uint32(0)
-                i += size
-                continue
-            within = ALL_ONES >> np.uint64(64 - size)
-            black, upper = byte_mask(text, i, 33, 95) & within, byte_mask(text, i, 65, 26) & within
-            digit = byte_mask(text, i, 48, 10) & within
-            letters = upper | byte_mask(text, i, 97, 26) & within | digit
-            stops = (byte_mask(text, i, 33, 1) | byte_mask(text, i, 46, 1) | byte_mask(text, i, 63, 1)) & within
-            if stops:
-                after = byte_mask(text, i + 1, 0, 35) | byte_mask(text, i + 1, 0x80, 0x80)
-                if i + size == end:
-                    after |= _ONE << np.uint64(size - 1)
-                n_ends += np.int64(count_ones(stops & after))
-            commas += np.int64(count_ones((byte_mask(text, i, 44, 1) | byte_mask(text, i, 59, 1)) & within))
-            chars += np.int64(count_ones(black))
-            digits += np.int64(count_ones(digit))
-            if black:
-                first = first if first >= 0 else i + np.int64(lowest_one(black))
-                last = i + np.int64(highest_one(black))
-            capitals += np.int64(count_ones(upper & ~(letters << _ONE | np.uint64(value != 0))))
-            value, n_words = _ascii_words(text, i, size, letters, value, word, n_words)
+            if size:
+                value, n_words = _ascii_piece(text, i, size, end, own, b, value, word, n_words)
+            else:
+                size, value, n_words = _one_character(text, i, end, own, b, value, word, n_words)
             i += size
         if value != 0:
             word[n_words] = value
             n_words += 1
         before = np.int64(word_start[b])
-        words = n_words - before
-        whole = _BASIS
+        words, titled, two = n_words - before, 0, _BASIS
         for k in range(before, n_words):
             titled += in_title[word[k] & np.uint32(1023)]
             if k < before + 2:
-                whole = np.uint32((whole ^ word[k]) * _PRIME)
-        start_hash[b] = whole
+                two = np.uint32((two ^ word[k]) * _PRIME)
+        start_hash[b] = two
         text_hash[b] = _text_hash(text, start, end) if words <= SHORT_WORDS else np.uint32(0)
-        own[b, _WORDS], own[b, _CHARS], own[b, _DIGITS], own[b, _COMMAS] = words, chars, digits, commas
-        own[b, _ENDS], own[b, _CAPITALS] = n_ends, capitals
-        own[b, _FIRST], own[b, _LAST] = _first_kind(text, first), _last_kind(text, last)
+        own[b, _WORDS], own[b, _FIRST], own[b, _LAST] = (
+            words,
+            _first_kind(text, start, end),
+            _last_kind(text, start, end),
+        )
         own[b, _KNOWN], own[b, _TITLE] = titled, titled / title_words if title_words else 0.0
         word_start[b + 1] = n_words
+
+
+@inner
+def _one_character(text, i, end, own, b, value, word, n_words):  # type: ignore[no-untyped-def]
+    """Counts the character at i for block b. Returns its size, the hash of the word so far, the number of words."""
+    kind, size = _character(text, i)
+    in_word = kind == 1 or kind == 2 or kind == 3
+    own[b, _CHARS] += kind != 0
+    own[b, _DIGITS] += kind == 2
+    own[b, _COMMAS] += kind == 4
+    own[b, _ENDS] += kind == 5 and (size > 1 or i + 1 >= end or text[i + 1] <= 34 or text[i + 1] > 0x7F)
+    own[b, _CAPITALS] += in_word and value == 0 and 65 <= text[i] <= 90
+    if in_word:
+        value = _hash_character(_BASIS if value == 0 else value, text, i, min(i + size, end))
+    if value != 0 and kind != 1 and kind != 2:
+        word[n_words] = value
+        return size, np.uint32(0), n_words + 1
+    return size, value, n_words
+
+
+@inner
+def _ascii_piece(text, i, size, end, own, b, value, word, n_words):  # type: ignore[no-untyped-def]
+    """The same for the ``size`` bytes from i on, at most 64, all of them ASCII. Returns the hash and the number."""
+    within = ALL_ONES >> np.uint64(64 - size)
+    digits, upper = byte_mask(text, i, 48, 10) & within, byte_mask(text, i, 65, 26) & within
+    letters = upper | byte_mask(text, i, 97, 26) & within | digits
+    commas = (byte_mask(text, i, 44, 1) | byte_mask(text, i, 59, 1)) & within
+    stops = (byte_mask(text, i, 33, 1) | byte_mask(text, i, 46, 1) | byte_mask(text, i, 63, 1)) & within
+    after = byte_mask(text, i + 1, 0, 35) | byte_mask(text, i + 1, 0x80, 0x80)  # what follows the end of a sentence
+    if i + size == end:
+        after |= _ONE << np.uint64(size - 1)
+    own[b, _CHARS] += count_ones(byte_mask(text, i, 33, 95) & within)
+    own[b, _DIGITS] += count_ones(digits)
+    own[b, _COMMAS] += count_ones(commas)
+    own[b, _ENDS] += count_ones(stops & after)
+    own[b, _CAPITALS] += count_ones(upper & ~(letters << _ONE | np.uint64(value != 0)))
+    return _ascii_words(text, i, size, letters, value, word, n_words)
 
 
 @inlined
@@ -452,16 +456,27 @@ def _text_hash(text, i, end):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _first_kind(text, i):  # type: ignore[no-untyped-def]
+def _first_kind(text, i, end):  # type: ignore[no-untyped-def]
     """0 if there is no character, 1 for a letter, 2 for a capital of ASCII, else one more than the kind."""
-    kind = _character(text, i)[0] if i >= 0 else -1
+    while i < end and text[i] <= 32:
+        i += 1
+    if i >= end:
+        return 0
+    kind = _character(text, i)[0]
     return kind + 1 if kind != 1 else 2 if 65 <= text[i] <= 90 else 1
 
 
 @inner
-def _last_kind(text, i):  # type: ignore[no-untyped-def]
+def _last_kind(text, start, end):  # type: ignore[no-untyped-def]
     """The kind of the last character, 0 if there is none; 7 for a colon, 8 for signs that part menus."""
-    kind = _character(text, i)[0] if i >= 0 else 0
+    i = end - 1
+    while i >= start and text[i] <= 32:
+        i -= 1
+    while i > start and 0x80 <= text[i] < 0xC0:  # to where it begins
+        i -= 1
+    if i < start:
+        return 0
+    kind = _character(text, i)[0]
     if kind != 6:
         return kind
     return 7 if text[i] == 58 else 8 if text[i] == 0xC2 or text[i] == 62 or text[i] == 124 else 6

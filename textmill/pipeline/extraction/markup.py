@@ -10,6 +10,7 @@ HTML's error recovery (WHATWG HTML, 13.2) is followed where it changes which tex
 ``p``, ``li``, ``dt``, ``dd``, ``tr``, ``td``, headings and links; end tags that match nothing are ignored; none reaches
 out of its table cell. What it does to formatting is not followed. Elements deeper than `MAX_DEPTH` are flattened.
 
+An index of the bytes that matter comes first (as simdjson does it: Langdale and Lemire 2019, arXiv 1902.08318).
 Linear in the page, whatever its nesting: the search for an open element is bounded by `MAX_DEPTH`, and made only if
 one is open. Any bytes may be passed; other than UTF-8 they give arbitrary text.
 
@@ -19,7 +20,7 @@ One file, though a long one: numba's cache on disk does not see that a kernel in
 from __future__ import annotations
 
 from html.entities import html5
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -97,11 +98,16 @@ def _properties() -> NDArray[np.int64]:
 
 
 _FLAGS: Final = _properties()
+
+# What kernels hand on to functions is no number of Python's: each of these would be a type of its own, for which the
+# function is compiled once more.
+_ZERO: Final[Any] = np.int64(0)
+_FALSE: Final[Any] = np.bool_(False)
 (
     _P, _LI, _DT, _DD, _DL, _TR, _TD, _TH, _TABLE, _THEAD, _TBODY, _TFOOT, _UL, _OL, _MENU, _A, _BR, _PRE, _LISTING,
     _H1, _H6, _TITLE, _SCRIPT, _MATH, _SVG, _HTML, _BODY, _MAIN, _ARTICLE,
 ) = (
-    np.int64(tag(name))  # as Python's integers, each would be a type of its own for which functions are compiled
+    np.int64(tag(name))
     for name in (
         "p li dt dd dl tr td th table thead tbody tfoot ul ol menu a br pre listing h1 h6 title script math svg "
         "html body main article"
@@ -163,7 +169,6 @@ _ASKED: Final = np.zeros(256, np.bool_)  # first letters of the attributes that 
 _ASKED[[ord(c) for c in "cirhsatCIRHSAT"]] = True
 _LESS, _GREATER, _QUOTE, _APOSTROPHE, _BLANK, _ENDS_NAME, _STOP = map(np.int64, range(7))  # kinds of bytes in the index
 _N_KINDS: Final = 7
-_ZERO, _FALSE = np.int64(0), np.bool_(False)
 
 
 class Markup(NamedTuple):
@@ -432,10 +437,10 @@ def _up_to(stack, depth, tags, one, other, wall_a, wall_b, wall_c):  # type: ign
 
 @part
 def _index(html):  # type: ignore[no-untyped-def]
-    """Where bytes of each kind stand, and how many "<" there are. The search for the next byte of a kind is a look at
-    a bit or two: most of the time for a tag went into guessing when a loop over its bytes would end.
+    """Where bytes of each kind stand, a bit a byte, for `_next`; and how many "<" there are.
 
-    uint8 [kinds * 8 * (size // 64 + 2)]: a bit for each byte, and for some behind the last, which may be set or not.
+    uint8 [kinds * 8 * (size // 64 + 2)]. Bits behind the last byte may be set or not. With it, the search for a byte
+    has no loop whose end must be guessed: guessing wrong was most of what a tag cost.
     """
     whole = html.size // 64
     index = np.empty((_N_KINDS, whole + 2), np.uint64)
@@ -509,7 +514,7 @@ def _begins_tag(html, i):  # type: ignore[no-untyped-def]
 def _find(keys, values, key):  # type: ignore[no-untyped-def]
     """The value of a key in a table of `_hash_table`, -1 if it is not there."""
     mask = np.uint64(keys.size - 1)
-    slot = (key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40) & mask
+    slot = key * _MIX >> np.uint64(40) & mask
     while values[slot] >= 0:
         if keys[slot] == key:
             return values[slot]
@@ -643,7 +648,7 @@ def _add_hints(html, i, end, hint, n_hints):  # type: ignore[no-untyped-def]
     return n_hints
 
 
-@inner
+@inlined
 def hash_on(value, text, i, size):  # type: ignore[no-untyped-def]
     """The hash of a word, FNV-1a, with ``size`` letters and digits of ASCII from i on more, in lower case; eight bytes
     can be read behind them. Those are hashed, too, and thrown away again: to guess when a word ends takes longer."""

@@ -1,9 +1,10 @@
 """Gradient-boosted regression trees of one depth, and the kernel that evaluates them.
 
 A tree is stored as a full binary tree in heap order: node i has the children 2i + 1 (feature at most the threshold) and
-2i + 2. Branches that end early are filled up with nodes that always go left. So every row takes the same number of
-steps through every tree, and no branch is ever guessed wrong: 6 times as fast as walking to the leaves. The sum over
-all trees is a log-odds.
+2i + 2. Branches that end early are filled up with nodes that always go left. Sixteen rows go through a tree at a time,
+and ask all of its nodes; of the two answers below a node each row takes one. No branch is ever guessed wrong, and no
+address depends on an answer: 3 times as fast as four rows that walk down side by side. The sum over all trees is a
+log-odds.
 """
 
 from __future__ import annotations
@@ -117,14 +118,10 @@ def predict(feature, threshold, leaf, x, rows, p):  # type: ignore[no-untyped-de
 
 
 @intrinsic
-def _add_tree(typing_context, feature, threshold, leaf, tree, columns, sums):  # type: ignore[no-untyped-def]
-    """Adds to ``sums`` [ROWS] what one tree gives to each row of the matrix whose ``columns`` are [features, ROWS].
+def _add_tree(typing_context: Any, feature: Any, threshold: Any, leaf: Any, tree: Any, columns: Any, sums: Any) -> Any:
+    """Adds to ``sums`` [ROWS] what one tree gives to each row of the matrix whose ``columns`` are [features, ROWS]."""
 
-    Every node is asked, and of the two answers below it one is taken: vector instructions without a branch, and
-    without an address that depends on an answer.
-    """
-
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         names, limits, values, of_rows, totals = (
             context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in (0, 1, 2, 4, 5)
         )
@@ -132,23 +129,22 @@ def _add_tree(typing_context, feature, threshold, leaf, tree, columns, sums):  #
         first_node = builder.mul(arguments[3], ir.Constant(number, _INNER))
         first_leaf = builder.mul(arguments[3], ir.Constant(number, _INNER + 1))
 
-        def load(data, first, k):  # type: ignore[no-untyped-def]
+        def load(data: Any, first: Any, k: int) -> Any:
             return builder.load(builder.gep(data, [builder.add(first, ir.Constant(number, k))]))
 
-        def load_rows(data, place):  # type: ignore[no-untyped-def]
-            pointer = builder.bitcast(builder.gep(data, [place]), rows.as_pointer())
-            return pointer, builder.load(pointer, align=4)
+        def place(data: Any, k: Any) -> Any:
+            return builder.bitcast(builder.gep(data, [k]), rows.as_pointer())
 
-        def answer(node):  # type: ignore[no-untyped-def]
+        def answer(node: int) -> Any:
             if node >= _INNER:
                 return splat(builder, load(values, first_leaf, node - _INNER), rows)
             column = builder.mul(builder.zext(load(names, first_node, node), number), ir.Constant(number, ROWS))
             limit = splat(builder, load(limits, first_node, node), rows)
-            above = builder.fcmp_ordered(">", load_rows(of_rows, column)[1], limit)
+            above = builder.fcmp_ordered(">", builder.load(place(of_rows, column), align=4), limit)
             return builder.select(above, answer(2 * node + 2), answer(2 * node + 1))
 
-        pointer, before = load_rows(totals, ir.Constant(number, 0))
-        builder.store(builder.fadd(before, answer(0)), pointer, align=4)
+        of_sums = place(totals, ir.Constant(number, 0))
+        builder.store(builder.fadd(builder.load(of_sums, align=4), answer(0)), of_sums, align=4)
         return context.get_dummy_value()
 
     return types.none(feature, threshold, leaf, types.intp, columns, sums), generate
