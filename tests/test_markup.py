@@ -480,7 +480,7 @@ def test_any_bytes(page: bytes) -> None:
 PAGE = """<!DOCTYPE html><html lang=de><head><title>Caf&eacute; &amp; Co</title><meta charset="utf-8">
 <style>p { color: red }</style><script>if (a < b) document.write("<p>")</script></head><body class="home">
 <!-- a comment -- with --> <nav id='menu'><ul><li><a href="/a?b=1&c=2">Start</a><li><a href=/b>Über uns</a></ul></nav>
-<div class="post-body"><h1>Straßen &#8211; 日本語</h1><p>Ein Satz, mit&nbsp;<b>Worten</b>.<br><br>Noch
+<div class="post-body"><h1>Straßen &#8211; 日本語</h1><p>Ein Satz,  mit&nbsp;<b>Worten</b>.<br><br>Noch
 <table><tr><td>1<td>2<tr><td>3</table><pre>  x &lt; y
 </pre><math alttext="a^2"><mi>a</mi></math><svg><path d="M0"/></svg><select><option>x</select>
 <![CDATA[ y ]]></div><footer hidden>Impressum</footer></body></html>""".encode()
