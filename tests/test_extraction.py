@@ -19,7 +19,7 @@ from textmill.pipeline.extract import html_to_text
 from textmill.pipeline.extraction import engine, features
 from textmill.pipeline.extraction.asides import BOXES, COMMENTS, within
 from textmill.pipeline.extraction.compose import choose, compose
-from textmill.pipeline.extraction.engine import SURE, Model, default_model, main_content, model_version
+from textmill.pipeline.extraction.engine import SURE, Model, default_model, main_content, model_version, select
 from textmill.pipeline.extraction.features import Blocks, Lexicon, Table, measure
 from textmill.pipeline.extraction.markup import TAGS, Markup, hint_hash, read_markup
 from textmill.pipeline.extraction.train.evaluate import page_counts, summarise
@@ -125,8 +125,9 @@ PIECES += [
     "\u061f ",
     "\u0e44\u0e17\u0e22",
 ]
+PIECES += ["Longer", "x9" * 33, "Word, word. " * 6]  # 64 bytes are measured at a time
 PIECES += ["\ud55c\uad6d ", "\U0001f600", "\u2019", "\u0915\u0964", "(", "-", "Title ", "\u3042a"]
-TEXT = st.lists(st.sampled_from(PIECES), max_size=25).map("".join)
+TEXT = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
 
 
 @settings(deadline=None, max_examples=400, derandomize=True)  # the first example compiles
@@ -476,7 +477,7 @@ VALUES += [np.float32(t) for t in THRESHOLDS if abs(t) < 1e30]
 @settings(deadline=None, max_examples=200, derandomize=True)
 @given(trees=st.lists(NODES, max_size=4), seed=st.integers(0, 1000))
 def test_trees_against_a_walk(trees: list[Any], seed: int) -> None:
-    x = np.random.default_rng(seed).choice(np.array(VALUES, np.float32), (20, 4))
+    x = np.random.default_rng(seed).choice(np.array(VALUES, np.float32), (seed % 50, 4))  # sixteen rows at a time
     found = Trees.from_lightgbm(dump_of(trees)).predict(x)
     sums = np.array([sum(walk(tree, row) for tree in trees) for row in x])
     assert found == pytest.approx(1 / (1 + np.exp(-sums)), rel=1e-6)
@@ -526,6 +527,18 @@ def test_no_other_choice_is_better(blocks: list[tuple[float, int]]) -> None:
     best = max(expected_f1(p, words, np.array(subset, np.bool_)) for subset in every)
     assert expected_f1(p, words, keep) == pytest.approx(best, abs=1e-6)
     assert all(keep[a] == keep[b] for a in range(len(p)) for b in range(len(p)) if p[a] == p[b])  # ties
+
+
+def test_choices_among_many() -> None:
+    """The likeliest prefix, by a sort of numpy's."""
+    rng = np.random.default_rng(0)
+    for n in (1, 100, 3000):
+        p = (rng.random(n) ** rng.integers(1, 9)).astype(np.float32)
+        p[rng.random(n) < 0.2] = 0.5
+        words = rng.integers(0, 50, n).astype(np.float32)
+        order, mass = np.argsort(-p, kind="stable"), (p * words).astype(np.float64)
+        f1 = 2 * np.cumsum(mass[order]) / np.maximum(np.cumsum(words[order], dtype=np.float64) + mass.sum(), 1)
+        assert choose(p, words).tolist() == (p >= f1.max() / 2).tolist()
 
 
 def test_choices_at_the_edge() -> None:
@@ -719,6 +732,17 @@ def test_a_page_cut_at_any_byte_has_a_text() -> None:
     page = article("ja").encode()
     for end in range(0, len(page), 7):
         assert isinstance(main_content(page[:end]), str)
+
+
+@pytest.mark.parametrize("comments", [False, True])
+@pytest.mark.parametrize("language", PROSE)
+def test_the_kernel_does_what_its_parts_do(language: str, comments: bool) -> None:
+    page = article(language).replace("<footer", f"<div id=comments><p>{PROSE[language][0]}</div><footer").encode()
+    markup = read_markup(page)
+    keep = select(default_model(), markup, measure(markup, page), comments)
+    assert main_content(page, comments) == compose(markup, keep).decode()
+    assert keep.any()
+    assert not keep.all()
 
 
 def test_the_second_forest_judges_what_the_first_leaves_open() -> None:

@@ -480,7 +480,7 @@ def test_any_bytes(page: bytes) -> None:
 PAGE = """<!DOCTYPE html><html lang=de><head><title>Caf&eacute; &amp; Co</title><meta charset="utf-8">
 <style>p { color: red }</style><script>if (a < b) document.write("<p>")</script></head><body class="home">
 <!-- a comment -- with --> <nav id='menu'><ul><li><a href="/a?b=1&c=2">Start</a><li><a href=/b>Über uns</a></ul></nav>
-<div class="post-body"><h1>Straßen &#8211; 日本語</h1><p>Ein Satz, mit&nbsp;<b>Worten</b>.<br><br>Noch
+<div class="post-body"><h1>Straßen &#8211; 日本語</h1><p>Ein Satz,  mit&nbsp;<b>Worten</b>.<br><br>Noch
 <table><tr><td>1<td>2<tr><td>3</table><pre>  x &lt; y
 </pre><math alttext="a^2"><mi>a</mi></math><svg><path d="M0"/></svg><select><option>x</select>
 <![CDATA[ y ]]></div><footer hidden>Impressum</footer></body></html>""".encode()
@@ -490,6 +490,48 @@ def test_a_page_cut_at_any_byte() -> None:
     for end in range(len(PAGE)):
         assert_sound(PAGE[:end])
         assert_sound(PAGE[end:])
+
+
+def test_where_a_page_lies_makes_no_difference() -> None:
+    """Bytes are looked at 64 at a time, from the first to the last."""
+    expected = read_markup(PAGE)
+    for shift in range(130):
+        found = read_markup(b" " * shift + PAGE + b"<!--" + bytes(range(1, shift + 1)) + b"-->")
+        assert found.title == (expected.title[0] + shift, expected.title[1] + shift)
+        for name in set(Markup._fields) - {"title", "complete"}:
+            assert getattr(found, name).tolist() == getattr(expected, name).tolist(), name
+
+
+NO_ELEMENTS = (
+    "- script style textarea title xmp iframe noembed noframes noscript math br hr img input meta link base area col"
+)
+NO_ELEMENTS += " embed param source track wbr"
+
+
+@pytest.mark.parametrize("name", sorted(set(TAGS) - set(NO_ELEMENTS.split())))
+def test_names_of_tags(name: str) -> None:
+    for written in (name, name.upper(), name.title()):
+        assert read_markup(f"<{written}>".encode()).tag.tolist() == [TAGS.index(name)]
+    for other in (f"{name}x", f"{name}-or-so", f"{name}\u00e9", name * 5):
+        assert read_markup(f"<{other}>".encode()).tag.tolist() == [TAGS.index(other) if other in TAGS else 0]
+
+
+def hint_words(value: str) -> list[int]:
+    """The hashes of runs of letters, cut where a capital follows a small one, without single letters."""
+    words, word = [], b""
+    for byte in [*value.encode(), ord(" ")]:
+        is_letter, is_capital = byte > 127 or chr(byte).isalpha(), chr(byte) in "ABZ"
+        if not is_letter or (is_capital and word and chr(word[-1]) not in "ABZ"):
+            words, word = [*words, word], b""
+        word += bytes([byte]) * is_letter
+    return [hint_hash(word.lower().decode("utf-8", "surrogateescape")) for word in words if len(word) > 1]
+
+
+@settings(deadline=None, max_examples=400, derandomize=True)
+@given(value=st.text("abzABZ09- ", max_size=90), accent=st.sampled_from(["", "\u00e9"]), after=st.sampled_from([0, 99]))
+def test_hints_by_masks_and_by_bytes(value: str, accent: str, after: int) -> None:
+    found = read_markup(f"<p class='{value}{accent}'>".encode() + b" " * after)
+    assert found.hint.tolist() == hint_words(value + accent)
 
 
 def test_text_never_outgrows_its_buffer() -> None:

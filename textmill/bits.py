@@ -35,6 +35,17 @@ leaf = numba.njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True)
 # to compile is saved.
 inner = numba.njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True)
 
+# For what makes arrays, and kernels alone call.
+part = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True)
+
+# For what does little but to call others: numba writes it into its callers. As a function of its own it would have LLVM
+# go through all that it calls once more.
+glue = numba.njit(inline="always")
+
+# As `inner`, for what is a few instructions long, and called for each of many bytes: it is made part of its callers.
+inlined = numba.njit(
+    cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=True
+)
 
 def _without_scipy() -> None:
     """Keep numba from importing scipy.linalg (.3 s) with the first kernel, to see whether it could multiply matrices.
@@ -165,8 +176,8 @@ def byte_mask(typing_context: Any, text: Any, i: Any, low: Any, size: Any) -> An
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         sixty_four = ir.VectorType(ir.IntType(8), 64)
         found = _load_as(context, builder, signature, arguments, sixty_four)
-        above = builder.sub(found, _repeat(builder, arguments[2], sixty_four))
-        within = builder.icmp_unsigned("<", above, _repeat(builder, arguments[3], sixty_four))
+        above = builder.sub(found, splat(builder, arguments[2], sixty_four))
+        within = builder.icmp_unsigned("<", above, splat(builder, arguments[3], sixty_four))
         return builder.bitcast(within, ir.IntType(64))
 
     return types.uint64(text, types.intp, types.uint8, types.uint8), generate
@@ -179,8 +190,8 @@ def equal_mask(typing_context: Any, text: Any, i: Any, bits: Any, byte: Any) -> 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         sixty_four = ir.VectorType(ir.IntType(8), 64)
         found = _load_as(context, builder, signature, arguments, sixty_four)
-        found = builder.or_(found, _repeat(builder, arguments[2], sixty_four))
-        equal = builder.icmp_unsigned("==", found, _repeat(builder, arguments[3], sixty_four))
+        found = builder.or_(found, splat(builder, arguments[2], sixty_four))
+        equal = builder.icmp_unsigned("==", found, splat(builder, arguments[3], sixty_four))
         return builder.bitcast(equal, ir.IntType(64))
 
     return types.uint64(text, types.intp, types.uint8, types.uint8), generate
@@ -280,7 +291,8 @@ def _load_as(context: Any, builder: Any, signature: Any, arguments: Any, kind: A
     return loaded
 
 
-def _repeat(builder: Any, byte: Any, kind: Any) -> Any:
-    first = builder.insert_element(ir.Constant(kind, ir.Undefined), byte, ir.Constant(ir.IntType(32), 0))
+def splat(builder: Any, value: Any, kind: Any) -> Any:
+    """For intrinsics: a vector of this kind with the same value everywhere."""
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
     return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)

@@ -10,13 +10,13 @@ rest, it is the same there (precision .003 higher), and .004 higher on pages wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from textmill.bits import part
 from textmill.pipeline.extraction.markup import Markup, hint_hash, tag
 
 MOST: Final = (
@@ -24,8 +24,7 @@ MOST: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(NamedTuple):
     """Words that name asides, and a tag that is one by itself (-1: none)."""
 
     hints: NDArray[np.uint32]
@@ -58,26 +57,30 @@ def within(markup: Markup, kept_words: NDArray[np.float32], names: Names) -> NDA
     The exception is for a "has-comments" of a whole page, and for the posts of a forum.
     """
     inside = np.zeros(len(kept_words), np.bool_)
-    _within(
-        markup.first_hint, markup.hint, markup.tag, markup.first_block, markup.end_block, kept_words, names.hints,
-        names.likely, names.tag, inside,
-    )  # fmt: skip
+    _within(markup, kept_words, names, inside)
     return inside
 
 
 @njit(cache=True, nogil=True)
-def _within(first_hint, hint, tags, first_block, end_block, kept_words, known, likely, known_tag, inside):  # type: ignore[no-untyped-def]
+def _within(markup, kept_words, names, inside):  # type: ignore[no-untyped-def]
+    mark_within(markup, kept_words, names, inside)
+
+
+@part
+def mark_within(markup, kept_words, names, inside):  # type: ignore[no-untyped-def]
+    """`within`, for kernels: sets ``inside`` [blocks]."""
     before = np.zeros(kept_words.size + 1)
     for b in range(kept_words.size):
         before[b + 1] = before[b] + kept_words[b]
-    for e in range(first_block.size):
-        start, end = first_block[e], end_block[e]
+    for e in range(markup.tag.size):
+        start, end = markup.first_block[e], markup.end_block[e]
         if start == end:
             continue
-        named = tags[e] == known_tag
-        for k in range(first_hint[e], first_hint[e + 1]):
-            if likely[hint[k] & np.uint32(255)]:
-                for other in known:
-                    named |= hint[k] == other
+        named = markup.tag[e] == names.tag
+        for k in range(markup.first_hint[e], markup.first_hint[e + 1]):
+            if names.likely[markup.hint[k] & np.uint32(255)]:
+                for other in names.hints:
+                    named |= markup.hint[k] == other
         if named and before[end] - before[start] < MOST * before[-1]:
-            inside[start:end] = True
+            for b in range(start, end):
+                inside[b] = True

@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from textmill.bits import copy_bytes, inner, part
 from textmill.pipeline.extraction.markup import Markup, tag
 
 _LI, _TD, _TH, _TR, _TABLE, _UL, _OL = (tag(name) for name in ["li", "td", "th", "tr", "table", "ul", "ol"])
@@ -23,37 +24,64 @@ _DT, _DD = tag("dt"), tag("dd")
 
 def choose(p: NDArray[np.float32], words: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Which blocks to keep, [blocks], from probabilities and numbers of words."""
-    keep = np.zeros(len(p), np.bool_)
-    if len(p):
-        _choose(p, words, np.argsort(-p, kind="stable"), keep)
-    return keep
+    return _choose(p, words)
 
 
 def compose(markup: Markup, keep: NDArray[np.bool_]) -> bytes:
     """The text of the kept blocks, UTF-8."""
-    out = np.empty(len(markup.text) + 8 * int(keep.sum()) + 2 * 64 * int(keep.sum()), np.uint8)
-    n = _compose(
-        markup.text, markup.block_element, markup.block_start, markup.block_end, markup.parent, markup.tag,
-        markup.first_block, markup.end_block, keep, out,
-    )  # fmt: skip
-    return out[:n].tobytes()
+    return _compose(markup, keep).tobytes()
 
 
 @njit(cache=True, nogil=True)
-def _choose(p, words, order, keep):  # type: ignore[no-untyped-def]
+def _choose(p, words):  # type: ignore[no-untyped-def]
+    return best_set(p, words)
+
+
+@njit(cache=True, nogil=True)
+def _compose(markup, keep):  # type: ignore[no-untyped-def]
+    return written(markup, keep)
+
+
+@part
+def best_set(p, words):  # type: ignore[no-untyped-def]
+    """`choose`, for kernels."""
     expected = np.float64(0)
     for b in range(p.size):
         expected += p[b] * words[b]
     best = hit = kept = 0.0
-    for b in order:
+    for b in _falling(p):
         hit += p[b] * words[b]
         kept += words[b]
         best = max(best, 2 * hit / max(kept + expected, 1.0))
+    keep = np.empty(p.size, np.bool_)
     for b in range(p.size):
         keep[b] = p[b] >= best / 2 and best > 0
+    return keep
 
 
-@njit(cache=True, nogil=True)
+@part
+def _falling(p):  # type: ignore[no-untyped-def]
+    """The order of falling p, that is not negative; equal ones as they come. Sorted by a byte at a time, the last
+    first: the bits of such floats are in the order of their values."""
+    bits = p.view(np.uint32)
+    order, sorted_ = np.empty(p.size, np.int64), np.empty(p.size, np.int64)
+    for b in range(p.size):
+        order[b] = b
+    for shift in range(0, 32, 8):
+        place = np.zeros(257, np.int64)
+        for b in range(p.size):
+            place[256 - (bits[b] >> np.uint32(shift) & np.uint32(255))] += 1
+        for k in range(256):
+            place[k + 1] += place[k]
+        for b in order:
+            k = 255 - (bits[b] >> np.uint32(shift) & np.uint32(255))
+            sorted_[place[k]] = b
+            place[k] += 1
+        order, sorted_ = sorted_, order
+    return order
+
+
+@inner
 def _around(e, parent, tags, first_block, end_block):  # type: ignore[no-untyped-def]
     """The list item, its depth, and the one-block cell, row and table around element e; -1 where there is none."""
     item = cell = row = table = -1
@@ -76,15 +104,21 @@ def _around(e, parent, tags, first_block, end_block):  # type: ignore[no-untyped
     return item, depth, cell, row, table
 
 
-@njit(cache=True, nogil=True)
-def _compose(text, element, starts, ends, parent, tags, first_block, end_block, keep, out):  # type: ignore[no-untyped-def]
+@part
+def written(markup, keep):  # type: ignore[no-untyped-def]
+    """`compose`, for kernels: uint8 [bytes]."""
+    text, element, parent, tags = markup.text, markup.block_element, markup.parent, markup.tag
+    n_kept = 0
+    for b in range(keep.size):
+        n_kept += keep[b]
+    out = np.empty(text.size + (8 + 2 * 64) * n_kept, np.uint8)
     k = 0
     item = cell = row = table = -1
     was_term = False
     for b in range(keep.size):
         if not keep[b]:
             continue
-        item_, depth, cell_, row_, table_ = _around(element[b], parent, tags, first_block, end_block)
+        item_, depth, cell_, row_, table_ = _around(element[b], parent, tags, markup.first_block, markup.end_block)
         term = element[b] >= 0 and (tags[element[b]] == _DT or tags[element[b]] == _DD)
         if k:
             if cell >= 0 and cell_ >= 0 and row == row_ and row >= 0:
@@ -102,12 +136,12 @@ def _compose(text, element, starts, ends, parent, tags, first_block, end_block, 
                 k += 1
             out[k], out[k + 1] = 45, 32
             k += 2
-        start, end = starts[b], ends[b]
+        start, end = markup.block_start[b], markup.block_end[b]
         while start < end and text[start] == 10:  # as code begins and ends
             start += 1
         while start < end and text[end - 1] <= 32:
             end -= 1
-        out[k : k + end - start] = text[start:end]
+        copy_bytes(out, k, text, start, end - start)
         k += end - start
         item, cell, row, table, was_term = item_, cell_, row_, table_, term
-    return k
+    return out[:k]

@@ -20,15 +20,17 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
+from textmill.bits import glue
 from textmill.errors import EnvironmentFault
 from textmill.pipeline.extraction import features
-from textmill.pipeline.extraction.asides import BOXES, COMMENTS, within
-from textmill.pipeline.extraction.compose import choose, compose
-from textmill.pipeline.extraction.features import Blocks, Lexicon, Table
-from textmill.pipeline.extraction.markup import Markup, read_markup
-from textmill.pipeline.extraction.trees import Trees
+from textmill.pipeline.extraction.asides import BOXES, COMMENTS, mark_within
+from textmill.pipeline.extraction.compose import best_set, written
+from textmill.pipeline.extraction.features import Blocks, Lexicon, Table, measure_blocks
+from textmill.pipeline.extraction.markup import MAX_ELEMENTS, MAX_HINTS, Markup, cut
+from textmill.pipeline.extraction.trees import Trees, predict
 
 COMMENT_WORDS = 5  # shorter blocks among the comments are names, dates and buttons
 SURE = 0.1  # what the first forest gives no more than this is not looked at again: half of all blocks
@@ -46,14 +48,12 @@ class Model:
 
     def judge(self, markup: Markup, blocks: Blocks) -> NDArray[np.float32]:
         """How likely each block is main content, [blocks]."""
-        x = features.matrix(len(markup.block_start))
-        features.fill_structure(markup, blocks, x)
-        features.fill_lexicon(markup, blocks, self.lexicon, x)
-        p = self.first.predict(x)
-        features.fill_context(markup, blocks, p, x)
-        unsure = np.flatnonzero(p > SURE)
-        p[unsure] = self.second.predict(x, unsure)
-        return p
+        return _judge_blocks(markup, blocks, *self.arrays)
+
+    @property
+    def arrays(self) -> tuple[NDArray, ...]:
+        """What the kernels take of it."""
+        return *(table.slots for table in self.lexicon), *self.first.arrays, *self.second.arrays
 
     def save(self, file: Path | IO[bytes]) -> None:
         """Write the model as an .npz archive without pickles."""
@@ -110,13 +110,7 @@ def model_version() -> str:
 
 def select(model: Model, markup: Markup, blocks: Blocks, comments: bool = False) -> NDArray[np.bool_]:
     """Which blocks to keep, [blocks]."""
-    words = blocks.own[:, 0]
-    keep = choose(model.judge(markup, blocks), words)
-    keep &= ~within(markup, words * keep, BOXES)
-    among_comments = within(markup, words * keep, COMMENTS)
-    if comments:
-        return keep | (among_comments & (words >= COMMENT_WORDS) & (blocks.link < features.GOOD_LINK_FRAC))
-    return keep & ~among_comments
+    return _choose_blocks(markup, blocks, model.judge(markup, blocks), comments)
 
 
 def main_content(html: bytes, comments: bool = False) -> str:
@@ -124,6 +118,76 @@ def main_content(html: bytes, comments: bool = False) -> str:
 
     With ``comments``, what readers wrote below it, too.
     """
-    markup = read_markup(html)
-    blocks = features.measure(markup, html)
-    return compose(markup, select(default_model(), markup, blocks, comments)).decode("utf-8", "replace")
+    page = np.frombuffer(html, np.uint8)
+    return str(_main_content(page, MAX_ELEMENTS, MAX_HINTS, comments, *default_model().arrays), "utf-8", "replace")
+
+
+# One kernel does it all: to call the parts from Python, with arrays in and out, took a third of the time.
+
+
+@njit(cache=True, nogil=True)
+def _main_content(  # type: ignore[no-untyped-def]
+    html, max_elements, max_hints, comments,
+    hints, words, texts, feature, threshold, leaf, feature_2, threshold_2, leaf_2,
+):  # fmt: skip
+    markup = cut(html, max_elements, max_hints)
+    blocks = measure_blocks(markup, html)
+    p = _judge(markup, blocks, hints, words, texts, feature, threshold, leaf, feature_2, threshold_2, leaf_2)
+    return written(markup, _choose(markup, blocks, p, comments))
+
+
+@njit(cache=True, nogil=True)
+def _choose_blocks(markup, blocks, p, comments):  # type: ignore[no-untyped-def]
+    return _choose(markup, blocks, p, comments)
+
+
+@njit(cache=True, nogil=True)
+def _judge_blocks(  # type: ignore[no-untyped-def]
+    markup, blocks, hints, words, texts, feature, threshold, leaf, feature_2, threshold_2, leaf_2
+):
+    return _judge(markup, blocks, hints, words, texts, feature, threshold, leaf, feature_2, threshold_2, leaf_2)
+
+
+@glue
+def _judge(  # type: ignore[no-untyped-def]
+    markup, blocks, hints, words, texts, feature, threshold, leaf, feature_2, threshold_2, leaf_2
+):
+    """How likely each block is main content, [blocks]."""
+    n = blocks.size.size
+    x = np.zeros((n, len(features.ALL)), np.float32)
+    features.structure(markup, blocks, x)
+    features.look_up(markup, blocks, hints, words, texts, x)
+    p, rows = np.empty(n, np.float32), np.empty(n, np.int64)
+    for b in range(n):
+        rows[b] = b
+    predict(feature, threshold, leaf, x, rows, p)
+    features.context(markup, blocks, p, x)
+    n_unsure = 0
+    for b in range(n):
+        rows[n_unsure] = b
+        n_unsure += p[b] > np.float32(SURE)
+    predict(feature_2, threshold_2, leaf_2, x, rows[:n_unsure], p)
+    return p
+
+
+@glue
+def _choose(markup, blocks, p, comments):  # type: ignore[no-untyped-def]
+    """Which blocks to keep, [blocks], by these probabilities."""
+    n = blocks.size.size
+    words = blocks.own[:, 0].copy()
+    keep = best_set(p, words)
+    kept_words = np.zeros(n, np.float32)
+    boxed, among_comments = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    for b in range(n):
+        kept_words[b] = words[b] * keep[b]
+    mark_within(markup, kept_words, BOXES, boxed)
+    for b in range(n):
+        keep[b] &= not boxed[b]
+        kept_words[b] = words[b] * keep[b]
+    mark_within(markup, kept_words, COMMENTS, among_comments)
+    for b in range(n):
+        if among_comments[b] and comments:
+            keep[b] |= words[b] >= COMMENT_WORDS and blocks.link[b] < np.float32(features.GOOD_LINK_FRAC)
+        elif among_comments[b]:
+            keep[b] = False
+    return keep

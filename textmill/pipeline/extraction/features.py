@@ -13,19 +13,33 @@ a run of letters and digits; a character of Chinese, Japanese or Korean script c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.pipeline.extraction.markup import TAGS, Markup, tag
+from textmill.bits import (
+    ALL_ONES,
+    as_read_only,
+    byte_mask,
+    count_ones,
+    glue,
+    inlined,
+    inner,
+    leaf,
+    lowest_one,
+    part,
+    prefetch,
+)
+from textmill.pipeline.extraction.markup import TAGS, Markup, hash_on, tag
 
 GOOD_WORDS: Final = 12
 GOOD_LINK_FRAC: Final = 0.35
 SHORT_WORDS: Final = 12  # texts up to this length are looked up as a whole
 _MAX_UP: Final = 48  # ancestors looked at
 _MAX_PROBES: Final = 128
+_AHEAD: Final = 16  # words whose places in the table are fetched while those before are looked up
 
 # Columns of the table of blocks' own measures: number of words, characters, digits, commas, sentence ends, words with a
 # capital; kind of the first and the last character; words that the title has too; share of the title that they cover
@@ -88,8 +102,7 @@ class Table:
         return (used >> np.uint64(32)).astype(np.uint32), (steps * _STEP).astype(np.float32)
 
 
-@dataclass(frozen=True, slots=True)
-class Lexicon:
+class Lexicon(NamedTuple):
     """The learned tables."""
 
     hints: Table
@@ -97,8 +110,7 @@ class Lexicon:
     texts: Table  # whole short texts, and the first two words of a block
 
 
-@dataclass(frozen=True, slots=True)
-class Blocks:
+class Blocks(NamedTuple):
     """Measures of the blocks themselves, and the hashes that a lexicon is asked for."""
 
     own: NDArray[np.float32]  # [blocks, 10]
@@ -112,20 +124,7 @@ class Blocks:
 
 def measure(markup: Markup, html: bytes) -> Blocks:
     """The blocks by themselves."""
-    n = len(markup.block_start)
-    own = np.zeros((n, 10), np.float32)
-    hashes = np.zeros((2, n), np.uint32)
-    word_start = np.zeros(n + 1, np.int32)
-    word = np.empty(len(markup.text) + 1, np.uint32)
-    page = np.frombuffer(html, np.uint8)
-    n_words = _measure(
-        markup.text, markup.block_start, markup.block_end, page[markup.title[0] : markup.title[1]], own, hashes,
-        word_start, word,
-    )  # fmt: skip
-    size = (markup.block_end - markup.block_start).astype(np.float32)
-    return Blocks(
-        own, markup.block_link.astype(np.float32) / size, size, hashes[0], hashes[1], word_start, word[:n_words]
-    )
+    return _measure_blocks(markup, np.frombuffer(html, np.uint8))
 
 
 def matrix(n_blocks: int) -> NDArray[np.float32]:
@@ -135,26 +134,37 @@ def matrix(n_blocks: int) -> NDArray[np.float32]:
 
 def fill_structure(markup: Markup, blocks: Blocks, x: NDArray[np.float32]) -> None:
     """Writes the columns STRUCTURE."""
-    _structure(
-        markup.block_element, markup.block_breaks, markup.parent, markup.tag, markup.shape, markup.first_block,
-        markup.end_block, blocks.own, blocks.link, blocks.size, x,
-    )  # fmt: skip
+    _fill_structure(markup, blocks, x)
 
 
 def fill_lexicon(markup: Markup, blocks: Blocks, lexicon: Lexicon, x: NDArray[np.float32]) -> None:
     """Writes the columns LEXICON."""
-    _look_up(
-        markup.block_element, markup.parent, markup.tag, markup.first_hint, markup.hint, blocks.word_start, blocks.word,
-        blocks.text_hash, blocks.start_hash, lexicon.hints.slots, lexicon.words.slots, lexicon.texts.slots, x,
-    )  # fmt: skip
+    _fill_lexicon(markup, blocks, *(table.slots for table in lexicon), x)
 
 
 def fill_context(markup: Markup, blocks: Blocks, p: NDArray[np.float32], x: NDArray[np.float32]) -> None:
     """Writes the columns CONTEXT: what the first estimates ``p`` [blocks] say about each block's surroundings."""
-    _context(
-        markup.block_element, markup.parent, markup.tag, markup.shape, markup.first_block, markup.end_block, blocks.own,
-        p, x,
-    )  # fmt: skip
+    _fill_context(markup, blocks, p, x)
+
+
+@njit(cache=True, nogil=True)
+def _measure_blocks(markup, html):  # type: ignore[no-untyped-def]
+    return measure_blocks(markup, html)
+
+
+@njit(cache=True, nogil=True)
+def _fill_structure(markup, blocks, x):  # type: ignore[no-untyped-def]
+    structure(markup, blocks, x)
+
+
+@njit(cache=True, nogil=True)
+def _fill_lexicon(markup, blocks, hints, words, texts, x):  # type: ignore[no-untyped-def]
+    look_up(markup, blocks, hints, words, texts, x)
+
+
+@njit(cache=True, nogil=True)
+def _fill_context(markup, blocks, p, x):  # type: ignore[no-untyped-def]
+    context(markup, blocks, p, x)
 
 
 def _numbers(names: str) -> list[int]:
@@ -201,6 +211,7 @@ _ASCII_KIND: Final = np.array([
 ], np.uint8)  # fmt: skip
 _PRIME: Final = np.uint32(16777619)
 _BASIS: Final = np.uint32(2166136261)
+_ONE, _ONE_32 = np.uint64(1), np.uint32(1)
 
 
 @njit(cache=True, nogil=True)
@@ -211,26 +222,33 @@ def _fill(slots, entries):  # type: ignore[no-untyped-def]
             slots[_slot(slots, key)] = entry
 
 
-@njit(cache=True, nogil=True)
+@inlined
+def _home(slots, key):  # type: ignore[no-untyped-def]
+    """Where a key stands if that slot was free."""
+    return np.int64((key * np.uint32(0x9E3779B1)) >> np.uint32(7) & np.uint32(slots.size - 1))
+
+
+@inner
 def _slot(slots, key):  # type: ignore[no-untyped-def]
     """Where a key stands, or would stand."""
-    mask = np.uint32(slots.size - 1)
-    slot = (key * np.uint32(0x9E3779B1)) >> np.uint32(7) & mask
+    slot = _home(slots, key)
     while slots[slot] != 0 and np.uint32(slots[slot] >> np.uint64(32)) != key:
-        slot = slot + np.uint32(1) & mask
+        slot = slot + 1 & slots.size - 1
     return slot
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _odds(slots, key):  # type: ignore[no-untyped-def]
-    entry = slots[_slot(slots, key)]
-    return np.float32(np.int64(entry & np.uint64(0xFFFF)) - 32768) * _STEP if entry != 0 else np.float32(0)
+    entry = slots[_home(slots, key)]
+    if (entry != 0) & (np.uint32(entry >> np.uint64(32)) != key):  # one branch, which is seldom taken
+        entry = slots[_slot(slots, key)]
+    return np.float32(np.int64(entry & np.uint64(0xFFFF)) - 32768 * (entry != 0)) * _STEP
 
 
 # Blocks by themselves
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _character(text, i):  # type: ignore[no-untyped-def]
     """Kind of the character at i, and its size: 0 space, 1 letter, 2 digit, 3 CJK, 4 comma, 5 sentence end, 6 other."""
     byte = text[i]
@@ -261,98 +279,213 @@ def _character(text, i):  # type: ignore[no-untyped-def]
     return 6, 4
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _lower(byte):  # type: ignore[no-untyped-def]
     return np.uint32(byte + 32) if 65 <= byte <= 90 else np.uint32(byte)
 
 
-@njit(cache=True, nogil=True)
-def _measure(text, starts, ends, title, own, hashes, word_start, word):  # type: ignore[no-untyped-def]
-    """Fills own (columns as above), hashes (whole text, start), word_start and word; returns the number of words."""
+@glue
+def measure_blocks(markup, html):  # type: ignore[no-untyped-def]
+    """`measure`, for kernels."""
+    n = markup.block_start.size
+    own = np.zeros((n, 10), np.float32)
+    link, size = np.empty(n, np.float32), np.empty(n, np.float32)
+    text_hash, start_hash = np.zeros(n, np.uint32), np.zeros(n, np.uint32)
+    word_start = np.zeros(n + 1, np.int32)
+    word = np.empty(markup.text.size + 1, np.uint32)
     in_title = np.zeros(1024, np.bool_)
-    title_words = 0
-    value = np.uint32(0)
-    i = 0
-    while i <= title.size:
-        kind, size = _character(title, i) if i < title.size else (0, 1)
-        if kind == 1 or kind == 2 or kind == 3:
-            value = _BASIS if value == 0 else value
-            for j in range(i, min(i + size, title.size)):
-                value = (value ^ _lower(title[j])) * _PRIME
-        if value != 0 and (kind == 3 or not (kind == 1 or kind == 2)):
-            in_title[value & np.uint32(1023)] = True
-            title_words += 1
-            value = np.uint32(0)
-        i += size
+    title_words = _title(html, markup.title[0], markup.title[1], in_title)
+    _measure(
+        as_read_only(markup.text), markup.block_start, markup.block_end, in_title, title_words, own, text_hash,
+        start_hash, word_start, word,
+    )  # fmt: skip
+    for b in range(n):
+        size[b] = markup.block_end[b] - markup.block_start[b]
+        link[b] = np.float32(markup.block_link[b]) / size[b]
+    return Blocks(own, link, size, text_hash, start_hash, word_start, word[: word_start[n]])
+
+
+@inner
+def _measure(text, starts, ends, in_title, title_words, own, text_hash, start_hash, word_start, word):  # type: ignore[no-untyped-def]
+    """Fills own (columns as above, all 0 before), text_hash, start_hash, word_start and word."""
     n_words = 0
     for b in range(starts.size):
-        word_start[b] = n_words
-        chars = digits = commas = n_ends = capitals = titled = 0
-        first = last = 0
-        whole = start_hash = _BASIS
-        value = np.uint32(0)
-        i = max(int(starts[b]), 0)
-        while i <= ends[b]:
-            if i == ends[b]:
-                kind, size = 0, 1  # ends the last word
-            elif text[i] < 0x80:
-                kind, size = int(_ASCII_KIND[text[i]]), 1
+        start, end = max(int(starts[b]), 0), max(int(ends[b]), 0)
+        value = np.uint32(0)  # the hash of the word so far
+        i = start
+        while i < end:
+            size = _ascii(text, i, end)
+            if size:
+                value, n_words = _ascii_piece(text, i, size, end, own, b, value, word, n_words)
             else:
-                kind, size = _character(text, i)
-            if kind != 0:
-                chars += 1
-                if first == 0:
-                    first = 2 if kind == 1 and 65 <= text[i] <= 90 else (1 if kind == 1 else kind + 1)
-                last = kind
-            if kind == 1 or kind == 2 or kind == 3:
-                if value == 0:
-                    value = _BASIS
-                    capitals += kind == 1 and 65 <= text[i] <= 90
-                value = (value ^ _lower(text[i])) * _PRIME
-                if kind == 1 and size == 1:  # most bytes are ASCII letters after another
-                    whole = (whole ^ _lower(text[i])) * _PRIME
-                    while i + 1 < ends[b] and text[i + 1] < 0x80 and _ASCII_KIND[text[i + 1]] == 1:
-                        i += 1
-                        chars += 1
-                        letter = _lower(text[i])
-                        value = (value ^ letter) * _PRIME
-                        whole = (whole ^ letter) * _PRIME
-                elif kind == 2:
-                    digits += 1
-                else:
-                    whole = (whole ^ _lower(text[i])) * _PRIME
-                for j in range(i + 1, min(i + size, ends[b])):
-                    value = (value ^ np.uint32(text[j])) * _PRIME
-                    whole = (whole ^ np.uint32(text[j])) * _PRIME
-            elif kind == 4:
-                commas += 1
-            elif kind == 5:
-                n_ends += size > 1 or i + 1 >= ends[b] or text[i + 1] <= 34 or text[i + 1] > 0x7F
-            elif kind == 6:
-                last = 7 if text[i] == 58 else 8 if text[i] == 0xC2 or text[i] == 62 or text[i] == 124 else 6
-            if value != 0 and kind != 1 and kind != 2:
-                word[n_words] = value
-                n_words += 1
-                titled += in_title[value & np.uint32(1023)]
-                if n_words - word_start[b] <= 2:
-                    start_hash = (start_hash ^ value) * _PRIME
-                whole = (whole ^ np.uint32(32)) * _PRIME
-                value = np.uint32(0)
+                size, value, n_words = _one_character(text, i, end, own, b, value, word, n_words)
             i += size
-        words = n_words - word_start[b]
-        own[b, _WORDS], own[b, _CHARS], own[b, _DIGITS], own[b, _COMMAS] = words, chars, digits, commas
-        own[b, _ENDS], own[b, _CAPITALS], own[b, _FIRST], own[b, _LAST] = n_ends, capitals, first, last
+        if value != 0:
+            word[n_words] = value
+            n_words += 1
+        before = np.int64(word_start[b])
+        words, titled, two = n_words - before, 0, _BASIS
+        for k in range(before, n_words):
+            titled += in_title[word[k] & np.uint32(1023)]
+            if k < before + 2:
+                two = np.uint32((two ^ word[k]) * _PRIME)
+        start_hash[b] = two
+        text_hash[b] = _text_hash(text, start, end) if words <= SHORT_WORDS else np.uint32(0)
+        own[b, _WORDS], own[b, _FIRST], own[b, _LAST] = (
+            words,
+            _first_kind(text, start, end),
+            _last_kind(text, start, end),
+        )
         own[b, _KNOWN], own[b, _TITLE] = titled, titled / title_words if title_words else 0.0
-        hashes[0, b] = whole if words <= SHORT_WORDS else np.uint32(0)
-        hashes[1, b] = start_hash
-    word_start[starts.size] = n_words
+        word_start[b + 1] = n_words
+
+
+@inner
+def _one_character(text, i, end, own, b, value, word, n_words):  # type: ignore[no-untyped-def]
+    """Counts the character at i for block b. Returns its size, the hash of the word so far, the number of words."""
+    kind, size = _character(text, i)
+    in_word = kind == 1 or kind == 2 or kind == 3
+    own[b, _CHARS] += kind != 0
+    own[b, _DIGITS] += kind == 2
+    own[b, _COMMAS] += kind == 4
+    own[b, _ENDS] += kind == 5 and (size > 1 or i + 1 >= end or text[i + 1] <= 34 or text[i + 1] > 0x7F)
+    own[b, _CAPITALS] += in_word and value == 0 and 65 <= text[i] <= 90
+    if in_word:
+        value = _hash_character(_BASIS if value == 0 else value, text, i, min(i + size, end))
+    if value != 0 and kind != 1 and kind != 2:
+        word[n_words] = value
+        return size, np.uint32(0), n_words + 1
+    return size, value, n_words
+
+
+@inner
+def _ascii_piece(text, i, size, end, own, b, value, word, n_words):  # type: ignore[no-untyped-def]
+    """The same for the ``size`` bytes from i on, at most 64, all of them ASCII. Returns the hash and the number."""
+    within = ALL_ONES >> np.uint64(64 - size)
+    digits, upper = byte_mask(text, i, 48, 10) & within, byte_mask(text, i, 65, 26) & within
+    letters = upper | byte_mask(text, i, 97, 26) & within | digits
+    commas = (byte_mask(text, i, 44, 1) | byte_mask(text, i, 59, 1)) & within
+    stops = (byte_mask(text, i, 33, 1) | byte_mask(text, i, 46, 1) | byte_mask(text, i, 63, 1)) & within
+    after = byte_mask(text, i + 1, 0, 35) | byte_mask(text, i + 1, 0x80, 0x80)  # what follows the end of a sentence
+    if i + size == end:
+        after |= _ONE << np.uint64(size - 1)
+    own[b, _CHARS] += count_ones(byte_mask(text, i, 33, 95) & within)
+    own[b, _DIGITS] += count_ones(digits)
+    own[b, _COMMAS] += count_ones(commas)
+    own[b, _ENDS] += count_ones(stops & after)
+    own[b, _CAPITALS] += count_ones(upper & ~(letters << _ONE | np.uint64(value != 0)))
+    return _ascii_words(text, i, size, letters, value, word, n_words)
+
+
+@inlined
+def _ascii(text, i, end):  # type: ignore[no-untyped-def]
+    """How many of the next 64 bytes of text[i:end] come before the first that is not ASCII; 0, too, where fewer than
+    72 bytes can be read."""
+    if text[i] >= 0x80 or i + 72 > text.size:
+        return 0
+    high = byte_mask(text, i, 0x80, 0x80)
+    return min(np.int64(lowest_one(high)) if high else 64, end - i)
+
+
+@inner
+def _ascii_words(text, i, size, letters, value, word, n_words):  # type: ignore[no-untyped-def]
+    """Writes the hashes of the words that ``letters`` marks among the ``size`` bytes from i on. ``value`` is the hash
+    so far of one that began before, or 0. Returns that of one that reaches the end, and the number of words."""
+    goes_on = letters >> np.uint64(size - 1) & _ONE
+    if value != 0:
+        rest = ~letters
+        n = np.int64(lowest_one(rest)) if rest else 64
+        value = hash_on(value, text, i, n)
+        word[n_words] = value
+        n_words += 1
+        letters &= letters + _ONE if n else letters
+    while letters:
+        first = letters & (~letters + _ONE)
+        after = letters + first  # without the lowest run of ones
+        low, high = np.int64(lowest_one(first)), np.int64(lowest_one(after)) if after else 64
+        letters &= after
+        word[n_words] = hash_on(_BASIS, text, i + low, high - low)
+        n_words += 1
+    if goes_on:
+        return word[n_words - 1], n_words - 1
+    return np.uint32(0), n_words
+
+
+@inlined
+def _hash_character(value, text, i, end):  # type: ignore[no-untyped-def]
+    """The hash with the bytes of one character more."""
+    while i < end:
+        value = np.uint32((value ^ _lower(text[i])) * _PRIME)
+        i += 1
+    return value
+
+
+@inner
+def _title(text, i, end, in_title):  # type: ignore[no-untyped-def]
+    """Marks the words of text[i:end] in a table [1024] by their hashes; returns how many there are."""
+    n_words = 0
+    value = np.uint32(0)
+    i = max(i, 0)
+    while i <= end:
+        kind, size = _character(text, i) if i < end else (0, 1)
+        if kind == 1 or kind == 2 or kind == 3:
+            value = _hash_character(_BASIS if value == 0 else value, text, i, min(i + size, end))
+        if value != 0 and kind != 1 and kind != 2:
+            in_title[value & np.uint32(1023)] = True
+            n_words += 1
+            value = np.uint32(0)
+        i += size
     return n_words
+
+
+@inner
+def _text_hash(text, i, end):  # type: ignore[no-untyped-def]
+    """Of the whole text: its words without their digits, a space behind each."""
+    value = _BASIS
+    in_word = False
+    while i < end:
+        kind, size = (int(_ASCII_KIND[text[i]]), 1) if text[i] < 0x80 else _character(text, i)
+        if kind == 1 or kind == 3:
+            value = _hash_character(value, text, i, min(i + size, end))
+        in_word |= kind == 1 or kind == 2 or kind == 3
+        if in_word and kind != 1 and kind != 2:
+            value = np.uint32((value ^ np.uint32(32)) * _PRIME)
+            in_word = False
+        i += size
+    return np.uint32((value ^ np.uint32(32)) * _PRIME) if in_word else value
+
+
+@inner
+def _first_kind(text, i, end):  # type: ignore[no-untyped-def]
+    """0 if there is no character, 1 for a letter, 2 for a capital of ASCII, else one more than the kind."""
+    while i < end and text[i] <= 32:
+        i += 1
+    if i >= end:
+        return 0
+    kind = _character(text, i)[0]
+    return kind + 1 if kind != 1 else 2 if 65 <= text[i] <= 90 else 1
+
+
+@inner
+def _last_kind(text, start, end):  # type: ignore[no-untyped-def]
+    """The kind of the last character, 0 if there is none; 7 for a colon, 8 for signs that part menus."""
+    i = end - 1
+    while i >= start and text[i] <= 32:
+        i -= 1
+    while i > start and 0x80 <= text[i] < 0xC0:  # to where it begins
+        i -= 1
+    if i < start:
+        return 0
+    kind = _character(text, i)[0]
+    if kind != 6:
+        return kind
+    return 7 if text[i] == 58 else 8 if text[i] == 0xC2 or text[i] == 62 or text[i] == 124 else 6
 
 
 # The page around them
 
 
-@njit(cache=True, nogil=True)
+@part
 def _sums(values):  # type: ignore[no-untyped-def]
     out = np.zeros(values.size + 1, np.float32)
     for i in range(values.size):
@@ -360,13 +493,17 @@ def _sums(values):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _share(part, whole):  # type: ignore[no-untyped-def]
     return part / whole if whole > 0 else np.float32(0)
 
 
-@njit(cache=True, nogil=True)
-def _structure(element, breaks, parent, tags, shape, first_block, end_block, own, link, size, out):  # type: ignore[no-untyped-def]
+@part
+def structure(markup, blocks, out):  # type: ignore[no-untyped-def]
+    """`fill_structure`, for kernels."""
+    element, parent, tags, shape = markup.block_element, markup.parent, markup.tag, markup.shape
+    first_block, end_block = markup.first_block, markup.end_block
+    own, link, size = blocks.own, blocks.link, blocks.size
     n = element.size
     if n == 0:
         return
@@ -414,15 +551,16 @@ def _structure(element, breaks, parent, tags, shape, first_block, end_block, own
     for b in range(n):
         if good[b] > 0:
             first_good, last_good = min(first_good, b), b
+    to = np.empty(_N_LANDMARKS, np.int32)
     since_heading = 50
     p_frac = _share(in_p.sum(), total_words)
     for b in range(n):
         row = out[b]
-        f = _own_features(row, own[b], link[b], breaks[b])
+        f = _own_features(row, own[b], link[b], markup.block_breaks[b])
         row[f] = group[b]
         f = _ancestors(
             row, f + 1, element[b], parent, tags, first_block, end_block, s_words, s_good, s_link, s_size, top, core,
-            heading[b],
+            heading[b], to,
         )  # fmt: skip
         row[f], row[f + 1] = (words[b - 1], link[b - 1]) if b else (-1.0, -1.0)
         row[f + 2] = words[b - 2] if b > 1 else -1.0
@@ -451,7 +589,7 @@ def _structure(element, breaks, parent, tags, shape, first_block, end_block, own
         since_heading = 0 if heading[b] else min(since_heading + 1, 50)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _own_features(row, own, link, breaks):  # type: ignore[no-untyped-def]
     words, chars = max(own[_WORDS], np.float32(1)), max(own[_CHARS], np.float32(1))
     row[0], row[1], row[2] = own[_WORDS], own[_CHARS], link
@@ -461,7 +599,7 @@ def _own_features(row, own, link, breaks):  # type: ignore[no-untyped-def]
     return 12
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _block_level(e, parent, tags):  # type: ignore[no-untyped-def]
     """The innermost block-level element around (or at) element e; the outermost of all if there is none."""
     while not _IS_BLOCK[tags[e]] and parent[e] >= 0:
@@ -469,13 +607,14 @@ def _block_level(e, parent, tags):  # type: ignore[no-untyped-def]
     return e
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _ancestors(  # type: ignore[no-untyped-def]
-    row, f, element, parent, tags, first_block, end_block, s_words, s_good, s_link, s_size, top, core, heading
+    row, f, element, parent, tags, first_block, end_block, s_words, s_good, s_link, s_size, top, core, heading, to
 ):
     """What the elements around the block are, and how much good text each holds."""
     n = s_words.size - 1
-    to = np.full(_N_LANDMARKS, 40, np.int32)
+    for k in range(_N_LANDMARKS):
+        to[k] = 40
     lists = tables = depth = 0
     to_top = to_core = 40
     base = f + 5 + _N_LANDMARKS
@@ -522,7 +661,7 @@ def _ancestors(  # type: ignore[no-untyped-def]
     return f + 4
 
 
-@njit(cache=True, nogil=True)
+@part
 def _top_container(element, parent, tags, own, link, good, s_link, s_size, first_block, end_block):  # type: ignore[no-untyped-def]
     """The element that collects the most good text, as Readability finds it; -1 if there is no good text."""
     votes = np.zeros(parent.size, np.float32)
@@ -546,7 +685,7 @@ def _top_container(element, parent, tags, own, link, good, s_link, s_size, first
     return top
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _core(element, parent, good, s_good, first_block, end_block):  # type: ignore[no-untyped-def]
     """The smallest element that holds two thirds of the good text; -1 if there is none."""
     n = good.size
@@ -599,13 +738,19 @@ def _same_shape(element, parent, shape):  # type: ignore[no-untyped-def]
 # Learned words
 
 
-@njit(cache=True, nogil=True)
-def _look_up(  # type: ignore[no-untyped-def]
-    element, parent, tags, first_hint, hint, word_start, word, text_hash, start_hash, hints, words, texts, out,
-):  # fmt: skip
+@part
+def look_up(markup, blocks, hints, words, texts, out):  # type: ignore[no-untyped-def]
+    """`fill_lexicon`, for kernels."""
+    element, parent, tags, first_hint, hint = (
+        markup.block_element, markup.parent, markup.tag, markup.first_hint, markup.hint
+    )  # fmt: skip
+    word_start, word, text_hash, start_hash = blocks.word_start, blocks.word, blocks.text_hash, blocks.start_hash
     n = element.size
     odds = np.full(parent.size, np.nan, np.float32)  # of an element's own words; computed when first asked for
     for b in range(n):
+        later = min(b + 4, n - 1)
+        prefetch(texts, _home(texts, text_hash[later]))
+        prefetch(texts, _home(texts, np.uint32(start_hash[later] ^ _ONE_32)))
         e = element[b]
         level = depth = 0
         total, low, high = np.float32(0), np.float32(0), np.float32(0)
@@ -627,12 +772,13 @@ def _look_up(  # type: ignore[no-untyped-def]
         out[b, _L + 5], out[b, _L + 6], out[b, _L + 7] = total, low, high
         total, low = np.float32(0), np.float32(0)
         for k in range(word_start[b], word_start[b + 1]):
+            prefetch(words, _home(words, word[min(k + _AHEAD, word.size - 1)]))
             value = _odds(words, word[k])
             total, low = total + value, min(low, value)
         out[b, _L + 8] = total / max(word_start[b + 1] - word_start[b], 1)
         out[b, _L + 9], out[b, _L + 10] = total, low
         out[b, _L + 13] = _odds(texts, text_hash[b]) if text_hash[b] else 0.0
-        out[b, _L + 14] = _odds(texts, start_hash[b] ^ np.uint32(1))
+        out[b, _L + 14] = _odds(texts, np.uint32(start_hash[b] ^ _ONE_32))
     for b in range(n):
         out[b, _L + 11] = out[b - 1, _L + 8] if b else 0.0
         out[b, _L + 12] = out[b + 1, _L + 8] if b + 1 < n else 0.0
@@ -642,8 +788,11 @@ def _look_up(  # type: ignore[no-untyped-def]
 # First estimates of the surroundings
 
 
-@njit(cache=True, nogil=True)
-def _context(element, parent, tags, shape, first_block, end_block, own, p, out):  # type: ignore[no-untyped-def]
+@part
+def context(markup, blocks, p, out):  # type: ignore[no-untyped-def]
+    """`fill_context`, for kernels."""
+    element, parent, tags, shape = markup.block_element, markup.parent, markup.tag, markup.shape
+    first_block, end_block, own = markup.first_block, markup.end_block, blocks.own
     n = p.size
     if n == 0:
         return

@@ -10,6 +10,7 @@ HTML's error recovery (WHATWG HTML, 13.2) is followed where it changes which tex
 ``p``, ``li``, ``dt``, ``dd``, ``tr``, ``td``, headings and links; end tags that match nothing are ignored; none reaches
 out of its table cell. What it does to formatting is not followed. Elements deeper than `MAX_DEPTH` are flattened.
 
+An index of the bytes that matter comes first (as simdjson does it: Langdale and Lemire 2019, arXiv 1902.08318).
 Linear in the page, whatever its nesting: the search for an open element is bounded by `MAX_DEPTH`, and made only if
 one is open. Any bytes may be passed; other than UTF-8 they give arbitrary text.
 
@@ -18,14 +19,26 @@ One file, though a long one: numba's cache on disk does not see that a kernel in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from html.entities import html5
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from textmill.bits import (
+    ALL_ONES,
+    byte_mask,
+    copy_bytes,
+    count_ones,
+    glue,
+    inlined,
+    inner,
+    load,
+    load_eight,
+    lowest_one,
+    part,
+)
 from textmill.pipeline.extraction.budgets import MAX_MARKS
 
 MAX_DEPTH: Final = 256
@@ -85,11 +98,16 @@ def _properties() -> NDArray[np.int64]:
 
 
 _FLAGS: Final = _properties()
+
+# What kernels hand on to functions is no number of Python's: each of these would be a type of its own, for which the
+# function is compiled once more.
+_ZERO: Final[Any] = np.int64(0)
+_FALSE: Final[Any] = np.bool_(False)
 (
     _P, _LI, _DT, _DD, _DL, _TR, _TD, _TH, _TABLE, _THEAD, _TBODY, _TFOOT, _UL, _OL, _MENU, _A, _BR, _PRE, _LISTING,
     _H1, _H6, _TITLE, _SCRIPT, _MATH, _SVG, _HTML, _BODY, _MAIN, _ARTICLE,
 ) = (
-    tag(name)
+    np.int64(tag(name))
     for name in (
         "p li dt dd dl tr td th table thead tbody tfoot ul ol menu a br pre listing h1 h6 title script math svg "
         "html body main article"
@@ -99,11 +117,18 @@ _FLAGS: Final = _properties()
 _CLOSES_OTHERS: Final = np.zeros(len(TAGS), np.bool_)  # tags that may close an open one of their kind
 _CLOSES_OTHERS[[tag(name) for name in "li dt dd td th tr tbody thead tfoot h1 h2 h3 h4 h5 h6 a".split()]] = True
 _FNV_PRIME: Final = np.uint64(0x100000001B3)
+_MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 _KEY_SLOTS: Final = 512
 
 
 def _key(name: str) -> int:
-    """64-bit FNV-1 from 0, as `_tag_name` computes it."""
+    """Of a tag's or an attribute's name, as `_name_key` computes it: its bytes, if these are eight at most."""
+    first, rest = (int.from_bytes(part.encode(), "little") for part in (name[:8], name[8:16]))
+    return first if len(name) <= 8 else (first * int(_MIX) ^ rest) + len(name) & 0xFFFFFFFFFFFFFFFF
+
+
+def _fnv(name: str) -> int:
+    """64-bit FNV-1 from 0, as `_entity` computes it."""
     key = 0
     for byte in name.encode():
         key = (key * int(_FNV_PRIME) & 0xFFFFFFFFFFFFFFFF) ^ byte
@@ -114,7 +139,7 @@ def _hash_table(keys: list[int], slots: int) -> tuple[NDArray[np.uint64], NDArra
     """Open addressing, linear probing; a value is the place of its key in the list, -1 in an empty slot."""
     table, values = np.zeros(slots, np.uint64), np.full(slots, -1, np.int32)
     for value, key in enumerate(keys):
-        slot = (key * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> 40 & slots - 1
+        slot = (key * int(_MIX) & 0xFFFFFFFFFFFFFFFF) >> 40 & slots - 1
         while values[slot] >= 0:
             slot = slot + 1 & slots - 1
         table[slot], values[slot] = key, value
@@ -123,7 +148,7 @@ def _hash_table(keys: list[int], slots: int) -> tuple[NDArray[np.uint64], NDArra
 
 _TAG_KEYS, _TAG_VALUES = _hash_table([_key(name) for name in TAGS], _KEY_SLOTS)
 _ENTITY_SLOTS: Final = 4096
-_ENTITY_KEYS, _ENTITY_VALUES = _hash_table([_key(name) for name in html5], _ENTITY_SLOTS)
+_ENTITY_KEYS, _ENTITY_VALUES = _hash_table([_fnv(name) for name in html5], _ENTITY_SLOTS)
 _ENTITY_CHARACTERS: Final = np.array([[ord(c) for c in text.ljust(2, "\0")] for text in html5.values()], np.uint32)
 _MAX_ENTITY: Final = max(map(len, html5))
 _C1: Final = np.array(  # what numeric references to C1 controls mean (WHATWG HTML, 13.2.5.80)
@@ -132,7 +157,9 @@ _C1: Final = np.array(  # what numeric references to C1 controls mean (WHATWG HT
 _K_CLASS, _K_ID, _K_ROLE, _K_ITEMPROP, _K_HIDDEN, _K_STYLE, _K_ARIA_HIDDEN, _K_HREF, _K_TYPE, _K_ALTTEXT = (
     np.uint64(_key(name)) for name in "class id role itemprop hidden style aria-hidden href type alttext".split()
 )
-_LT8, _GT8, _QUOTE8, _APOSTROPHE8 = (np.uint64(int.from_bytes(bytes([c]) * 8)) for c in b"<>\"'")
+_CASE = np.uint64(0x2020202020202020)  # makes letters, and digits as they are, lower case
+_BASIS, _PRIME = np.uint32(2166136261), np.uint32(16777619)
+_ONE = np.uint64(1)
 _UPPER, _LOWER = 1, 2  # kinds of bytes in names; above ASCII, all are taken for small letters
 _LETTER_KIND: Final = np.zeros(256, np.uint8)
 _LETTER_KIND[65:91], _LETTER_KIND[97:123], _LETTER_KIND[128:] = _UPPER, _LOWER, _LOWER
@@ -140,14 +167,11 @@ _SPACE, _DROPPED = 1, 2  # kinds of characters
 _HIDDEN, _HREF, _TEX = 1, 2, 4  # what _attributes finds
 _ASKED: Final = np.zeros(256, np.bool_)  # first letters of the attributes that matter
 _ASKED[[ord(c) for c in "cirhsatCIRHSAT"]] = True
-_ENDS_NAME: Final = np.zeros(256, np.bool_)
-_ENDS_NAME[[*range(33), *b"/>="]] = True
-_PLAIN: Final = np.ones(256, np.bool_)  # bytes of text that stand for themselves, whatever follows
-_PLAIN[[*range(33), ord("&"), 0x7F, 0xC2, 0xE1, 0xE2, 0xE3, 0xEF, *range(0xF0, 256)]] = False
+_LESS, _GREATER, _QUOTE, _APOSTROPHE, _BLANK, _ENDS_NAME, _STOP = map(np.int64, range(7))  # kinds of bytes in the index
+_N_KINDS: Final = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Markup:
+class Markup(NamedTuple):
     """A page as blocks and elements. All arrays are numpy's; positions are bytes of `text`."""
 
     text: NDArray[np.uint8]
@@ -168,67 +192,64 @@ class Markup:
 
 
 def read_markup(html: bytes) -> Markup:
-    """Cut a page (UTF-8) into blocks and elements. Never raises. Memory: some 3 bytes a byte."""
-    page = np.frombuffer(html, np.uint8)
-    n_tags = min(len(html) // 3 + 1, MAX_ELEMENTS)  # memory that is not touched costs nothing; counting does
-    n_hints = min(len(html) // 3 + 8, MAX_HINTS)
-    text = np.empty(len(html) + len(html) // 4 + 64, np.uint8)
-    blocks = np.empty((5, n_tags * 2 + 2), np.int32)
+    """Cut a page (UTF-8) into blocks and elements. Never raises. Memory: some 5 bytes a byte."""
+    return _cut(np.frombuffer(html, np.uint8), MAX_ELEMENTS, MAX_HINTS)
+
+
+@njit(cache=True, nogil=True)
+def _cut(html, max_elements, max_hints):  # type: ignore[no-untyped-def]
+    return cut(html, max_elements, max_hints)
+
+
+@glue
+def cut(html, max_elements, max_hints):  # type: ignore[no-untyped-def]
+    """`read_markup`, for kernels."""
+    index, n_less = _index(html)
+    n_tags = min(n_less + 1, max_elements)
+    text = np.empty(html.size + html.size // 4 + 64, np.uint8)
+    blocks = np.empty((5, 2 * n_tags + 2), np.int32)
     elements = np.empty((3, n_tags + 1), np.int32)
     first_hint = np.empty(n_tags + 2, np.int32)
     tags = np.empty(n_tags + 1, np.uint8)
     shape = np.empty(n_tags + 1, np.uint32)
-    hint = np.empty(n_hints, np.uint32)
+    hint = np.empty(min(html.size // 3 + 8, max_hints), np.uint32)
+    stack = np.empty(MAX_DEPTH + 1, np.int32)
+    n_open = np.zeros(len(_FLAGS), np.int32)
     n_bytes, n_blocks, n_elements, title_start, title_end, end = _read(
-        page, text, blocks, elements, first_hint, tags, shape, hint
+        html, index, text, blocks, elements, first_hint, tags, shape, hint, stack, n_open
     )
-    element, start, stop, link, breaks = blocks[:, :n_blocks]
     return Markup(
-        text=text[:n_bytes],
-        block_element=element,
-        block_start=start,
-        block_end=stop,
-        block_link=link,
-        block_breaks=breaks,
-        parent=elements[0, :n_elements],
-        tag=tags[:n_elements],
-        shape=shape[:n_elements],
-        first_block=elements[1, :n_elements],
-        end_block=elements[2, :n_elements],
-        first_hint=first_hint[: n_elements + 1],
-        hint=hint[: first_hint[n_elements]],
-        title=(title_start, title_end),
-        complete=end >= len(html),
-    )
+        text[:n_bytes], blocks[0, :n_blocks], blocks[1, :n_blocks], blocks[2, :n_blocks], blocks[3, :n_blocks],
+        blocks[4, :n_blocks], elements[0, :n_elements], tags[:n_elements], shape[:n_elements],
+        elements[1, :n_elements], elements[2, :n_elements], first_hint[: n_elements + 1],
+        hint[: first_hint[n_elements]], (title_start, title_end), end >= html.size,
+    )  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
-def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type: ignore[no-untyped-def]
-    """Fills the arrays; returns how much of each is used, the range of the title, and where it stopped."""
+@inner
+def _read(html, index, text, blocks, elements, first_hint, tags, shape, hint, stack, n_open):  # type: ignore[no-untyped-def]
+    """Fills the arrays; returns how much of each is used, the range of the title, and where it stopped.
+
+    ``stack`` [MAX_DEPTH + 1] holds the open elements, ``n_open`` [tags] how many of each tag these are.
+    """
     n = html.size
-    stack = np.empty(MAX_DEPTH + 1, np.int32)  # elements
-    n_open = np.zeros(len(_FLAGS), np.int32)  # how many of each tag are on the stack
-    depth = k = start = pending = n_blocks = n_elements = n_hints = 0
+    depth = k = start = pending = n_blocks = n_elements = n_hints = i = _ZERO
     link_depth = skip_depth = pre_depth = -1  # places on the stack; -1 outside
     link_bytes = breaks = 0
     element = math_end = -1  # math_end: the next one, as far as it was looked for
     in_cdata = False
-    title_start = title_end = 0
-    i = 0
+    title_start = title_end = _ZERO
     while i < n and n_elements < tags.size - 1 and n_blocks < blocks.shape[1] - 1:
         if k == start:  # whatever begins the next block stands here
             element = stack[depth - 1] if depth else -1
         if html[i] != 60 or not _begins_tag(html, i):  # text, up to the next "<"
-            j = i + 1
-            while j < n and html[j] != 60:
-                j += 1
-            after = j
+            after = j = _next(index, _LESS, i + 1, n)
             if in_cdata:
                 j, after = _cdata_end(html, i, j)
                 in_cdata = j == after
             if skip_depth < 0:
                 before = k
-                k, pending = _emit(html, i, j, text, k, start, pending, pre_depth >= 0)
+                k, pending = _emit(html, index, i, j, text, k, start, pending, pre_depth >= 0)
                 if link_depth >= 0:
                     link_bytes += k - before
             i = after
@@ -238,13 +259,15 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
             if _begins_cdata(html, i):
                 i, in_cdata = i + 9, True  # its content is read like any other
             else:
-                i = _comment_end(html, i)
+                i = _comment_end(html, index, i)
             continue
-        key, end = _tag_name(html, i + 1 + closing)
+        name = i + 1 + closing
+        end = _next(index, _ENDS_NAME, name, n)
+        key = _name_key(html, name, end)
         this = max(_find(_TAG_KEYS, _TAG_VALUES, key), 0)
         flags = _FLAGS[this]
         if this == _BR:  # "</br>" is one, too
-            i = _tag_end(html, end)
+            i = _tag_end(html, index, end)
             if skip_depth < 0:
                 if pre_depth >= 0:
                     if k > start and k + 16 <= text.size:
@@ -259,7 +282,7 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
                     breaks += 1
             continue
         if closing:
-            i = end + 1 if end < n and html[end] == 62 else _tag_end(html, end)
+            i = end + 1 if end < n and html[end] == 62 else _tag_end(html, index, end)
             if depth and tags[stack[depth - 1]] == this:
                 new_depth = depth - 1
             else:
@@ -271,16 +294,16 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
             if end < n and html[end] == 62:
                 i = end + 1
             elif (skip_depth >= 0 and not closes_others) or (flags & (_VOID | _RAW) and this != _SCRIPT):
-                i = _tag_end(html, end)
+                i = _tag_end(html, index, end)
             else:
-                i, n_hints, found, class_hash, formula_start, formula_end = _attributes(html, end, hint, n_hints)
+                i, n_hints, found, class_hash, formula_start, formula_end = _attributes(html, index, end, hint, n_hints)
             if flags & _RAW:
                 n_hints = first_hint[n_elements]  # it will be no element
-                stop = _raw_end(html, i, key)
+                stop = _raw_end(html, index, i, key)
                 if this == _TITLE and title_end == 0 and skip_depth < 0:
                     title_start, title_end = i, stop
                 elif this == _SCRIPT and found & _TEX and skip_depth < 0:  # TeX for MathJax
-                    k, pending = _emit_formula(html, i, stop, text, k, start, pending)
+                    k, pending = _emit_formula(html, index, i, stop, text, k, start, pending)
                 i = stop  # the end tag itself matches nothing and is ignored
                 continue
             new_depth = _implied(stack, depth, tags, n_open, this, flags) if closes_others else depth
@@ -301,14 +324,14 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
         if this == _MATH and skip_depth < 0:
             whole = html[i - 2] == 47  # "<math ... />"
             if not whole and math_end < i:
-                math_end = _raw_end(html, i, key)
+                math_end = _raw_end(html, index, i, key)
             if not whole and math_end < n and math_end - i <= MAX_FORMULA:
                 if formula_start == formula_end:
-                    formula_start, formula_end = _annotation(html, i, math_end)
-                i = _tag_end(html, math_end + 6)
+                    formula_start, formula_end = _annotation(html, index, i, math_end)
+                i = _tag_end(html, index, math_end + 6)
                 whole = True
             if whole:
-                k, pending = _emit_formula(html, formula_start, formula_end, text, k, start, pending)
+                k, pending = _emit_formula(html, index, formula_start, formula_end, text, k, start, pending)
             continue
         if flags & _VOID or depth >= MAX_DEPTH or (this == _SVG and html[i - 2] == 47):
             continue
@@ -337,7 +360,7 @@ def _read(html, text, blocks, elements, first_hint, tags, shape, hint):  # type:
     return k, n_blocks, n_elements, title_start, title_end, i
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _flush(blocks, n_blocks, element, start, end, link_bytes, breaks):  # type: ignore[no-untyped-def]
     blocks[0, n_blocks], blocks[1, n_blocks], blocks[2, n_blocks] = element, start, end
     blocks[3, n_blocks], blocks[4, n_blocks] = link_bytes, breaks
@@ -347,11 +370,14 @@ def _flush(blocks, n_blocks, element, start, end, link_bytes, breaks):  # type: 
 # Nesting
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _close(stack, depth, tags, n_open, this, flags):  # type: ignore[no-untyped-def]
     """The depth after the end tag of ``this``; unchanged if it matches nothing in its scope."""
     heading = _H1 <= this <= _H6  # closes any other, too
-    if (n_open[_H1 : _H6 + 1].sum() if heading else n_open[this]) == 0:
+    n = 0
+    for kind in range(_H1 if heading else this, (_H6 if heading else this) + 1):
+        n += n_open[kind]
+    if n == 0:
         return depth
     in_table = this == _TR or this == _TD or this == _TH or this == _THEAD or this == _TBODY or this == _TFOOT
     for d in range(depth - 1, -1, -1):
@@ -365,7 +391,7 @@ def _close(stack, depth, tags, n_open, this, flags):  # type: ignore[no-untyped-
     return depth
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _implied(stack, depth, tags, n_open, this, flags):  # type: ignore[no-untyped-def]
     """The depth after what the opening tag ``this`` closes by itself."""
     if flags & _CLOSES_P and n_open[_P]:
@@ -392,7 +418,7 @@ def _implied(stack, depth, tags, n_open, this, flags):  # type: ignore[no-untype
     return depth
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _up_to(stack, depth, tags, one, other, wall_a, wall_b, wall_c):  # type: ignore[no-untyped-def]
     """The depth without the innermost ``one`` or ``other``; unchanged if a wall, or a cell for others, comes first."""
     for d in range(depth - 1, -1, -1):
@@ -409,33 +435,73 @@ def _up_to(stack, depth, tags, one, other, wall_a, wall_b, wall_c):  # type: ign
 # Tags
 
 
-@njit(cache=True, nogil=True)
-def _next(html, i, byte, pattern):  # type: ignore[no-untyped-def]
-    """Where ``byte`` is found from i on; the size if nowhere. ``pattern`` is the byte eight times.
+@part
+def _index(html):  # type: ignore[no-untyped-def]
+    """Where bytes of each kind stand, a bit a byte, for `_next`; and how many "<" there are.
 
-    Eight bytes at a time: with v = word ^ pattern, (v - 0x01...) & ~v & 0x80... is not 0 if one of its bytes is.
+    uint8 [kinds * 8 * (size // 64 + 2)]. Bits behind the last byte may be set or not. With it, the search for a byte
+    has no loop whose end must be guessed: guessing wrong was most of what a tag cost.
     """
-    n = np.int64(html.size)
-    while i < n and i & 7:
-        if html[i] == byte:
-            return i
-        i += 1
-    if i >= n:
-        return n
-    words = html[: n & ~7].view(np.uint64)
-    k = i >> 3
-    while k < words.size:
-        v = words[k] ^ pattern
-        if (v - np.uint64(0x0101010101010101)) & ~v & np.uint64(0x8080808080808080):
-            break
-        k += 1
-    i = k << 3
-    while i < n and html[i] != byte:
-        i += 1
-    return i
+    whole = html.size // 64
+    index = np.empty((_N_KINDS, whole + 2), np.uint64)
+    last = np.zeros(64, np.uint8)
+    for i in range(64 * whole, html.size):
+        last[i - 64 * whole] = html[i]
+    n_less = np.uint64(0)
+    odd = space = np.uint64(0)  # of the word before
+    for w in range(whole + 1):
+        masks = _kinds_of(html, 64 * w) if w < whole else _kinds_of(last, 0)
+        for kind in range(_STOP):
+            index[kind, w] = masks[kind]
+        if w:  # a single space stands for itself where a plain byte follows
+            index[_STOP, w - 1] = odd & ~(space & ~(odd >> np.uint64(1) | masks[_STOP] << np.uint64(63)))
+        odd, space = masks[_STOP], masks[_STOP + 1]
+        n_less += count_ones(masks[_LESS])
+    index[_STOP, whole] = odd
+    return index.reshape(index.size).view(np.uint8), np.int64(n_less)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inner
+def _kinds_of(data, i):  # type: ignore[no-untyped-def]
+    """Of the 64 bytes from i on those of each kind, but in the place of `_STOP` all that do not stand for themselves
+    whatever follows; and the spaces."""
+    less, greater, blank = byte_mask(data, i, 60, 1), byte_mask(data, i, 62, 1), byte_mask(data, i, 0, 33)
+    quote, apostrophe, space = byte_mask(data, i, 34, 1), byte_mask(data, i, 39, 1), byte_mask(data, i, 32, 1)
+    ends = blank | greater | byte_mask(data, i, 47, 1) | byte_mask(data, i, 61, 1)
+    odd = blank | less | byte_mask(data, i, 38, 1) | byte_mask(data, i, 0x7F, 1) | byte_mask(data, i, 0xC2, 1)
+    odd |= byte_mask(data, i, 0xE1, 3) | byte_mask(data, i, 0xEF, 17)
+    return less, greater, quote, apostrophe, blank, ends, odd, space
+
+
+@inlined
+def _next(index, kind, i, n):  # type: ignore[no-untyped-def]
+    """Where a byte of a kind is found from i on; n, the size, if nowhere."""
+    while i < n:
+        found = _bits(index, kind, i, n)
+        if found:
+            return min(i + np.int64(lowest_one(found)), n)
+        i += 64 - (i & 7)
+    return n
+
+
+@inlined
+def _next_other(index, kind, i, n):  # type: ignore[no-untyped-def]
+    """Where a byte of another kind is found from i on; n if nowhere."""
+    while i < n:
+        found = ~_bits(index, kind, i, n) & ALL_ONES >> np.uint64(i & 7)
+        if found:
+            return min(i + np.int64(lowest_one(found)), n)
+        i += 64 - (i & 7)
+    return n
+
+
+@inlined
+def _bits(index, kind, i, n):  # type: ignore[no-untyped-def]
+    """Which of the bytes from i on are of a kind: at least 57 of them."""
+    return load_eight(index, kind * ((n >> 6) + 2 << 3) + (i >> 3)) >> np.uint64(i & 7)
+
+
+@inlined
 def _begins_tag(html, i):  # type: ignore[no-untyped-def]
     """Whether the "<" at i begins a tag, a comment or the like; else it is text."""
     if i + 1 >= html.size:
@@ -444,11 +510,11 @@ def _begins_tag(html, i):  # type: ignore[no-untyped-def]
     return _is_letter(byte) or byte == 33 or byte == 63 or (byte == 47 and i + 2 < html.size)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _find(keys, values, key):  # type: ignore[no-untyped-def]
     """The value of a key in a table of `_hash_table`, -1 if it is not there."""
     mask = np.uint64(keys.size - 1)
-    slot = (key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40) & mask
+    slot = key * _MIX >> np.uint64(40) & mask
     while values[slot] >= 0:
         if keys[slot] == key:
             return values[slot]
@@ -456,84 +522,74 @@ def _find(keys, values, key):  # type: ignore[no-untyped-def]
     return -1
 
 
-@njit(cache=True, nogil=True)
-def _tag_name(html, start):  # type: ignore[no-untyped-def]
-    """Key and end of the name that begins at ``start``; upper and lower case are one."""
-    key = np.uint64(0)
-    i = max(start, 0)
-    while i < html.size:
-        byte = html[i]
-        if _ENDS_NAME[byte]:
-            break
-        lower = byte + 32 if 65 <= byte <= 90 else byte
-        key = (key * _FNV_PRIME) ^ np.uint64(lower)
-        i += 1
-    return key, i
+@inlined
+def _name_key(html, start, end):  # type: ignore[no-untyped-def]
+    """Of the name html[start:end], as `_key`; upper and lower case are one. For names of letters and digits, that is:
+    no other byte that a name can hold becomes one of these."""
+    if start >= end:
+        return np.uint64(0)
+    key = _lower_eight(html, start, end)
+    if end - start > 8:
+        key = (key * _MIX ^ _lower_eight(html, start + 8, end)) + np.uint64(end - start)
+    return key
 
 
-@njit(cache=True, nogil=True)
-def _tag_end(html, i):  # type: ignore[no-untyped-def]
+@inlined
+def _lower_eight(html, i, end):  # type: ignore[no-untyped-def]
+    """The bytes from i to ``end``, at most eight, as a number."""
+    return load(html, i, end) | _CASE >> np.uint64(64 - 8 * min(end - i, 8))
+
+
+@inner
+def _tag_end(html, index, i):  # type: ignore[no-untyped-def]
     """Behind the tag whose name ends at i. Values are respected, as in `_attributes`."""
+    n = html.size
     i = max(i, 0)
-    while i < html.size and html[i] != 62:
-        if html[i] == 61:
-            i = _skip_space(html, i + 1)
-            if i < html.size and (html[i] == 34 or html[i] == 39):
-                quote = html[i]
-                i += 1
-                while i < html.size and html[i] != quote:
-                    i += 1
-        i += i < html.size and html[i] != 62
-    return min(i + 1, html.size)
+    while i < n:
+        i = _next(index, _ENDS_NAME, i, n)
+        if i < n and html[i] == 61:
+            i = _skip_space(html, index, i + 1)
+            if i < n and (html[i] == 34 or html[i] == 39):
+                i = _next(index, _QUOTE if html[i] == 34 else _APOSTROPHE, i + 1, n)
+        if i < n and html[i] == 62:
+            return i + 1
+        i += 1
+    return n
 
 
-@njit(cache=True, nogil=True)
-def _attributes(html, i, hint, n_hints):  # type: ignore[no-untyped-def]
+@inner
+def _attributes(html, index, i, hint, n_hints):  # type: ignore[no-untyped-def]
     """Reads the attributes of a tag from the end of its name on.
 
     Returns the position behind the tag, the number of hints, what was found (bits), the hash of its class, and the
     range of its alttext.
     """
-    i = max(i, 0)  # as in `_copy`
+    n = html.size
+    i = max(i, 0)  # as in `_entity`
     found = 0
     class_hash = np.uint32(0)
     alt_start = alt_end = 0
-    while i < html.size:
+    while i < n:
         byte = html[i]
         if byte == 62:
             return i + 1, n_hints, found, class_hash, alt_start, alt_end
         if byte <= 32 or byte == 47 or byte == 61:
             i += 1
             continue
-        key = np.uint64(0)
-        if _ASKED[byte]:
-            key, i = _tag_name(html, i)
-        else:
-            while i < html.size and not _ENDS_NAME[html[i]]:
-                i += 1
-        if i < html.size and html[i] <= 32:
-            i = _skip_space(html, i)
-        if i >= html.size or html[i] != 61:
+        end = _next(index, _ENDS_NAME, i, n)
+        key = _name_key(html, i, end) if _ASKED[byte] else np.uint64(0)
+        i = _skip_space(html, index, end)
+        if i >= n or html[i] != 61:
             found |= _HIDDEN if key == _K_HIDDEN else 0
             continue
-        i += 1
-        if i < html.size and html[i] <= 32:
-            i = _skip_space(html, i)
-        if i < html.size and (html[i] == 34 or html[i] == 39):
-            quote = html[i]
+        i = _skip_space(html, index, i + 1)
+        if i < n and (html[i] == 34 or html[i] == 39):
             start = i + 1
-            end = start
-            near = min(start + 48, html.size)
-            while end < near and html[end] != quote:
-                end += 1
-            if end == near:
-                end = _next(html, near, quote, _QUOTE8 if quote == 34 else _APOSTROPHE8)
-            i = min(end + 1, html.size)
+            end = _next(index, _QUOTE if html[i] == 34 else _APOSTROPHE, start, n)
+            i = min(end + 1, n)
         else:
-            start = end = i
-            while end < html.size and html[end] > 32 and html[end] != 62:
-                end += 1
-            i = end
+            start = i
+            i = end = min(_next(index, _BLANK, i, n), _next(index, _GREATER, i, n))
         if key == 0:
             continue
         if key == _K_HREF:
@@ -543,9 +599,9 @@ def _attributes(html, i, hint, n_hints):  # type: ignore[no-untyped-def]
             n_hints = _add_hints(html, start, end, hint, n_hints)
             if key == _K_CLASS:
                 for k in range(before, n_hints):
-                    class_hash = (class_hash ^ hint[k]) * np.uint32(16777619)
+                    class_hash = (class_hash ^ hint[k]) * _PRIME
         elif key == _K_STYLE:
-            found |= _HIDDEN if _hides(html, start, end) else 0
+            found |= _HIDDEN if _hides(html, index, start, end) else 0
         elif key == _K_HIDDEN:
             found |= 0 if _equals(html, start, end, b"until-found") else _HIDDEN
         elif key == _K_ARIA_HIDDEN:
@@ -554,16 +610,16 @@ def _attributes(html, i, hint, n_hints):  # type: ignore[no-untyped-def]
             found |= _TEX if end - start >= 8 and _equals(html, start, start + 8, b"math/tex") else 0
         elif key == _K_ALTTEXT:
             alt_start, alt_end = start, end
-    return html.size, n_hints, found, class_hash, alt_start, alt_end
+    return n, n_hints, found, class_hash, alt_start, alt_end
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _add_hints(html, i, end, hint, n_hints):  # type: ignore[no-untyped-def]
     """Hash the words of a class or id: runs of letters, cut where camelCase begins anew; single letters left out."""
     i, n_hints = max(i, 0), max(n_hints, 0)
     end = min(end, i + 512)
-    while i < end:
-        value = np.uint32(2166136261)
+    while i < end and (end - i > 64 or i + 72 > html.size or byte_mask(html, i, 0x80, 0x80)):
+        value = _BASIS
         start = i
         was_lower = False
         while i < end:
@@ -571,17 +627,49 @@ def _add_hints(html, i, end, hint, n_hints):  # type: ignore[no-untyped-def]
             if kind == 0 or (kind == _UPPER and was_lower):
                 break
             was_lower = kind == _LOWER
-            value = (value ^ np.uint32(html[i] | (kind & _UPPER) << 5)) * np.uint32(16777619)
+            value = np.uint32((value ^ np.uint32(html[i] | (kind & _UPPER) << 5)) * _PRIME)
             i += 1
         if i > start + 1 and n_hints < hint.size:
             hint[n_hints] = value
             n_hints += 1
-        if i == start:
-            i += 1
+        i += i == start
+    if i >= end:
+        return n_hints
+    within = ALL_ONES >> np.uint64(64 - (end - i))  # the rest by masks
+    upper, lower = byte_mask(html, i, 65, 26) & within, byte_mask(html, i, 97, 26) & within
+    letters, anew = upper | lower, upper & lower << _ONE
+    begins, ends = letters & ~(letters << _ONE) | anew, ~letters & letters << _ONE | anew
+    while begins and n_hints < hint.size:
+        first, last = np.int64(lowest_one(begins)), np.int64(lowest_one(ends)) if ends else 64
+        hint[n_hints] = hash_on(_BASIS, html, i + first, last - first)
+        n_hints += last > first + 1
+        begins &= begins - _ONE
+        ends &= ends - _ONE
     return n_hints
 
 
-@njit(cache=True, nogil=True)
+@inlined
+def hash_on(value, text, i, size):  # type: ignore[no-untyped-def]
+    """The hash of a word, FNV-1a, with ``size`` letters and digits of ASCII from i on more, in lower case; eight bytes
+    can be read behind them. Those are hashed, too, and thrown away again: to guess when a word ends takes longer."""
+    while size > 8:
+        eight = load_eight(text, i) | _CASE
+        for k in range(8):
+            value = _step(value, eight, k)
+        i += 8
+        size -= 8
+    eight = load_eight(text, i) | _CASE
+    for k in range(8):
+        value = _step(value, eight, k) if k < size else value
+    return value
+
+
+@inlined
+def _step(value, eight, k):  # type: ignore[no-untyped-def]
+    return np.uint32((value ^ np.uint32(eight >> np.uint64(8 * k) & np.uint64(255))) * _PRIME)
+
+
+@inner
 def _equals(html, start, end, word):  # type: ignore[no-untyped-def]
     if end - start != len(word):
         return False
@@ -592,39 +680,39 @@ def _equals(html, start, end, word):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
-def _hides(html, start, end):  # type: ignore[no-untyped-def]
+@inner
+def _hides(html, index, start, end):  # type: ignore[no-untyped-def]
     """Whether a style attribute says display:none."""
     for i in range(start, min(end, start + 2048) - 11):
         if (html[i] | 32) == 100 and _equals(html, i, i + 7, b"display"):
-            j = _skip_space(html, i + 7)
+            j = _skip_space(html, index, i + 7)
             if j < end and html[j] == 58:
-                j = _skip_space(html, j + 1)
+                j = _skip_space(html, index, j + 1)
                 return j + 4 <= end and _equals(html, j, j + 4, b"none")
     return False
 
 
-@njit(cache=True, nogil=True)
-def _comment_end(html, i):  # type: ignore[no-untyped-def]
+@inner
+def _comment_end(html, index, i):  # type: ignore[no-untyped-def]
     """Behind the comment, doctype, processing instruction, or end tag without a name at i."""
     n = html.size
     if i + 3 >= n or html[i + 1] != 33 or html[i + 2] != 45 or html[i + 3] != 45:
-        return min(_next(html, i + 2, 62, _GT8) + 1, n)
-    j = _next(html, i + 4, 62, _GT8)
+        return min(_next(index, _GREATER, i + 2, n) + 1, n)
+    j = _next(index, _GREATER, i + 4, n)
     while j < n:
         dashes = j - (j > i + 6 and html[j - 1] == 33)  # "--!>" ends one, too
         if html[dashes - 1] == 45 and html[dashes - 2] == 45:  # "<!-->" and "<!--->" are whole comments
             return j + 1
-        j = _next(html, j + 1, 62, _GT8)
+        j = _next(index, _GREATER, j + 1, n)
     return n
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _begins_cdata(html, i):  # type: ignore[no-untyped-def]
     return html[i + 1] == 33 and i + 8 < html.size and html[i + 2] == 91 and _equals(html, i + 3, i + 9, b"cdata[")
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _cdata_end(html, i, j):  # type: ignore[no-untyped-def]
     """Where the first "]]>" in html[i:j] begins and ends; j and j if there is none."""
     for k in range(i, j - 2):
@@ -633,14 +721,15 @@ def _cdata_end(html, i, j):  # type: ignore[no-untyped-def]
     return j, j
 
 
-@njit(cache=True, nogil=True)
-def _raw_end(html, i, key):  # type: ignore[no-untyped-def]
+@inner
+def _raw_end(html, index, i, key):  # type: ignore[no-untyped-def]
     """Where the end tag of a raw element begins; the size if nowhere."""
+    n = html.size
     while True:
-        i = _next(html, i, 60, _LT8)
-        if i + 2 >= html.size:
-            return html.size
-        if html[i + 1] == 47 and _tag_name(html, i + 2)[0] == key:
+        i = _next(index, _LESS, i, n)
+        if i + 2 >= n:
+            return n
+        if html[i + 1] == 47 and _name_key(html, i + 2, _next(index, _ENDS_NAME, i + 2, n)) == key:
             return i
         i += 1
 
@@ -648,22 +737,23 @@ def _raw_end(html, i, key):  # type: ignore[no-untyped-def]
 # Formulas
 
 
-@njit(cache=True, nogil=True)
-def _annotation(html, i, end):  # type: ignore[no-untyped-def]
+@inner
+def _annotation(html, index, i, end):  # type: ignore[no-untyped-def]
     """The range of the first annotation in TeX in html[i:end]; empty if there is none."""
-    i = _next(html, i, 60, _LT8)
+    n = html.size
+    i = _next(index, _LESS, i, n)
     while i + 11 < end:
-        if _equals(html, i + 1, i + 11, b"annotation") and _ENDS_NAME[html[i + 11]]:
-            start = _tag_end(html, i + 11)
+        if _equals(html, i + 1, i + 11, b"annotation") and _ends_name(html[i + 11]):
+            start = _tag_end(html, index, i + 11)
             for k in range(i + 11, start - 3):
                 if _equals(html, k, k + 3, b"tex"):  # encoding="application/x-tex", "LaTeX"
-                    return start, max(min(_next(html, start, 60, _LT8), end), start)
-        i = _next(html, i + 1, 60, _LT8)
+                    return start, max(min(_next(index, _LESS, start, n), end), start)
+        i = _next(index, _LESS, i + 1, n)
     return end, end
 
 
-@njit(cache=True, nogil=True)
-def _emit_formula(html, i, j, text, k, start, pending):  # type: ignore[no-untyped-def]
+@inner
+def _emit_formula(html, index, i, j, text, k, start, pending):  # type: ignore[no-untyped-def]
     """Appends html[i:j] between dollar signs; nothing if it is blank."""
     if k + 16 > text.size:
         return k, pending
@@ -672,7 +762,7 @@ def _emit_formula(html, i, j, text, k, start, pending):  # type: ignore[no-untyp
         text[begin] = 10 if pending == 2 else 32
         begin += 1
     text[begin] = 36
-    end, _ = _emit(html, i, j, text, begin + 1, begin + 1, 0, False)
+    end, _ = _emit(html, index, i, j, text, begin + 1, begin + 1, _ZERO, _FALSE)
     if end == begin + 1:
         return k, pending
     text[end] = 36
@@ -682,16 +772,29 @@ def _emit_formula(html, i, j, text, k, start, pending):  # type: ignore[no-untyp
 # Text
 
 
-@njit(cache=True, nogil=True)
-def _emit(html, i, j, text, k, start, pending, pre):  # type: ignore[no-untyped-def]
+@inner
+def _emit(html, index, i, j, text, k, start, pending, pre):  # type: ignore[no-untyped-def]
     """Appends html[i:j] to the text at k; ``pending`` is 1 for a space and 2 for a line break not yet written."""
+    n = html.size
+    i, k = max(i, 0), max(k, 0)
     while i < j:
         byte = html[i]
         if byte <= 32 and not pre:
             pending = max(pending, 1)
-            i += 1
-            while i < j and html[i] <= 32:
-                i += 1
+            i = min(_next_other(index, _BLANK, i, n), j)
+            continue
+        room = text.size - 16 - k
+        if room < 0:
+            return k, pending
+        run = min(_next(index, _STOP, i, n), j, i + room) - i
+        run -= run > 0 and html[i + run - 1] == 32  # nothing plain follows that space
+        if run > 0:
+            if pending and k > start:
+                text[k] = 10 if pending == 2 else 32
+                k += 1
+            pending = 0
+            copy_bytes(text, k, html, i, run)
+            i, k = i + run, k + run
             continue
         point = np.uint32(byte)
         second = np.uint32(0)
@@ -707,8 +810,6 @@ def _emit(html, i, j, text, k, start, pending, pre):  # type: ignore[no-untyped-
         if kind == _SPACE and not pre:
             pending = max(pending, 1)
             continue
-        if k + 16 > text.size:
-            return k, pending
         if pending:
             if k > start:
                 text[k] = 10 if pending == 2 else 32
@@ -719,28 +820,10 @@ def _emit(html, i, j, text, k, start, pending, pre):  # type: ignore[no-untyped-
         k = _put(text, k, point)
         if second:
             k = _put(text, k, second)
-        n = _copy(html, i, min(j, i + text.size - 16 - k), text, k)
-        i, k = i + n, k + n
     return k, pending
 
 
-@njit(cache=True, nogil=True)
-def _copy(html, i, stop, text, k):  # type: ignore[no-untyped-def]
-    """Copies bytes that stand for themselves, and single spaces between them; returns how many."""
-    if i < 0 or k < 0:  # never; but knowing it, the compiler leaves out what negative indices need: 2.7 times as fast
-        return 0
-    first = i
-    while i < stop:
-        byte = html[i]
-        if not _PLAIN[byte] and (byte != 32 or i + 1 >= stop or not _PLAIN[html[i + 1]]):
-            break
-        text[k] = byte
-        k += 1
-        i += 1
-    return i - first
-
-
-@njit(cache=True, nogil=True)
+@inner
 def _decode(html, i, j):  # type: ignore[no-untyped-def]
     """The character at i, and its size; what is no UTF-8 is U+FFFD, of size 1."""
     byte = np.uint32(html[i])
@@ -755,7 +838,7 @@ def _decode(html, i, j):  # type: ignore[no-untyped-def]
     return point, size
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _kind_of(point):  # type: ignore[no-untyped-def]
     """Whether a character is white space, is left out, or stands for itself (0).
 
@@ -780,7 +863,7 @@ def _kind_of(point):  # type: ignore[no-untyped-def]
     return _DROPPED if point == 0xFFFE or point == 0xFFFF else 0
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _put(text, k, point):  # type: ignore[no-untyped-def]
     """Writes a code point as UTF-8; surrogates and what is beyond Unicode as U+FFFD."""
     if point > 0x10FFFF or 0xD800 <= point <= 0xDFFF:
@@ -804,7 +887,7 @@ def _put(text, k, point):  # type: ignore[no-untyped-def]
     return k + 4
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _entity(html, i, j):  # type: ignore[no-untyped-def]
     """The one or two characters of the reference at i, and its size; an ampersand if it is none."""
     none = np.uint32(0)
@@ -834,7 +917,7 @@ def _entity(html, i, j):  # type: ignore[no-untyped-def]
     return _ENTITY_CHARACTERS[best, 0], _ENTITY_CHARACTERS[best, 1], size
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _numeric(html, i, j):  # type: ignore[no-untyped-def]
     hexadecimal = html[i + 2] == 120 or html[i + 2] == 88
     value = np.uint32(0)
@@ -860,13 +943,16 @@ def _numeric(html, i, j):  # type: ignore[no-untyped-def]
     return value, np.uint32(0), k - i
 
 
-@njit(cache=True, nogil=True)
-def _skip_space(html, i):  # type: ignore[no-untyped-def]
-    while i < html.size and html[i] <= 32:
-        i += 1
-    return i
+@inlined
+def _skip_space(html, index, i):  # type: ignore[no-untyped-def]
+    return _next_other(index, _BLANK, i, html.size) if i < html.size and html[i] <= 32 else i
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
+def _ends_name(byte):  # type: ignore[no-untyped-def]
+    return byte <= 32 or byte == 47 or byte == 61 or byte == 62
+
+
+@inlined
 def _is_letter(byte):  # type: ignore[no-untyped-def]
     return 97 <= (byte | 32) <= 122
