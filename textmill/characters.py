@@ -24,6 +24,9 @@ PUNCTUATION = np.uint8(8)
 SYMBOL = np.uint8(16)
 SPACE = np.uint8(32)  # exactly str.isspace()
 OTHER = np.uint8(64)  # control, format, private use, unassigned
+# Of a piece of text, beside the classes of its characters: whether the first one is a letter or a number, so
+# str.isalnum().
+BEGINS_ALNUM = np.uint8(128)
 
 _CLASS_OF_CATEGORY = {"L": LETTER, "M": MARK, "N": NUMBER, "P": PUNCTUATION, "S": SYMBOL, "Z": SPACE, "C": OTHER}
 N_CODE_POINTS = sys.maxunicode + 1
@@ -110,6 +113,23 @@ def plain_letters(data: NDArray[np.uint8], i: int) -> tuple[np.uint64, np.uint64
     arabic = _two_bytes(data, i, 0xD8, 0xA7, 0xBF) | _two_bytes(data, i, 0xD9, 0x81, 0x8A)
     arabic |= _two_bytes(data, i, 0xDA, 0x80, 0xBF) | _two_bytes(data, i, 0xDB, 0x83, 0x91)
     return greek | cyrillic, arabic | _two_bytes(data, i, 0xD7, 0x90, 0xAA)
+
+
+@inner
+def letters_of_two_bytes(data: NDArray[np.uint8], i: int) -> np.uint64:
+    """Where most letters that have two bytes begin among the 64 bytes from i on; 65 are read. Not all are found."""
+    latin = byte_mask(data, i, 0xC4, 7) | (byte_mask(data, i, 0xC3, 1) & ~_times_or_divided(data, i))
+    greek = _two_bytes(data, i, 0xCE, 0xA3, 0xBF) | _two_bytes(data, i, 0xCF, 0x80, 0xB5)
+    cyrillic = byte_mask(data, i, 0xD0, 2) | byte_mask(data, i, 0xD3, 1)
+    arabic = _two_bytes(data, i, 0xD8, 0xA0, 0xBF) | _two_bytes(data, i, 0xD9, 0x80, 0x8A)
+    arabic |= _two_bytes(data, i, 0xDA, 0x80, 0xBF) | _two_bytes(data, i, 0xDB, 0x80, 0x93)
+    return latin | greek | cyrillic | arabic | _two_bytes(data, i, 0xD7, 0x90, 0xAA)
+
+
+@inner
+def _times_or_divided(data: NDArray[np.uint8], i: int) -> np.uint64:
+    """Where the second byte of × or ÷ may follow."""
+    return byte_mask(data, i + 1, 0x97, 1) | byte_mask(data, i + 1, 0xB7, 1)
 
 
 @inner

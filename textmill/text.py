@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from textmill import pieces, sentences, treebank, whitespace, words
 from textmill.bits import FNV_BASIS, FNV_PRIME, byte_mask, hash_bytes, lowest_one
 from textmill.characters import (
+    BEGINS_ALNUM,
     LETTER,
     MARK,
     NUMBER,
@@ -52,6 +53,7 @@ from textmill.errors import UnknownNameError
 from textmill.pieces import Measures
 
 __all__ = [
+    "BEGINS_ALNUM",
     "FNV_BASIS",
     "FNV_PRIME",
     "LETTER",
@@ -155,7 +157,8 @@ class Spans:
 
     @functools.cached_property
     def classes(self) -> NDArray[np.uint8]:
-        """The classes of the characters of each piece, or-ed: `classes & LETTER` says that it has a letter."""
+        """The classes of the characters of each piece, or-ed: `classes & LETTER` says that it has a letter; and
+        `BEGINS_ALNUM`."""
         return self.measures.classes if self.measures else pieces.classes_within(self.data, self.start, self.end)
 
     def __len__(self) -> int:

@@ -44,7 +44,7 @@ from textmill.filters.line_marks import (
 from textmill.filters.phrases import begins_with, find_phrases, phrase_table
 from textmill.filters.segments import strip_start
 from textmill.filters.url_parts import suffix_rules
-from textmill.text import FNV_BASIS, FNV_PRIME, SPACE, Documents, character_classes, decode
+from textmill.text import BEGINS_ALNUM, FNV_BASIS, FNV_PRIME, SPACE, Documents, character_classes, decode
 
 COUNTERS = "likes shares comments retweets reposts quotes bookmarks upvotes downvotes downloads views followers".split()
 MAX_PHRASE_WORDS = 10  # phrases are cut out of lines of at most so many words
@@ -93,13 +93,13 @@ class _LineRules:
         n_words = np.diff(words_of_lines(pieces, "newline"))
         rules = (self.max_upper_frac, self.min_words, self.any_dots)
         fates = _fates(pieces.data, lines.start, lines.end, lines.n_chars, n_words, kinds, classes, *rules[:2])
-        arrays = (lines.offsets, lines.start, lines.end, marks, fates, n_words, words.start, words.end)
+        counted = words.classes & BEGINS_ALNUM != 0
+        arrays = (lines.offsets, lines.start, lines.end, marks, fates, n_words, counted)
         data, offsets, changes, n_removed = _apply(pieces.data, *arrays, kinds, classes, self.any_dots)
-        n_counted = _counted_words(pieces.data, words.offsets, words.start, words.end, kinds)
         text = pa.Array.from_buffers(
             pa.large_string(), len(documents), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
         )
-        return _Edited(text, changes, n_removed / np.maximum(n_counted, 1))
+        return _Edited(text, changes, n_removed / np.maximum(words.sums(counted), 1))
 
 
 @dataclass(frozen=True)
@@ -329,27 +329,6 @@ def _same(text, start, phrase):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
-def _counted_words(data, offsets, start, end, kinds):  # type: ignore[no-untyped-def]
-    """Words of each document that begin with a letter or a number: int64 [documents]."""
-    n_words = np.zeros(offsets.size - 1, np.int64)
-    for document in range(offsets.size - 1):
-        n_words[document] = _n_counted(data, start, end, offsets[document], offsets[document + 1], kinds)
-    return n_words
-
-
-@inner
-def _n_counted(data, start, end, first, last, kinds):  # type: ignore[no-untyped-def]
-    """Those among the words from ``first`` up to ``last``."""
-    n_words = 0
-    for k in range(first, last):
-        if start[k] < end[k]:  # always, in UTF-8
-            lead = data[start[k]]
-            code_point = np.uint32(lead) if lead < 0x80 else decode_before(data, start[k], end[k])[0]
-            n_words += (kinds[code_point] & _ALNUM) != 0
-    return n_words
-
-
 @inner
 def _count_words(text, kinds, classes):  # type: ignore[no-untyped-def]
     """Words that begin with a letter or a number."""
@@ -364,7 +343,7 @@ def _count_words(text, kinds, classes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _apply(data, offsets, start, end, marks, fates, n_words, word_start, word_end, kinds, classes, any_dots):  # type: ignore[no-untyped-def]
+def _apply(data, offsets, start, end, marks, fates, n_words, counted, kinds, classes, any_dots):  # type: ignore[no-untyped-def]
     """The texts: (bytes, offsets [documents + 1], changes [documents, kinds], words removed [documents])."""
     out = np.empty(end[-1] - start[0] if start.size else 0, np.uint8)
     out_offsets = np.zeros(offsets.size, np.int64)
@@ -383,7 +362,8 @@ def _apply(data, offsets, start, end, marks, fates, n_words, word_start, word_en
             copied = end[k] + (k < last - 1)  # with its newline
             if fates[k] != _KEPT:
                 changes[document, fates[k] - 1] += 1
-                n_removed[document] += _n_counted(data, word_start, word_end, first_word, word, kinds)
+                for k_word in range(first_word, word):
+                    n_removed[document] += counted[k_word]
                 continue
             line = out[n : _append(out, n, data, start[k], end[k])]
             before = _count_words(as_read_only(line), kinds, classes)
