@@ -55,15 +55,18 @@ def count_words(
     counts = np.zeros((6, len(offsets) - 1), dtype=np.int64)
     last_seen = np.full(len(stop_numbers) + 1, -1, dtype=np.int64)  # the latest document that has the stop word
     for document in range(len(offsets) - 1):
+        first, last = np.uint64(offsets[document]), np.uint64(offsets[document + 1])  # unsigned: see `whitespace`
         n_counted = n_measured = chars = n_alpha = n_stop = n_distinct = 0
-        for k in range(offsets[document], offsets[document + 1]):
+        for k in range(first, last):  # a loop of its own takes many words at a time; a letter is bit 0
             n_counted += counted[k]
             n_measured += measured[k]
             chars += measured[k] * n_chars[k]
-            has_letter = found[k] & LETTER != 0
-            if ascii_letters and has_letter:
-                has_letter = _has_ascii_letter(data, start[k], end[k])
-            n_alpha += has_letter
+            n_alpha += found[k] & LETTER
+        if ascii_letters:
+            n_alpha = 0
+            for k in range(first, last):
+                n_alpha += found[k] & LETTER != 0 and _has_ascii_letter(data, start[k], end[k])
+        for k in range(first, last):
             number = find(hashes[k], stop_hashes, stop_numbers)  # no branch depends on it: it cannot be guessed
             n_stop += number >= 0
             n_distinct += (number >= 0) & (last_seen[number + 1] != document)
