@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill import storage
+from textmill.bits import copy_bytes, inner
 from textmill.errors import EnvironmentFault, InputError
 
 LABEL_PREFIX = "__label__"
@@ -48,6 +49,7 @@ _WORD_PRIME = np.uint64(116049371)
 _BEFORE, _AFTER = map(ord, "<>")
 _END = np.frombuffer(b"</s>", dtype=np.uint8)
 _PREFIX = np.frombuffer(LABEL_PREFIX.encode(), dtype=np.uint8)
+_ONE, _NONE = np.uint64(1), np.uint64(0)
 _TINY = 1e-5  # what fastText adds to a probability before it takes the logarithm
 
 
@@ -75,8 +77,10 @@ class Ngrams(NamedTuple):
     """From the hash of an n-gram to its row in the first matrix, counted from behind the words."""
 
     n_buckets: int  # 0 if no n-gram has a row
-    slot_bucket: NDArray[np.int32]  # hash table of those that pruning left, -1 if free; empty unless pruned
-    slot_row: NDArray[np.int32]
+    inverse: np.uint64  # 2**shift / n_buckets, see `_remainder`
+    shift: np.uint64
+    slots: NDArray[np.int32]  # hash table of those that pruning left, [slots, (number, row)], -1 if free; empty unless pruned
+    sieve: NDArray[np.uint64]  # a bit for each of them, at its number modulo the bits; all bits unless pruned
     min_chars: int
     max_chars: int  # 0 if there are none of characters
     max_words: int  # 1 if there are none of words
@@ -234,17 +238,25 @@ def _read(cursor: _Cursor) -> FastTextModel:
     output = _read_output(cursor, is_coded, n_labels, dim)
     width = max(dim, matrix.centroids.shape[0] * matrix.centroids.shape[2])
     slot_number, slot_hash = _hash_words(cursor.data, start, end)
-    slot_bucket, slot_row = _hash_ngrams(pruned)
+    slots, sieve = _hash_ngrams(pruned)
     network = Network(
         Matrix(*(_frozen(part) for part in matrix)),
         Words(_frozen(cursor.data), _frozen(start), _frozen(end), _frozen(slot_number), _frozen(slot_hash), n_words),
-        Ngrams(n_buckets if n_pruned else 0, _frozen(slot_bucket), _frozen(slot_row), min_ngram, max_ngram, word_ngram),
+        Ngrams(
+            n_buckets if n_pruned else 0, *_inverse(n_buckets), _frozen(slots), _frozen(sieve), min_ngram, max_ngram, word_ngram
+        ),
         _frozen(np.pad(output, ((0, 0), (0, width - dim)))),
         _frozen(_tree(counts[n_words:]) if loss == _HIERARCHICAL else np.empty((0, 2), dtype=np.int32)),
         loss,
     )
     labels = (bytes(cursor.data[a:b]) for a, b in zip(start[n_words:], end[n_words:], strict=True))
     return FastTextModel(tuple(label.decode(errors="replace").removeprefix(LABEL_PREFIX) for label in labels), network)
+
+
+def _inverse(n: int) -> tuple[np.uint64, np.uint64]:
+    """What `_remainder` divides by n with: the quotient of 32 bits is right, or one too small."""
+    shift = 31 + n.bit_length()
+    return np.uint64((1 << shift) // max(n, 1)), np.uint64(shift)
 
 
 def _need(holds: bool, otherwise: str) -> None:
@@ -376,19 +388,25 @@ def _hash_words(
 
 
 @numba.njit(cache=True, nogil=True)
-def _hash_ngrams(pruned: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The hash table of n-grams and their rows among the n-grams, at most a quarter full; empty if nothing is given."""
-    size = 4
-    while size < 4 * len(pruned):
+def _hash_ngrams(pruned: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
+    """`Ngrams.slots`, at most half full and empty if nothing is given, and `Ngrams.sieve`, of which at most an eighth is
+    set, or all."""
+    size = 16
+    while size < 2 * len(pruned):
         size *= 2
     size = size if len(pruned) else 0
-    keys, rows = np.full(size, -1, dtype=np.int32), np.full(size, -1, dtype=np.int32)
+    slots, sieve = np.full((size, 2), -1, dtype=np.int32), np.zeros(max(size // 16, 1), dtype=np.uint64)
+    if size == 0:
+        sieve[0] = np.uint64(0xFFFFFFFFFFFFFFFF)
     for i in range(len(pruned)):
-        slot = np.uint32(pruned[i, 0]) & np.uint32(size - 1)
-        while keys[slot] >= 0 and keys[slot] != pruned[i, 0]:
+        bucket = pruned[i, 0]
+        slot = np.uint32(bucket) & np.uint32(size - 1)
+        while slots[slot, 0] >= 0 and slots[slot, 0] != bucket:
             slot = (slot + np.uint32(1)) & np.uint32(size - 1)
-        keys[slot], rows[slot] = pruned[i, 0], pruned[i, 1]
-    return keys, rows
+        slots[slot, 0], slots[slot, 1] = bucket, pruned[i, 1]
+        bit = np.uint64(np.uint32(bucket))
+        sieve[bit >> np.uint64(6) & np.uint64(size // 16 - 1)] |= np.uint64(1) << (bit & np.uint64(63))
+    return slots, sieve
 
 
 # The kernel
@@ -407,6 +425,7 @@ def _predict(
     width = network.output.shape[1]
     hidden = np.empty(width, dtype=np.float32)
     chains = np.empty(max(network.ngrams.max_words, 1), dtype=np.uint64)
+    chances = np.ones(2 * found.shape[1])  # of the nodes of the tree of labels
     memory, word, rows = _room(offsets, start, end, network)
     for text in range(len(offsets) - 1):
         hidden[:] = 0
@@ -421,7 +440,7 @@ def _predict(
         if n_rows:
             for k in range(width):
                 hidden[k] *= np.float32(1.0 / n_rows)
-            _judge(network, hidden, found[text])
+            _judge(network, hidden, chances, found[text])
         else:
             found[text] = 0
 
@@ -448,7 +467,7 @@ def _room(
     return memory, np.empty(longest + 2, dtype=np.uint8), np.empty(_ROWS_AT_A_TIME, dtype=np.int64)
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _add_words(
     data: NDArray[np.uint8],
     i: int,
@@ -497,7 +516,7 @@ def _add_words(
     return n_rows, n_words, True
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _add_end(
     network: Network, chains: NDArray[np.uint64], n_words: int, rows: NDArray[np.int64], hidden: NDArray[np.float32]
 ) -> int:
@@ -511,7 +530,7 @@ def _add_end(
     return n_rows + _add_word_ngrams(value, network, chains, n_words, rows, hidden)
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _add_word(
     plain: NDArray[np.uint8],
     value: np.uint32,
@@ -531,43 +550,68 @@ def _add_word(
         n_rows += 1
     if network.ngrams.max_chars > 0:
         word[0], word[len(plain) + 1] = _BEFORE, _AFTER
-        word[1 : len(plain) + 1] = plain
-        n_rows += _add_subwords(word[: len(plain) + 2], network, rows, total)
+        copy_bytes(word, 1, plain, 0, len(plain))
+        n_rows += _add_subwords(word, len(plain) + 2, network, rows, total)
     return n_rows
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _add_subwords(
-    word: NDArray[np.uint8], network: Network, rows: NDArray[np.int64], total: NDArray[np.float32]
+    word: NDArray[np.uint8], size: int, network: Network, rows: NDArray[np.int64], total: NDArray[np.float32]
 ) -> int:
-    """Adds the character n-grams of a word between its marks; neither mark alone is one. Returns their number."""
-    min_chars, max_chars, n_buckets = network.ngrams.min_chars, network.ngrams.max_chars, network.ngrams.n_buckets
-    slot_bucket, slot_row, n_words = network.ngrams.slot_bucket, network.ngrams.slot_row, network.words.n
-    n_rows, n_waiting = 0, 0
-    for first in range(len(word)):
+    """Adds the character n-grams of a word between its marks; neither mark alone is one. Returns their number.
+
+    Whether an n-gram may have a row cannot be guessed, so no branch depends on it.
+    """
+    ngrams = network.ngrams
+    min_chars, max_chars, n_buckets, n_words = ngrams.min_chars, ngrams.max_chars, ngrams.n_buckets, network.words.n
+    inverse, shift, slots, sieve = ngrams.inverse, ngrams.shift, ngrams.slots, ngrams.sieve
+    if n_buckets == 0:
+        return 0
+    stop, last_bits = np.uint64(size), np.uint64(len(sieve) - 1)
+    n_rows, n_waiting = 0, _NONE
+    for first in range(_NONE, stop):
         if word[first] & 0xC0 == 0x80:
             continue  # inside a character
         value, i = _BASIS, first
         for n in range(1, max_chars + 1):
-            if i == len(word):
+            if i == stop:
                 break
             value = _hash_on(value, word[i])
-            i += 1
-            while i < len(word) and word[i] & 0xC0 == 0x80:
+            i += _ONE
+            while i < stop and word[i] & 0xC0 == 0x80:
                 value = _hash_on(value, word[i])
-                i += 1
-            if n >= min_chars and not (n == 1 and (first == 0 or i == len(word))):
-                row = _row_of(np.uint64(value), n_buckets, slot_bucket, slot_row)
-                rows[n_waiting] = n_words + row
-                n_waiting += row >= 0
-        if n_waiting + max_chars > len(rows):
-            _add_rows(network.matrix, rows, n_waiting, total)
-            n_rows, n_waiting = n_rows + n_waiting, 0
-    _add_rows(network.matrix, rows, n_waiting, total)
-    return n_rows + n_waiting
+                i += _ONE
+            if n >= min_chars and not (n == 1 and (first == 0 or i == stop)):
+                bucket = _remainder(value, np.uint64(n_buckets), inverse, shift)
+                rows[n_waiting] = bucket
+                n_waiting += sieve[bucket >> np.uint64(6) & last_bits] >> (bucket & np.uint64(63)) & _ONE
+        if n_waiting + np.uint64(max_chars) > np.uint64(len(rows)):
+            n_rows += _add_buckets(network, rows, np.int64(n_waiting), total)
+            n_waiting = _NONE
+    return n_rows + _add_buckets(network, rows, np.int64(n_waiting), total)
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
+def _add_buckets(network: Network, rows: NDArray[np.int64], n: int, total: NDArray[np.float32]) -> int:
+    """Adds the rows of the n-grams with the first n of these numbers, which it overwrites; returns how many have one."""
+    n_words, slots, n_rows = network.words.n, network.ngrams.slots, np.int64(0)
+    for k in range(n):
+        row = _row_of(np.uint64(rows[k]), slots)
+        rows[n_rows] = n_words + row
+        n_rows += row >= 0
+    _add_rows(network.matrix, rows, n_rows, total)
+    return n_rows
+
+
+@inner
+def _remainder(value: np.uint32, n: np.uint64, inverse: np.uint64, shift: np.uint64) -> np.uint64:
+    """``value % n``, at a third of the cost of a division; see `_inverse`."""
+    rest = np.uint64(value) - (np.uint64(value) * inverse >> shift) * n
+    return min(rest, rest - n)  # which is huge where it would be negative
+
+
+@inner
 def _add_word_ngrams(
     value: np.uint32,
     network: Network,
@@ -583,31 +627,30 @@ def _add_word_ngrams(
     for back in range(1, min(ngrams.max_words - 1, n_words) + 1):
         chain = (n_words - back) % len(chains)
         chains[chain] = chains[chain] * _WORD_PRIME + signed
-        row = _row_of(chains[chain], ngrams.n_buckets, ngrams.slot_bucket, ngrams.slot_row)
-        rows[n_rows] = network.words.n + row
-        n_rows += row >= 0
+        if ngrams.n_buckets:
+            row = _row_of(chains[chain] % np.uint64(ngrams.n_buckets), ngrams.slots)
+            rows[n_rows] = network.words.n + row
+            n_rows += row >= 0
     chains[n_words % len(chains)] = signed
     _add_rows(network.matrix, rows, n_rows, hidden)
     return n_rows
 
 
-@numba.njit(cache=True, nogil=True)
-def _row_of(value: np.uint64, n_buckets: int, slot_bucket: NDArray[np.int32], slot_row: NDArray[np.int32]) -> np.int64:
-    """The row of the n-gram with this hash, counted from behind the words; -1 if it has none. See `Ngrams`."""
-    if n_buckets == 0:
-        return np.int64(-1)
-    bucket = np.int64(value % np.uint64(n_buckets))
-    if len(slot_bucket) == 0:
-        return bucket
-    slot = bucket & (len(slot_bucket) - 1)
-    while slot_bucket[slot] != bucket:
-        if slot_bucket[slot] < 0:
+@inner
+def _row_of(bucket: np.uint64, slots: NDArray[np.int32]) -> np.int64:
+    """The row of the n-gram with this number, counted from behind the words; -1 if it has none. See `Ngrams`."""
+    if len(slots) == 0:
+        return np.int64(bucket)
+    last = np.uint64(len(slots) - 1)
+    slot = bucket & last
+    while np.uint64(slots[slot, 0]) != bucket:
+        if slots[slot, 0] < 0:
             return np.int64(-1)
-        slot = (slot + 1) & (len(slot_bucket) - 1)
-    return np.int64(slot_row[slot])
+        slot = (slot + _ONE) & last
+    return np.int64(slots[slot, 1])
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _add_rows(matrix: Matrix, numbers: NDArray[np.int64], n: int, total: NDArray[np.float32]) -> None:
     """Adds the first n of these rows of the first matrix."""
     rows, codes, centroids, norms = matrix.rows, matrix.codes, matrix.centroids, matrix.norms
@@ -623,11 +666,13 @@ def _add_rows(matrix: Matrix, numbers: NDArray[np.int64], n: int, total: NDArray
                 total[k] += rows[row, k]
 
 
-@numba.njit(cache=True, nogil=True)
-def _judge(network: Network, hidden: NDArray[np.float32], found: NDArray[np.float32]) -> None:
+@inner
+def _judge(
+    network: Network, hidden: NDArray[np.float32], chances: NDArray[np.float64], found: NDArray[np.float32]
+) -> None:
     """Writes the probability of each label; all 0 if one is no number, which only a damaged model gives."""
     if network.loss == _HIERARCHICAL:
-        _walk_tree(network, hidden, found)
+        _walk_tree(network, hidden, chances, found)
     else:
         for label in range(len(found)):
             found[label] = _dot(network.output[label], hidden)
@@ -645,7 +690,7 @@ def _judge(network: Network, hidden: NDArray[np.float32], found: NDArray[np.floa
         found[:] = 0
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _softmax(values: NDArray[np.float32]) -> None:
     largest, total = values[0], np.float32(0)
     for value in values:
@@ -657,11 +702,13 @@ def _softmax(values: NDArray[np.float32]) -> None:
         values[k] /= total
 
 
-@numba.njit(cache=True, nogil=True)
-def _walk_tree(network: Network, hidden: NDArray[np.float32], found: NDArray[np.float32]) -> None:
+@inner
+def _walk_tree(
+    network: Network, hidden: NDArray[np.float32], at: NDArray[np.float64], found: NDArray[np.float32]
+) -> None:
     """Probabilities by hierarchical softmax; what is under 1e-5 is 0, as in fastText's search."""
     n = len(found)
-    at = np.ones(2 * n - 1)
+    at[2 * n - 2] = 1
     for inner in range(n - 2, -1, -1):
         yes = 1.0 / (1.0 + np.exp(-_dot(network.output[inner], hidden)))
         left, right = network.children[inner]
@@ -671,7 +718,7 @@ def _walk_tree(network: Network, hidden: NDArray[np.float32], found: NDArray[np.
         found[label] = at[label] if at[label] >= _TINY else 0.0
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _sigmoid(x: float) -> float:
     """As coarse as fastText's: its table has 512 steps from -8 to 8."""
     if not -8 <= x <= 8:
@@ -679,7 +726,7 @@ def _sigmoid(x: float) -> float:
     return 1 / (1 + np.exp(8 - np.floor((x + 8) * 32) / 32))
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
     total = np.float32(0)
     for k in range(len(a)):
@@ -687,14 +734,14 @@ def _dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _lookup(word: NDArray[np.uint8], value: np.uint32, words: Words) -> np.int64:
     """The number of a word or label with this hash; -1 if the model does not know it."""
     slot = _find(word, value, words.data, words.start, words.end, words.slot_number, words.slot_hash)
     return np.int64(words.slot_number[slot])
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _find(
     word: NDArray[np.uint8],
     value: np.uint32,
@@ -715,7 +762,7 @@ def _find(
     return slot
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _hash(word: NDArray[np.uint8]) -> np.uint32:
     value = _BASIS
     for byte in word:
@@ -723,23 +770,23 @@ def _hash(word: NDArray[np.uint8]) -> np.uint32:
     return value
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _hash_on(value: np.uint32, byte: np.uint8) -> np.uint32:
     """FNV-1a with one byte more, taken as signed, as fastText does."""
     return np.uint32((value ^ np.uint32(np.int8(byte))) * _PRIME)
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _separates(byte: int) -> bool:
     return byte == 0x20 or 0x09 <= byte <= 0x0D or byte == 0
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _is_label(word: NDArray[np.uint8]) -> bool:
     return len(word) >= len(_PREFIX) and _equal(word[: len(_PREFIX)], _PREFIX)
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _repeats(data: NDArray[np.uint8], a: int, b: int, size: int) -> bool:
     """Whether the bytes from a on are those from b on."""
     for k in range(size):  # noqa: SIM110
@@ -748,7 +795,7 @@ def _repeats(data: NDArray[np.uint8], a: int, b: int, size: int) -> bool:
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _equal(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
     if len(a) != len(b):
         return False

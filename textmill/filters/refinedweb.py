@@ -229,32 +229,40 @@ def _fate_of_number(line, kinds, classes):  # type: ignore[no-untyped-def]
 def _count_upper(data, start, end, kinds):  # type: ignore[no-untyped-def]
     n_upper = np.uint64(0)
     for i in range(start, end, 64):
-        if i + 64 > data.size:
-            return n_upper + _count_upper_one_by_one(data[i:end], kinds)
+        if i + 65 > data.size:
+            return n_upper + _count_upper_one_by_one(data, i, end, kinds)
         inside = ALL_ONES >> np.uint64(64 - min(end - i, 64))
         n_upper += count_ones(byte_mask(data, i, 65, 26) & inside)
         wide = byte_mask(data, i, 0xC3, 0x3D) & inside  # where those that are not ASCII begin
         if wide:
-            n_upper += _count_wide_upper(data[:end], i, wide, kinds)
+            n_upper += _count_wide_upper(data, i, end, wide, kinds)
     return n_upper
 
 
 @inner
-def _count_wide_upper(text, i, places, kinds):  # type: ignore[no-untyped-def]
-    n_upper = np.uint64(0)
+def _count_wide_upper(data, i, end, wide, kinds):  # type: ignore[no-untyped-def]
+    """Those that begin at the places among the 64 bytes from i on. Most are known by two bytes."""
+    latin, cyrillic = byte_mask(data, i, 0xC3, 1), byte_mask(data, i, 0xD0, 1)
+    upper = latin & byte_mask(data, i + 1, 0x80, 31) & ~byte_mask(data, i + 1, 0x97, 1)  # but ×
+    upper |= cyrillic & byte_mask(data, i + 1, 0x80, 0x30)
+    known = latin | cyrillic | byte_mask(data, i, 0xD7, 10) | byte_mask(data, i, 0xE3, 7) | byte_mask(data, i, 0xEB, 3)
+    known |= byte_mask(data, i, 0xD1, 1) & byte_mask(data, i + 1, 0x80, 0x20)
+    known |= byte_mask(data, i, 0xE2, 1) & byte_mask(data, i + 1, 0x80, 1)
+    n_upper = count_ones(as_number(upper) & wide)
+    places = as_number(~known) & wide
     while places:
         at = i + np.int64(lowest_one(places))
         places &= places - np.uint64(1)
-        n_upper += np.uint64(kinds[decode(text, at)[0]] & _UPPER != 0)
+        n_upper += np.uint64(kinds[decode_before(data, at, end)[0]] & _UPPER != 0)
     return n_upper
 
 
 @inner
-def _count_upper_one_by_one(text, kinds):  # type: ignore[no-untyped-def]
+def _count_upper_one_by_one(data, i, end, kinds):  # type: ignore[no-untyped-def]
     n_upper = np.uint64(0)
-    for i in range(text.size):
-        if not 0x80 <= text[i] < 0xC0:
-            n_upper += np.uint64(kinds[decode(text, i)[0]] & _UPPER != 0)
+    for at in range(i, end):
+        if not 0x80 <= data[at] < 0xC0:
+            n_upper += np.uint64(kinds[decode_before(data, at, end)[0]] & _UPPER != 0)
     return n_upper
 
 
