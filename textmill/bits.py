@@ -204,6 +204,23 @@ def copy_bytes(typing_context: Any, out: Any, n: Any, data: Any, start: Any, siz
 
 
 @intrinsic
+def add_eight(typing_context: Any, total: Any, k: Any, values: Any, i: Any) -> Any:
+    """Adds eight floats of a contiguous array, ``values.ravel()[i:i + 8]``, to ``total[k:k + 8]``."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        eight = ir.VectorType(ir.FloatType(), 8)
+        places = []
+        for array, at in ((0, 1), (2, 3)):
+            data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
+            places.append(builder.bitcast(builder.gep(data, [arguments[at]]), eight.as_pointer()))
+        before, more = (builder.load(place, align=4) for place in places)
+        builder.store(builder.fadd(before, more), places[0], align=4)
+        return context.get_dummy_value()
+
+    return types.none(total, types.intp, values, types.intp), generate
+
+
+@intrinsic
 def prefetch(typing_context: Any, array: Any, i: Any) -> Any:
     """Fetches what lies at ``array[i]`` (of a flat array) into the cache while other things are done."""
 

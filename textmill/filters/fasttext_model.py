@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill import storage
-from textmill.bits import copy_bytes, inner
+from textmill.bits import add_eight, copy_bytes, inner
 from textmill.errors import EnvironmentFault, InputError
 
 LABEL_PREFIX = "__label__"
@@ -295,7 +295,16 @@ def _read_matrix(cursor: _Cursor, is_coded: bool, n_rows: int, dim: int) -> Matr
     if has_norms:
         norm_codes = cursor.array("u1", m)
         norms = _read_centroids(cursor, 1, 1)[0, :, 0][norm_codes]
+    if 4 * m * dim < _MAPPED_BYTES:
+        no_codes, nothing = np.empty((0, 0), dtype=np.uint8), np.empty((0, 0, 0), dtype=np.float32)
+        return Matrix(_dense(codes, centroids, norms)[:, :dim], no_codes, nothing, nothing.ravel())
     return Matrix(np.empty((0, 0), dtype=np.float32), codes, centroids, norms)
+
+
+def _dense(codes: NDArray[np.uint8], centroids: NDArray[np.float32], norms: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The rows that a product quantiser stands for, [rows, width]."""
+    parts = [centroid[code] for centroid, code in zip(centroids, codes.T, strict=True)]
+    return np.concatenate(parts, axis=1) * norms[:, None]
 
 
 def _read_centroids(cursor: _Cursor, n_parts: int, dim: int) -> NDArray[np.float32]:
@@ -315,11 +324,10 @@ def _read_output(cursor: _Cursor, is_coded: bool, n_labels: int, dim: int) -> ND
     """The second matrix, [labels, dim]."""
     is_coded &= bool(cursor.number("u1"))
     matrix = _read_matrix(cursor, is_coded, n_labels, dim)
-    if not is_coded:
+    if len(matrix.rows):
         return matrix.rows[:n_labels].astype(np.float32)
     _need(4 * n_labels * dim <= _MAX_LABELS_BYTES, "too many labels")
-    parts = [centroid[code] for centroid, code in zip(matrix.centroids, matrix.codes[:n_labels].T, strict=True)]
-    return np.concatenate(parts, axis=1)[:, :dim] * matrix.norms[:n_labels, None]
+    return _dense(matrix.codes[:n_labels], matrix.centroids, matrix.norms[:n_labels])[:, :dim]
 
 
 def _tree(counts: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -508,8 +516,7 @@ def _add_words(
         if known_rows[slot] < 0:
             continue
         n_rows += known_rows[slot]
-        for k in range(len(hidden)):
-            hidden[k] += known_total[slot, k]
+        _add_row(known_total, np.uint64(slot), hidden)
         if has_word_ngrams:
             n_rows += _add_word_ngrams(value, network, chains, n_words, rows, hidden)
         n_words += 1
@@ -656,14 +663,24 @@ def _add_rows(matrix: Matrix, numbers: NDArray[np.int64], n: int, total: NDArray
     rows, codes, centroids, norms = matrix.rows, matrix.codes, matrix.centroids, matrix.norms
     size = centroids.shape[2]
     for i in range(n):
-        row = numbers[i]
         if len(codes):
+            row = numbers[i]
             for part in range(codes.shape[1]):
                 for k in range(size):
                     total[part * size + k] += norms[row] * centroids[part, codes[row, part], k]
         else:
-            for k in range(rows.shape[1]):
-                total[k] += rows[row, k]
+            _add_row(rows, np.uint64(numbers[i]), total)
+
+
+@inner
+def _add_row(rows: NDArray[np.float32], row: np.uint64, total: NDArray[np.float32]) -> None:
+    """Adds one row of a matrix."""
+    width = np.uint64(rows.shape[1])
+    whole = width & ~np.uint64(7)
+    for k in range(_NONE, whole, np.uint64(8)):
+        add_eight(total, np.int64(k), rows, np.int64(row * width + k))
+    for k in range(whole, width):
+        total[k] += rows[row, k]
 
 
 @inner
