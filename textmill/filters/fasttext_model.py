@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill import storage
-from textmill.bits import add_eight, copy_bytes, inner
+from textmill.bits import add_eight, copy_bytes, count_ones, inner
 from textmill.errors import EnvironmentFault, InputError
 
 LABEL_PREFIX = "__label__"
@@ -38,6 +38,7 @@ _SUPERVISED = 3
 _HIERARCHICAL, _NEGATIVE, _SOFTMAX, _ONE_VS_ALL = 1, 2, 3, 4  # losses, as numbered in the file
 _MAX_NGRAM = 64  # of characters or words; fastText's defaults are 6 and 1
 _MAX_LABELS_BYTES = 1 << 30  # of the second matrix, once it is no longer quantised
+_MAX_BUCKETS = 1 << 27  # fastText's default is 2 million
 _N_CENTROIDS = 256
 _MAPPED_BYTES = 1 << 26  # larger dense matrices stay in the file
 _BLOCK_FLOATS = 1 << 22  # of probabilities that are held at a time
@@ -49,7 +50,7 @@ _WORD_PRIME = np.uint64(116049371)
 _BEFORE, _AFTER = map(ord, "<>")
 _END = np.frombuffer(b"</s>", dtype=np.uint8)
 _PREFIX = np.frombuffer(LABEL_PREFIX.encode(), dtype=np.uint8)
-_ONE, _NONE = np.uint64(1), np.uint64(0)
+_ONE = np.uint64(1)
 _TINY = 1e-5  # what fastText adds to a probability before it takes the logarithm
 
 
@@ -77,10 +78,9 @@ class Ngrams(NamedTuple):
     """From the hash of an n-gram to its row in the first matrix, counted from behind the words."""
 
     n_buckets: int  # 0 if no n-gram has a row
-    inverse: np.uint64  # 2**shift / n_buckets, see `_remainder`
+    inverse: np.uint64  # see `_remainder`
     shift: np.uint64
-    slots: NDArray[np.int32]  # hash table of those that pruning left, [slots, (number, row)], -1 if free; empty unless pruned
-    sieve: NDArray[np.uint64]  # a bit for each of them, at its number modulo the bits; all bits unless pruned
+    kept: NDArray[np.uint64]  # [buckets / 64, 2]: a bit for each that pruning left, how many lie before; empty unless pruned
     min_chars: int
     max_chars: int  # 0 if there are none of characters
     max_words: int  # 1 if there are none of words
@@ -238,12 +238,17 @@ def _read(cursor: _Cursor) -> FastTextModel:
     output = _read_output(cursor, is_coded, n_labels, dim)
     width = max(dim, matrix.centroids.shape[0] * matrix.centroids.shape[2])
     slot_number, slot_hash = _hash_words(cursor.data, start, end)
-    slots, sieve = _hash_ngrams(pruned)
+    if n_pruned > 0:
+        _need(n_buckets <= _MAX_BUCKETS, f"more than {_MAX_BUCKETS} buckets of n-grams, pruned")
+        kept, order = _index(pruned, n_buckets)
+        matrix = _reordered(matrix, np.concatenate([np.arange(n_words), n_words + order]))
+    else:
+        kept = np.empty((0, 2), np.uint64)
     network = Network(
         Matrix(*(_frozen(part) for part in matrix)),
         Words(_frozen(cursor.data), _frozen(start), _frozen(end), _frozen(slot_number), _frozen(slot_hash), n_words),
         Ngrams(
-            n_buckets if n_pruned else 0, *_inverse(n_buckets), _frozen(slots), _frozen(sieve), min_ngram, max_ngram, word_ngram
+            n_buckets if n_pruned else 0, *_inverse(n_buckets), _frozen(kept), min_ngram, max_ngram, word_ngram
         ),
         _frozen(np.pad(output, ((0, 0), (0, width - dim)))),
         _frozen(_tree(counts[n_words:]) if loss == _HIERARCHICAL else np.empty((0, 2), dtype=np.int32)),
@@ -251,6 +256,26 @@ def _read(cursor: _Cursor) -> FastTextModel:
     )
     labels = (bytes(cursor.data[a:b]) for a, b in zip(start[n_words:], end[n_words:], strict=True))
     return FastTextModel(tuple(label.decode(errors="replace").removeprefix(LABEL_PREFIX) for label in labels), network)
+
+
+def _index(pruned: NDArray[np.int32], n_buckets: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """`Ngrams.kept`, of buckets and their rows, [kept, 2]; and the rows in the order of buckets. Of equal buckets the
+    last one counts, as in fastText."""
+    pruned = pruned[(pruned[:, 0] >= 0) & (pruned[:, 0] < n_buckets)]
+    order = np.argsort(pruned[:, 0], kind="stable")
+    buckets = pruned[order, 0]
+    is_last = np.append(buckets[1:] != buckets[:-1], True)[: len(buckets)]
+    bits = np.zeros(-(-n_buckets // 64) * 64, np.bool_)
+    bits[buckets] = True
+    counts = bits.reshape(-1, 64).sum(axis=1)
+    kept = np.packbits(bits, bitorder="little").view("<u8")
+    return np.stack([kept, (np.cumsum(counts) - counts).astype(np.uint64)], axis=1), pruned[order[is_last], 1].astype(np.int64)
+
+
+def _reordered(matrix: Matrix, order: NDArray[np.int64]) -> Matrix:
+    """A matrix of these rows."""
+    rows, codes, centroids, norms = matrix
+    return Matrix(rows[order], codes, centroids, norms) if len(rows) else Matrix(rows, codes[order], centroids, norms[order])
 
 
 def _inverse(n: int) -> tuple[np.uint64, np.uint64]:
@@ -393,28 +418,6 @@ def _hash_words(
         slot = _find(word, value, data, start, end, numbers, hashes)
         numbers[slot], hashes[slot] = i, value
     return numbers, hashes
-
-
-@numba.njit(cache=True, nogil=True)
-def _hash_ngrams(pruned: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
-    """`Ngrams.slots`, at most half full and empty if nothing is given, and `Ngrams.sieve`, of which at most an eighth is
-    set, or all."""
-    size = 16
-    while size < 2 * len(pruned):
-        size *= 2
-    size = size if len(pruned) else 0
-    slots, sieve = np.full((size, 2), -1, dtype=np.int32), np.zeros(max(size // 16, 1), dtype=np.uint64)
-    if size == 0:
-        sieve[0] = np.uint64(0xFFFFFFFFFFFFFFFF)
-    for i in range(len(pruned)):
-        bucket = pruned[i, 0]
-        slot = np.uint32(bucket) & np.uint32(size - 1)
-        while slots[slot, 0] >= 0 and slots[slot, 0] != bucket:
-            slot = (slot + np.uint32(1)) & np.uint32(size - 1)
-        slots[slot, 0], slots[slot, 1] = bucket, pruned[i, 1]
-        bit = np.uint64(np.uint32(bucket))
-        sieve[bit >> np.uint64(6) & np.uint64(size // 16 - 1)] |= np.uint64(1) << (bit & np.uint64(63))
-    return slots, sieve
 
 
 # The kernel
@@ -572,12 +575,11 @@ def _add_subwords(
     """
     ngrams = network.ngrams
     min_chars, max_chars, n_buckets, n_words = ngrams.min_chars, ngrams.max_chars, ngrams.n_buckets, network.words.n
-    inverse, shift, slots, sieve = ngrams.inverse, ngrams.shift, ngrams.slots, ngrams.sieve
+    inverse, shift, kept = ngrams.inverse, ngrams.shift, ngrams.kept
     if n_buckets == 0:
         return 0
-    stop, last_bits = np.uint64(size), np.uint64(len(sieve) - 1)
-    n_rows, n_waiting = 0, _NONE
-    for first in range(_NONE, stop):
+    stop, n_rows, n_waiting = np.uint64(size), np.uint64(0), np.uint64(0)
+    for first in range(np.uint64(0), stop):
         if word[first] & 0xC0 == 0x80:
             continue  # inside a character
         value, i = _BASIS, first
@@ -590,25 +592,14 @@ def _add_subwords(
                 value = _hash_on(value, word[i])
                 i += _ONE
             if n >= min_chars and not (n == 1 and (first == 0 or i == stop)):
-                bucket = _remainder(value, np.uint64(n_buckets), inverse, shift)
-                rows[n_waiting] = bucket
-                n_waiting += sieve[bucket >> np.uint64(6) & last_bits] >> (bucket & np.uint64(63)) & _ONE
+                row, is_kept = _row_of(_remainder(value, np.uint64(n_buckets), inverse, shift), kept)
+                rows[n_waiting] = n_words + row
+                n_waiting += is_kept
         if n_waiting + np.uint64(max_chars) > np.uint64(len(rows)):
-            n_rows += _add_buckets(network, rows, np.int64(n_waiting), total)
-            n_waiting = _NONE
-    return n_rows + _add_buckets(network, rows, np.int64(n_waiting), total)
-
-
-@inner
-def _add_buckets(network: Network, rows: NDArray[np.int64], n: int, total: NDArray[np.float32]) -> int:
-    """Adds the rows of the n-grams with the first n of these numbers, which it overwrites; returns how many have one."""
-    n_words, slots, n_rows = network.words.n, network.ngrams.slots, np.int64(0)
-    for k in range(n):
-        row = _row_of(np.uint64(rows[k]), slots)
-        rows[n_rows] = n_words + row
-        n_rows += row >= 0
-    _add_rows(network.matrix, rows, n_rows, total)
-    return n_rows
+            _add_rows(network.matrix, rows, np.int64(n_waiting), total)
+            n_rows, n_waiting = n_rows + n_waiting, np.uint64(0)
+    _add_rows(network.matrix, rows, np.int64(n_waiting), total)
+    return np.int64(n_rows + n_waiting)
 
 
 @inner
@@ -635,26 +626,22 @@ def _add_word_ngrams(
         chain = (n_words - back) % len(chains)
         chains[chain] = chains[chain] * _WORD_PRIME + signed
         if ngrams.n_buckets:
-            row = _row_of(chains[chain] % np.uint64(ngrams.n_buckets), ngrams.slots)
+            row, is_kept = _row_of(chains[chain] % np.uint64(ngrams.n_buckets), ngrams.kept)
             rows[n_rows] = network.words.n + row
-            n_rows += row >= 0
+            n_rows += np.int64(is_kept)
     chains[n_words % len(chains)] = signed
     _add_rows(network.matrix, rows, n_rows, hidden)
     return n_rows
 
 
 @inner
-def _row_of(bucket: np.uint64, slots: NDArray[np.int32]) -> np.int64:
-    """The row of the n-gram with this number, counted from behind the words; -1 if it has none. See `Ngrams`."""
-    if len(slots) == 0:
-        return np.int64(bucket)
-    last = np.uint64(len(slots) - 1)
-    slot = bucket & last
-    while np.uint64(slots[slot, 0]) != bucket:
-        if slots[slot, 0] < 0:
-            return np.int64(-1)
-        slot = (slot + _ONE) & last
-    return np.int64(slots[slot, 1])
+def _row_of(bucket: np.uint64, kept: NDArray[np.uint64]) -> tuple[np.int64, np.uint64]:
+    """The row of the n-gram with this number, counted from behind the words, and 1 if it has one. See `Ngrams`."""
+    if len(kept) == 0:
+        return np.int64(bucket), _ONE
+    bits, before = kept[bucket >> np.uint64(6), 0], kept[bucket >> np.uint64(6), 1]
+    bit = _ONE << (bucket & np.uint64(63))
+    return np.int64(before + count_ones(bits & (bit - _ONE))), np.uint64(bits & bit != 0)
 
 
 @inner
@@ -677,7 +664,7 @@ def _add_row(rows: NDArray[np.float32], row: np.uint64, total: NDArray[np.float3
     """Adds one row of a matrix."""
     width = np.uint64(rows.shape[1])
     whole = width & ~np.uint64(7)
-    for k in range(_NONE, whole, np.uint64(8)):
+    for k in range(np.uint64(0), whole, np.uint64(8)):
         add_eight(total, np.int64(k), rows, np.int64(row * width + k))
     for k in range(whole, width):
         total[k] += rows[row, k]
