@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill import storage
-from textmill.bits import add_eight, copy_bytes, count_ones, inner
+from textmill.bits import add_eight, copy_bytes, count_ones, inner, prefetch
 from textmill.errors import EnvironmentFault, InputError
 
 LABEL_PREFIX = "__label__"
@@ -576,6 +576,7 @@ def _add_subwords(
     ngrams = network.ngrams
     min_chars, max_chars, n_buckets, n_words = ngrams.min_chars, ngrams.max_chars, ngrams.n_buckets, network.words.n
     inverse, shift, kept = ngrams.inverse, ngrams.shift, ngrams.kept
+    matrix_rows, width = network.matrix.rows, network.matrix.rows.shape[1]
     if n_buckets == 0:
         return 0
     stop, n_rows, n_waiting = np.uint64(size), np.uint64(0), np.uint64(0)
@@ -594,6 +595,7 @@ def _add_subwords(
             if n >= min_chars and not (n == 1 and (first == 0 or i == stop)):
                 row, is_kept = _row_of(_remainder(value, np.uint64(n_buckets), inverse, shift), kept)
                 rows[n_waiting] = n_words + row
+                prefetch(matrix_rows, (n_words + row) * width)
                 n_waiting += is_kept
         if n_waiting + np.uint64(max_chars) > np.uint64(len(rows)):
             _add_rows(network.matrix, rows, np.int64(n_waiting), total)

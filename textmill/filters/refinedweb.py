@@ -33,7 +33,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from textmill.bits import ALL_ONES, as_number, as_read_only, byte_mask, copy_bytes, count_ones, inner, lowest_one
-from textmill.characters import decode_before
+from textmill.characters import N_CODE_POINTS, decode_before, everything
 from textmill.filters import gopher
 from textmill.filters.base import Editor, Preset, Rule, Scorer, named, numbers, stack
 from textmill.filters.line_marks import (
@@ -181,10 +181,10 @@ def passes(text: str, preset: str = "refinedweb@dclm") -> bool:
 @functools.cache
 def _character_kinds() -> NDArray[np.uint8]:
     """What Python says of each code point: upper case, a digit, a decimal digit, letter or number: uint8 [0x110000]."""
-    table = np.zeros(0x110000, np.uint8)
-    for code_point in range(0x40000):  # the rest is neither
-        c = chr(code_point)
-        table[code_point] = c.isupper() | c.isdigit() << 1 | c.isdecimal() << 2 | c.isalnum() << 3
+    table, characters = np.zeros(N_CODE_POINTS, np.uint8), everything()[:0x40000]  # the rest is neither
+    tests = {_UPPER: str.isupper, _DIGIT: str.isdigit, _DECIMAL: str.isdecimal, _ALNUM: str.isalnum}
+    for bit, test in tests.items():
+        table[: len(characters)] |= bit * np.fromiter(map(test, characters), np.uint8)
     return table
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import string
 import unicodedata
+from collections.abc import Iterator
 
 import numba
 import numpy as np
@@ -30,7 +31,7 @@ from textmill.bits import (
     load_eight,
     lowest_one,
 )
-from textmill.characters import plain_letters
+from textmill.characters import everything, plain_letters
 from textmill.text import LETTER, NUMBER, SPACE, character_classes, decode, hash_bytes
 
 # Rows of what is counted.
@@ -98,12 +99,13 @@ def characters() -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
     entries = np.zeros(len(classes), np.uint32)
     entries[classes & (LETTER | NUMBER) != 0] = _WORD
     entries[classes == SPACE] = _SPACE
+    characters = everything()[:0x30000]  # none beyond has a trait or another form
+    for trait, having in _traits(characters):
+        entries[: len(characters)][having] |= trait
     forms = bytearray()
-    for code_point in (*range(0xD800), *range(0xE000, 0x30000)):  # no character beyond has a trait or another form
-        character = chr(code_point)
-        entries[code_point] |= _traits(character)
-        form = unicodedata.normalize("NFD", character.lower())
-        if form != character:
+    lower = map(str.lower, characters)
+    for code_point, form in enumerate(map(functools.partial(unicodedata.normalize, "NFD"), lower)):
+        if form != characters[code_point]:
             encoded = form.encode()
             place = len(forms) << _FORM_START | len(encoded) << _FORM_BYTES | len(form) << _FORM_CHARS
             entries[code_point] |= np.uint32(place)
@@ -111,18 +113,14 @@ def characters() -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
     return entries, np.frombuffer(bytes(forms + bytes(8)), np.uint8)  # eight at a time are read
 
 
-def _traits(character: str) -> np.uint32:
-    """Those that do not follow the category; `_WORD` is added for the one mark that has it."""
-    traits = {
-        _UPPER: character.isupper(),
-        _OTHER_CASE: character.islower() or (character.istitle() and not character.isupper()),
-        _NUMERIC: character.isnumeric(),
-        _REMOVED: character in string.punctuation,
-        _WORD: character == "_",
-        _BULLET: character in "•‣▶◀◦■□▪▫–",
-        _FINAL: character in ".!?”",
-    }
-    return np.uint32(sum(trait for trait, holds in traits.items() if holds))
+def _traits(characters: str) -> Iterator[tuple[np.uint32, NDArray]]:
+    """Those that do not follow the category, and which characters have them: booleans, or numbers."""
+    tests = {_UPPER: str.isupper, _NUMERIC: str.isnumeric, _OTHER_CASE: str.islower}
+    has = {trait: np.fromiter(map(test, characters), np.bool_) for trait, test in tests.items()}
+    has[_OTHER_CASE] |= np.fromiter(map(str.istitle, characters), np.bool_) & ~has[_UPPER]
+    yield from has.items()
+    lists = {_REMOVED: string.punctuation, _WORD: "_", _BULLET: "•‣▶◀◦■□▪▫–", _FINAL: ".!?”"}  # "_": a mark, but \w
+    yield from ((trait, np.array([*map(ord, listed)])) for trait, listed in lists.items())
 
 
 @functools.cache
