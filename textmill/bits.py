@@ -34,6 +34,11 @@ leaf = numba.njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True)
 # to compile is saved.
 inner = numba.njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True)
 
+# The same, put into its callers: what is called for every block, as a call hands on seven numbers for each array.
+inlined = numba.njit(
+    cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=True
+)
+
 _SEED = np.uint64(0x9E3779B97F4A7C15)  # the fraction of the golden ratio
 _FACTOR, _LAST_FACTOR = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 ALL_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)

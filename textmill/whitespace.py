@@ -18,7 +18,7 @@ from textmill.bits import (
     hash_end,
     hash_step,
     highest_one,
-    inner,
+    inlined, inner,
     load_eight,
     lowest_one,
 )
@@ -123,7 +123,7 @@ def _cut_words(
             i += size
 
 
-@inner
+@inlined
 def _masks(
     data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.uint8]
 ) -> tuple[int, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -172,7 +172,7 @@ def _ascii_symbols(data: NDArray[np.uint8], i: int) -> np.uint64:
     return found | byte_mask(data, i, ord("|"), 1) | byte_mask(data, i, ord("~"), 1)
 
 
-@inner
+@inlined
 def _hash(data: NDArray[np.uint8], i: int, size: int) -> np.uint64:
     """`hash_of` a piece that eight bytes follow in the data."""
     value = hash_begin(size)
