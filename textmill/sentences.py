@@ -226,7 +226,7 @@ def _strip(text: NDArray[np.uint8], begin: int, end: int, table: NDArray[np.uint
     return begin, end
 
 
-@inner
+@inlined
 def _terminated(
     text: NDArray[np.uint8],
     i: int,
@@ -284,7 +284,7 @@ def _behind_spaced_quote(text: NDArray[np.uint8], i: int, stop: int, table: NDAr
     return behind if behind == stop or table[decode_before(text, behind, stop)[0]] in (_SPACE, _LINE_END) else i
 
 
-@inner
+@inlined
 def _run_of_marks(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.uint8]) -> tuple[int, int]:
     """The strongest of the marks from byte i on, and where they end. More than one stop is an ellipsis."""
     strongest, begin = _OTHER, i
@@ -302,7 +302,7 @@ def _run_of_marks(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.
     return strongest, i
 
 
-@inner
+@inlined
 def _what_follows(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.uint8]) -> tuple[int, int, bool]:
     """The kind and place of the next letter, number, mark or line end, and whether whitespace stands at byte i.
 

@@ -217,7 +217,7 @@ def _wide_masks(
     return word, digit, blank, own, odd | (seen ^ high)
 
 
-@inner
+@inlined
 def _contractions(text: NDArray[np.uint8], i: int, word: np.uint64) -> np.uint64:
     """Where words of five or six characters begin that may be contractions, with a double letter in the middle."""
     found = _NONE
@@ -454,7 +454,7 @@ def _character_before(text: NDArray[np.uint8], begin: int, i: int) -> int:
     return at
 
 
-@inner
+@inlined
 def _final_period(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     """Where the period is behind which nothing but closing quotes and brackets stands; -1 if nowhere."""
     i = stop

@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, as_number, byte_mask, count_ones, equal_mask, inner, lowest_one
+from textmill.bits import ALL_ONES, as_number, byte_mask, count_ones, equal_mask, inlined, inner, lowest_one
 from textmill.filters import gopher
 from textmill.filters.base import Preset, Rule, Scorer, named, numbers
 from textmill.filters.line_marks import words_of_lines
@@ -249,27 +249,27 @@ def _count_documents(
         counts[document, 3], counts[document, 4] = n_spaces, n_parentheses
 
 
-@inner
+@inlined
 def _alphanumeric(data: NDArray[np.uint8], at: int) -> np.uint64:
     """Letters and ``! , . ?``: digits and newlines are left out."""
     found = byte_mask(data, at, 0x41, 26) | byte_mask(data, at, 0x61, 26) | byte_mask(data, at, 0x21, 1)
     return found | byte_mask(data, at, 0x2C, 1) | byte_mask(data, at, 0x2E, 1) | byte_mask(data, at, 0x3F, 1)
 
 
-@inner
+@inlined
 def _spaces(data: NDArray[np.uint8], at: int) -> np.uint64:
     """``\\b \\t \\n``, ``\\r``, and the space."""
     return byte_mask(data, at, 0x08, 3) | byte_mask(data, at, 0x0D, 1) | byte_mask(data, at, 0x20, 1)
 
 
-@inner
+@inlined
 def _parentheses(data: NDArray[np.uint8], at: int) -> np.uint64:
     """``( )``, ``[``, ``]``, ``{``, ``}``."""
     found = byte_mask(data, at, 0x28, 2) | byte_mask(data, at, 0x5B, 1) | byte_mask(data, at, 0x5D, 1)
     return found | byte_mask(data, at, 0x7B, 1) | byte_mask(data, at, 0x7D, 1)
 
 
-@inner
+@inlined
 def _pairs(data: NDArray[np.uint8], i: int, end: int) -> np.uint64:
     """Where a pair, see `_LETTER_PAIRS`, begins among the 64 bytes from i on, and goes on before ``end``."""
     at = min(i, len(data) - MIN_BYTES)
@@ -283,7 +283,7 @@ def _pairs(data: NDArray[np.uint8], i: int, end: int) -> np.uint64:
     return as_number(found) >> np.uint64(i - at) & ALL_ONES >> np.uint64(64 - min(end - 1 - i, 64))
 
 
-@inner
+@inlined
 def _look(text: NDArray[np.uint8], i: int, phrases: _Phrases, found: NDArray[np.int64]) -> None:
     """What the pair of bytes means that ends at byte i."""
     byte = text[i]

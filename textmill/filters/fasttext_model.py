@@ -329,7 +329,8 @@ def _read_matrix(cursor: _Cursor, is_coded: bool, n_rows: int, dim: int) -> Matr
 def _dense(codes: NDArray[np.uint8], centroids: NDArray[np.float32], norms: NDArray[np.float32]) -> NDArray[np.float32]:
     """The rows that a product quantiser stands for, [rows, width]."""
     parts = [centroid[code] for centroid, code in zip(centroids, codes.T, strict=True)]
-    return np.concatenate(parts, axis=1) * norms[:, None]
+    with np.errstate(all="ignore"):  # a damaged model may hold anything
+        return np.concatenate(parts, axis=1) * norms[:, None]
 
 
 def _read_centroids(cursor: _Cursor, n_parts: int, dim: int) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, as_number, as_read_only, byte_mask, copy_bytes, count_ones, inner, lowest_one
+from textmill.bits import ALL_ONES, as_number, as_read_only, byte_mask, copy_bytes, count_ones, inlined, inner, lowest_one
 from textmill.characters import N_CODE_POINTS, decode_before, everything
 from textmill.filters import gopher
 from textmill.filters.base import Editor, Preset, Rule, Scorer, named, numbers, stack
@@ -225,7 +225,7 @@ def _fate_of_number(line, kinds, classes):  # type: ignore[no-untyped-def]
     return _COUNTER if _is_counter(line, kinds, classes) else _KEPT
 
 
-@inner
+@inlined
 def _count_upper(data, start, end, kinds):  # type: ignore[no-untyped-def]
     n_upper = np.uint64(0)
     for i in range(start, end, 64):
@@ -239,7 +239,7 @@ def _count_upper(data, start, end, kinds):  # type: ignore[no-untyped-def]
     return n_upper
 
 
-@inner
+@inlined
 def _count_wide_upper(data, i, end, wide, kinds):  # type: ignore[no-untyped-def]
     """Those that begin at the places among the 64 bytes from i on. Most are known by two bytes."""
     latin, cyrillic = byte_mask(data, i, 0xC3, 1), byte_mask(data, i, 0xD0, 1)

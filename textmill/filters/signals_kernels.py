@@ -27,6 +27,7 @@ from textmill.bits import (
     hash_of,
     hash_step,
     highest_one,
+    inlined,
     inner,
     load_eight,
     lowest_one,
@@ -87,9 +88,6 @@ MIN_BYTES = 64  # that data must have: what a mask reads
 
 
 kernel = numba.njit(cache=True, nogil=True, _nrt=False)
-inlined = numba.njit(
-    cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=True
-)
 
 
 @functools.cache
@@ -382,14 +380,14 @@ def _is_one_run(ones: np.uint64) -> bool:
     return ones & (ones + (ones & (~ones + _ONE))) == 0
 
 
-@inner
+@inlined
 def _run_until(runs: np.uint64, last: int) -> np.uint64:
     """The run whose last one is bit ``last``; 0 if there is none."""
     zeros = ~runs & ALL_ONES >> np.uint64(63 - last)
     return runs & (ALL_ONES << highest_one(zeros) if zeros else ALL_ONES)
 
 
-@inner
+@inlined
 def _past(
     rest: np.uint64, word: np.uint64, other: np.uint64, letter: np.uint64, upper: np.uint64, other_case: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -404,7 +402,7 @@ def _past(
     )
 
 
-@inner
+@inlined
 def _wide(
     data: NDArray[np.uint8], i: int, leads: np.uint64, within: np.uint64, characters: NDArray[np.uint32]
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.int64, int, np.uint64]:
@@ -494,7 +492,7 @@ def _append(
     return n_bytes + end - first
 
 
-@inner
+@inlined
 def _count_ends(
     data: NDArray[np.uint8], first: int, end: int, characters: NDArray[np.uint32], count: NDArray[np.int64]
 ) -> None:
@@ -509,7 +507,7 @@ def _count_ends(
     count[ELLIPSES] += dots or mark == _ELLIPSIS
 
 
-@inner
+@inlined
 def _tally(
     hashes: NDArray[np.uint64], n_words: int, slots: NDArray[np.uint64], gains: NDArray[np.float64]
 ) -> tuple[int, int, float]:
@@ -542,7 +540,7 @@ def _gain(n: int) -> float:
     return (n + 1) * np.log(n + 1) - n * np.log(n)
 
 
-@inner
+@inlined
 def _is_in(value: np.uint64, slots: NDArray[np.uint64]) -> bool:
     last_slot = np.uint64(len(slots) - 1)
     slot = value & last_slot
@@ -568,7 +566,7 @@ def _hash_lower(data: NDArray[np.uint8], i: int, size: int) -> tuple[np.uint64, 
     return hash_end(hash_step(value, eight & valid)), first
 
 
-@inner
+@inlined
 def _hash_form(
     data: NDArray[np.uint8],
     start: int,
@@ -614,7 +612,7 @@ def _hash_form(
     return hash_end(value), eight if is_first else first
 
 
-@inner
+@inlined
 def _growth(data: NDArray[np.uint8], start: int, changed: np.uint64, characters: NDArray[np.uint32]) -> np.int64:
     """How many bytes more the normal forms of the characters of changed bytes have."""
     n = np.int64(0)
@@ -634,7 +632,7 @@ def _form_of(entry: np.uint32) -> tuple[np.int64, np.int64]:
     return first, first + np.int64(entry >> _FORM_BYTES & np.uint32(0xF))
 
 
-@inner
+@inlined
 def _n_stop_among(
     data: NDArray[np.uint8], start: int, runs: np.uint64, upper: np.uint64, stop_words: NDArray[np.uint64]
 ) -> int:
