@@ -101,6 +101,16 @@ def _find_blank(
         found[k] = i >= stop
 
 
+@numba.njit(cache=True, nogil=True)
+def sums(values: NDArray, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The sum of ``values[offsets[i]:offsets[i + 1]]``, for each i."""
+    found = np.zeros(len(offsets) - 1, np.int64)
+    for i in range(len(found)):
+        for k in range(np.uint64(offsets[i]), np.uint64(offsets[i + 1])):
+            found[i] += values[k]
+    return found
+
+
 @inner
 def hash_and_length(data: NDArray[np.uint8], i: int, stop: int) -> tuple[np.uint64, np.uint64]:
     """The hash and the characters of ``data[i:stop]``. All bytes but 80 to BF begin a character."""

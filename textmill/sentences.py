@@ -32,7 +32,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, as_number, byte_mask, hash_bytes, hash_of, inlined, inner, leaf, lowest_one
+from textmill.bits import ALL_ONES, as_number, byte_mask, hash_bytes, hash_of, inlined, inner, lowest_one
 from textmill.characters import (
     LETTER,
     N_CODE_POINTS,

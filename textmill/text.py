@@ -169,10 +169,10 @@ class Spans:
         """Offsets, start and end."""
         return self.offsets, self.start, self.end
 
-    @property
+    @functools.cached_property
     def counts(self) -> NDArray[np.int64]:
         """Pieces of each document, int64 [documents]."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     @functools.cached_property
     def blank(self) -> NDArray[np.bool_]:
@@ -181,7 +181,7 @@ class Spans:
 
     def sums(self, values: NDArray) -> NDArray[np.int64]:
         """The sum of integers or booleans, given one a piece, over each document: int64 [documents]."""
-        return np.diff(np.concatenate([[0], np.cumsum(values, dtype=np.int64)])[self.offsets])
+        return pieces.sums(values.view(np.uint8) if values.dtype == bool else values, self.offsets)
 
 
 KINDS = {"whitespace": "words", "unicode": "unicode_words", "treebank": "treebank_words"}
@@ -252,6 +252,11 @@ class Segmentation(_Source):
         if kind not in KINDS:
             raise UnknownNameError("kind of words", kind, KINDS)
         return getattr(self, KINDS[kind])
+
+    @functools.cached_property
+    def n_chars(self) -> NDArray[np.int64]:
+        """Code points of each text, int64 [documents]."""
+        return self.lines.sums(self.lines.n_chars) + self.lines.counts - 1
 
     def count(self, kind: str) -> NDArray[np.int64]:
         """How many words of a kind each document has, int64 [documents]: for scorers that need no more of them, at a

@@ -18,7 +18,8 @@ from textmill.bits import (
     hash_end,
     hash_step,
     highest_one,
-    inlined, inner,
+    inlined,
+    inner,
     load_eight,
     lowest_one,
 )
@@ -134,7 +135,10 @@ def _masks(
     number, space = byte_mask(data, i, ord("0"), 10) & within, _ascii_spaces(data, i)
     inner = byte_mask(data, i, 0x80, 0x40)
     ascii_ = within & ~byte_mask(data, i, 0x80, 0x80)
-    symbol, other = _ascii_symbols(data, i) & ascii_, (byte_mask(data, i, 0, 32) | byte_mask(data, i, 0x7F, 1)) & within & ~space
+    symbol, other = (
+        _ascii_symbols(data, i) & ascii_,
+        (byte_mask(data, i, 0, 32) | byte_mask(data, i, 0x7F, 1)) & within & ~space,
+    )
     punctuation = ascii_ & ~(letter | number | space | symbol | other)
     mark = _NONE
     size = min(64, stop - i)

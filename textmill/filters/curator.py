@@ -167,13 +167,9 @@ def _share(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float6
 
 def _unpunctuated(pieces: Segmentation) -> NDArray[np.float64]:
     """The share of lines that do not end with an end mark, [documents]."""
-    words, lines, word_offsets = pieces.words, pieces.lines, words_of_lines(pieces, "newline")
-    has_words = np.diff(word_offsets) > 0
-    last = words.end[word_offsets[1:][has_words] - 1] - 1  # the last byte of each such line, whitespace aside
-    marked = np.zeros(len(lines), bool)
-    marked[has_words] = _is_end_mark()[pieces.data[last]]
-    n_lines = lines.sums(has_words)
-    return _share(n_lines - lines.sums(marked), n_lines)
+    word_offsets = words_of_lines(pieces, "newline")
+    n_lines, n_marked = _count_marked(pieces.data, pieces.lines.offsets, word_offsets, pieces.words.end, _is_end_mark())
+    return _share(n_lines - n_marked, n_lines)
 
 
 def _longest_words(words: Spans) -> NDArray[np.int32]:
@@ -215,6 +211,25 @@ def _phrases() -> _Phrases:
         is_url_byte,
         is_hex,
     )
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_marked(
+    data: NDArray[np.uint8],
+    line_offsets: NDArray[np.int64],
+    word_offsets: NDArray[np.int64],
+    word_end: NDArray[np.int64],
+    is_mark: NDArray[np.bool_],
+) -> NDArray[np.int64]:
+    """Lines of each document that have words, and those whose last word ends with a mark: [2, documents]."""
+    counts = np.zeros((2, len(line_offsets) - 1), np.int64)
+    for document in range(len(line_offsets) - 1):
+        for line in range(line_offsets[document], line_offsets[document + 1]):
+            after = word_offsets[line + 1]
+            if after > word_offsets[line]:
+                counts[0, document] += 1
+                counts[1, document] += is_mark[data[word_end[after - 1] - 1]]
+    return counts
 
 
 @numba.njit(cache=True, nogil=True)

@@ -80,7 +80,9 @@ class Ngrams(NamedTuple):
     n_buckets: int  # 0 if no n-gram has a row
     inverse: np.uint64  # see `_remainder`
     shift: np.uint64
-    kept: NDArray[np.uint64]  # [buckets / 64, 2]: a bit for each that pruning left, how many lie before; empty unless pruned
+    kept: NDArray[
+        np.uint64
+    ]  # [buckets / 64, 2]: a bit for each that pruning left, how many lie before; empty unless pruned
     min_chars: int
     max_chars: int  # 0 if there are none of characters
     max_words: int  # 1 if there are none of words
@@ -247,9 +249,7 @@ def _read(cursor: _Cursor) -> FastTextModel:
     network = Network(
         Matrix(*(_frozen(part) for part in matrix)),
         Words(_frozen(cursor.data), _frozen(start), _frozen(end), _frozen(slot_number), _frozen(slot_hash), n_words),
-        Ngrams(
-            n_buckets if n_pruned else 0, *_inverse(n_buckets), _frozen(kept), min_ngram, max_ngram, word_ngram
-        ),
+        Ngrams(n_buckets if n_pruned else 0, *_inverse(n_buckets), _frozen(kept), min_ngram, max_ngram, word_ngram),
         _frozen(np.pad(output, ((0, 0), (0, width - dim)))),
         _frozen(_tree(counts[n_words:]) if loss == _HIERARCHICAL else np.empty((0, 2), dtype=np.int32)),
         loss,
@@ -269,13 +269,19 @@ def _index(pruned: NDArray[np.int32], n_buckets: int) -> tuple[NDArray[np.uint64
     bits[buckets] = True
     counts = bits.reshape(-1, 64).sum(axis=1)
     kept = np.packbits(bits, bitorder="little").view("<u8")
-    return np.stack([kept, (np.cumsum(counts) - counts).astype(np.uint64)], axis=1), pruned[order[is_last], 1].astype(np.int64)
+    return np.stack([kept, (np.cumsum(counts) - counts).astype(np.uint64)], axis=1), pruned[order[is_last], 1].astype(
+        np.int64
+    )
 
 
 def _reordered(matrix: Matrix, order: NDArray[np.int64]) -> Matrix:
     """A matrix of these rows."""
     rows, codes, centroids, norms = matrix
-    return Matrix(rows[order], codes, centroids, norms) if len(rows) else Matrix(rows, codes[order], centroids, norms[order])
+    return (
+        Matrix(rows[order], codes, centroids, norms)
+        if len(rows)
+        else Matrix(rows, codes[order], centroids, norms[order])
+    )
 
 
 def _inverse(n: int) -> tuple[np.uint64, np.uint64]:
@@ -569,7 +575,7 @@ def _add_word(
 @inner
 def _add_subwords(
     word: NDArray[np.uint8], size: int, network: Network, rows: NDArray[np.int64], total: NDArray[np.float32]
-) -> int:
+) -> np.int64:
     """Adds the character n-grams of a word between its marks; neither mark alone is one. Returns their number.
 
     Whether an n-gram may have a row cannot be guessed, so no branch depends on it.
@@ -579,9 +585,10 @@ def _add_subwords(
     inverse, shift, kept = ngrams.inverse, ngrams.shift, ngrams.kept
     matrix_rows, width = network.matrix.rows, network.matrix.rows.shape[1]
     if n_buckets == 0:
-        return 0
+        return np.int64(0)
     stop, n_rows, n_waiting = np.uint64(size), np.uint64(0), np.uint64(0)
-    for first in range(np.uint64(0), stop):
+    for start in range(np.uint64(0), stop):
+        first = np.uint64(start)
         if word[first] & 0xC0 == 0x80:
             continue  # inside a character
         value, i = _BASIS, first
@@ -631,7 +638,7 @@ def _add_word_ngrams(
         if ngrams.n_buckets:
             row, is_kept = _row_of(chains[chain] % np.uint64(ngrams.n_buckets), ngrams.kept)
             rows[n_rows] = network.words.n + row
-            n_rows += np.int64(is_kept)
+            n_rows += int(is_kept)
     chains[n_words % len(chains)] = signed
     _add_rows(network.matrix, rows, n_rows, hidden)
     return n_rows
@@ -716,11 +723,11 @@ def _walk_tree(
     """Probabilities by hierarchical softmax; what is under 1e-5 is 0, as in fastText's search."""
     n = len(found)
     at[2 * n - 2] = 1
-    for inner in range(n - 2, -1, -1):
-        yes = 1.0 / (1.0 + np.exp(-_dot(network.output[inner], hidden)))
-        left, right = network.children[inner]
-        at[left] = at[n + inner] * (1.0 - yes + _TINY)
-        at[right] = at[n + inner] * (yes + _TINY)
+    for node in range(n - 2, -1, -1):
+        yes = 1.0 / (1.0 + np.exp(-_dot(network.output[node], hidden)))
+        left, right = network.children[node]
+        at[left] = at[n + node] * (1.0 - yes + _TINY)
+        at[right] = at[n + node] * (yes + _TINY)
     for label in range(n):
         found[label] = at[label] if at[label] >= _TINY else 0.0
 

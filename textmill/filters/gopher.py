@@ -185,7 +185,7 @@ def _which_count(pieces: Segmentation, words: Spans, how: Counted) -> NDArray[np
     if how == "all":
         return np.ones(len(words), np.uint8)
     if how == "alphanumeric":
-        return (words.classes & BEGINS_ALNUM) >> 7
+        return (words.classes & BEGINS_ALNUM != 0).view(np.uint8)
     spans = (words.start, words.end, words.n_chars, words.classes)
     return kernels.not_punctuation(pieces.data, *spans, character_classes())
 

@@ -27,7 +27,7 @@ def not_punctuation(
     found: NDArray[np.uint8],
     classes: NDArray[np.uint8],
 ) -> NDArray[np.uint8]:
-    """1 for a word with a character that is no punctuation, else 0: [words]. ``found``: the classes of its characters."""
+    """1 for a word with a character that is no punctuation, else 0: [words]. ``found``: the classes in it."""
     counts = np.ones(len(start), dtype=np.uint8)
     for k in range(len(start)):
         counts[k] = found[k] & (LETTER | MARK | NUMBER | SPACE | OTHER) != 0

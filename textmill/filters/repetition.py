@@ -131,7 +131,7 @@ class Repetition(Scorer):
         """The columns; see `Scorer.score`."""
         pieces = documents.segmentation
         words = pieces.cut(self.words)
-        text_chars = pieces.lines.sums(pieces.lines.n_chars) + pieces.lines.counts - 1
+        text_chars = pieces.n_chars
         lines, paragraphs = segments.lines(pieces, self.lines), segments.paragraphs(pieces, self.paragraphs)
         line_frac, line_char_frac = self._duplicates_among(lines, pieces, text_chars, words)
         paragraph_frac, paragraph_char_frac = self._duplicates_among(paragraphs, pieces, text_chars, words)
@@ -423,7 +423,7 @@ def _keep_repeated(n: int, tables: _Tables, salt: np.uint64) -> int:
         number = np.uint32(tables.number[k])
         tables.position[n_kept], tables.number[n_kept] = tables.position[k], number
         n_kept += np.uint64(tables.n_copies[number] > 1)
-    return np.int64(n_kept)
+    return int(n_kept)
 
 
 @inner
@@ -439,7 +439,7 @@ def _leave_out_most(n: int, tables: _Tables, salt: np.uint64) -> int:
         key = tables.keys[k]
         tables.keys[n_kept], tables.position[n_kept] = key, tables.position[k]
         n_kept += np.uint64(tables.seen[_slot_of(key, bits, salt)] > 1)
-    return np.int64(n_kept)
+    return int(n_kept)
 
 
 @inner

@@ -270,7 +270,9 @@ def count_documents(
                 _count_ends(data, first, last, characters, count)
                 has_newline = line + 1 < line_offsets[document + 1]
                 sums[document, UPPER_FRAC] += n_upper / (line_chars[line] + has_newline)
-                sums[document, NUMERIC_FRAC] += n_numeric / max(np.int64(1), n_kept + np.int64(n_words - words_before) - 1)
+                sums[document, NUMERIC_FRAC] += n_numeric / max(
+                    np.int64(1), n_kept + np.int64(n_words - words_before) - 1
+                )
                 count[WORD_CHARS] += n_kept
         count[WORDS], count[STOP] = n_words, n_stop
         count[UNIQUE], count[JAVASCRIPTS], sums[document, SPREAD] = _tally(hashes, np.int64(n_words), slots, gains)
@@ -585,7 +587,7 @@ def _hash_form(
     is_first = True
     while ones or form < form_end:
         if form < form_end:
-            size = np.uint64(min(form_end - form, 8))
+            size = min(np.uint64(form_end - form), np.uint64(8))
             more = load_eight(forms, form)
             form += 8
         else:
