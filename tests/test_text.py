@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from textmill import bits, sentences, text
-from textmill.characters import BEGINS_ALNUM, LETTER, plain_letters
+from textmill.characters import BEGINS_ALNUM, LETTER, letters_of_two_bytes, plain_letters
 from textmill.errors import UnknownNameError
 from textmill.text import KINDS, Documents, Segmentation, Spans, character_classes, hash_bytes, lowercase_table
 
@@ -616,3 +616,17 @@ def test_plain_letters_are_letters_of_two_bytes_and_their_own_normal_form() -> N
             assert unicodedata.normalize("NFD", character.lower()) == character
             assert not character.isupper() and character.islower() == (lower == 2)
     assert n_found == 197
+
+
+@numba.njit
+def _letters_of_two_bytes(data):  # type: ignore[no-untyped-def]
+    return letters_of_two_bytes(data, 0)
+
+
+def test_letters_of_two_bytes_are_letters() -> None:
+    n_found = 0
+    for character in map(chr, range(0x80, 0x800)):
+        found = int(_letters_of_two_bytes(np.frombuffer((" " + character).encode().ljust(65, b"-"), np.uint8)))
+        assert found == 0 or (found == 2 and character_classes()[ord(character)] == LETTER), character
+        n_found += found == 2
+    assert n_found == 939

@@ -218,8 +218,8 @@ def add_eight(typing_context: Any, total: Any, k: Any, values: Any, i: Any) -> A
         for array, at in ((0, 1), (2, 3)):
             data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
             places.append(builder.bitcast(builder.gep(data, [arguments[at]]), eight.as_pointer()))
-        before, more = (builder.load(place, align=4) for place in places)
-        builder.store(builder.fadd(before, more), places[0], align=4)
+        before, more = (builder.load(place, align=1) for place in places)
+        builder.store(builder.fadd(before, more), places[0], align=1)
         return context.get_dummy_value()
 
     return types.none(total, types.intp, values, types.intp), generate

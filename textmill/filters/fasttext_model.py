@@ -11,9 +11,9 @@ newline is a space: all published uses put spaces for newlines first. Upper and 
 
 A file is checked before anything is made of it: sizes against the file's length, row numbers against the matrices. A
 large dense matrix stays in the file, mapped, so a model of gigabytes costs the pages that it touches; a quantised one
-stays quantised. Losses and shapes that fastText does not write are refused.
+becomes dense if that takes less than 64 MiB. Losses and shapes that fastText does not write are refused.
 
-Cost, measured by ``benchmarks/languages.py``: with lid.176.ftz a quarter of fastText's own time.
+Cost, measured by ``benchmarks/languages.py``: with lid.176.ftz an eighth of fastText's own time.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import hash_of, inner, leaf
+from textmill.bits import hash_of, inner
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
 from textmill.filters.base import Rule, Scorer, numbers
@@ -222,7 +222,7 @@ class _Tables(NamedTuple):
 def _tables(counts: NDArray[np.int64]) -> _Tables:
     """Tables for documents of so many words or other things."""
     most = int(counts.max(initial=0)) + 1  # keys are numbered from 1
-    n_slots = 1 << _n_bits(most)
+    n_slots = 1 << max(most.bit_length() + 2, 3)  # as `_n_bits` has it
     return _Tables(
         keys=np.empty(most, dtype=np.uint64),
         position=np.empty(most, dtype=np.int32),
@@ -244,7 +244,7 @@ def _salt() -> np.uint64:
     return np.uint64(secrets.randbits(64) | 1)
 
 
-@leaf
+@inner
 def _n_bits(n: int) -> int:
     """How many bits a slot's number has in a table that n keys fill to at most a quarter."""
     bits = 3
