@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fasttext
+import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from textmill import storage
 from textmill.errors import EnvironmentFault, InputError
+from textmill.filters import fasttext_model
 from textmill.filters.fasttext_model import FastTextModel, load, load_same
 from textmill.text import Documents
 
@@ -179,6 +181,29 @@ def test_the_language_model_agrees_on_113_languages() -> None:
     assert len(texts) >= 100
     for found, text in zip(ours(load(MODEL), chosen), chosen, strict=True):
         assert_same(found, theirs(reference, text))
+
+
+@numba.njit
+def remainder(value, n, inverse, shift):  # type: ignore[no-untyped-def]
+    return fasttext_model._remainder(np.uint32(value), np.uint64(n), inverse, shift)
+
+
+@settings(deadline=None)  # the first example compiles
+@given(st.integers(0, 2**32 - 1), st.integers(1, 2**31 - 1))
+@example(2**32 - 1, 1)
+@example(2**32 - 1, 2**31 - 1)
+@example(4_000_000, 2_000_000)
+@example(3_999_999, 2_000_000)
+@example(2**32 - 1, 2**20)
+def test_a_remainder_without_a_division(value: int, n: int) -> None:
+    assert remainder(value, n, *fasttext_model._inverse(n)) == value % n
+
+
+def test_of_pruned_ngrams_the_last_of_equal_ones_counts() -> None:
+    pruned = np.array([[70, 0], [3, 1], [70, 2], [64, 3], [-1, 4], [130, 5]], np.int32)
+    kept, rows = fasttext_model._index(pruned, 130)
+    assert rows.tolist() == [1, 3, 2]
+    assert kept.tolist() == [[1 << 3, 0], [1 << 0 | 1 << 6, 1], [0, 3]]
 
 
 class TestFiles:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from textmill import bits, sentences, text
-from textmill.characters import LETTER, plain_letters
+from textmill.characters import BEGINS_ALNUM, LETTER, letters_of_two_bytes, plain_letters
 from textmill.errors import UnknownNameError
 from textmill.text import KINDS, Documents, Segmentation, Spans, character_classes, hash_bytes, lowercase_table
 
@@ -67,7 +67,9 @@ def cut(segmentation: Segmentation, spans: Spans) -> list[list[str]]:
 def assert_measured(spans: Spans, pieces: list[str]) -> None:
     assert spans.hash.tolist() == [reference_hash(piece) for piece in pieces]
     assert spans.n_chars.tolist() == [len(piece) for piece in pieces]
-    assert spans.classes.tolist() == [sum({reference_class(c) for c in piece}) for piece in pieces]
+    assert spans.classes.tolist() == [
+        sum({reference_class(c) for c in piece}) + BEGINS_ALNUM * piece[:1].isalnum() for piece in pieces
+    ]
     assert spans.blank.tolist() == [not piece.strip() for piece in pieces]
 
 
@@ -476,12 +478,17 @@ def test_no_character_is_read_from_its_middle() -> None:
             assert cut(segmentation, segmentation.sentences) == [[document]]
 
 
+@numba.njit
+def next_mark(data, block, marks):  # type: ignore[no-untyped-def]
+    return sentences._next_mark(data, 0, len(data), block, marks)
+
+
 def test_no_mark_is_passed_over() -> None:
     ends = [c for c, kind in enumerate(sentences._table()) if kind >= sentences._STOP or kind == sentences._LINE_END]
     assert len(ends) > 150
     for character in map(chr, ends):
         data = np.frombuffer(f"a{character}{BEHIND}".encode(), np.uint8)
-        assert sentences._next_mark(data, 0, len(data), -64, np.uint64(0))[0] == 1
+        assert next_mark(data, -64, np.uint64(0))[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -609,3 +616,17 @@ def test_plain_letters_are_letters_of_two_bytes_and_their_own_normal_form() -> N
             assert unicodedata.normalize("NFD", character.lower()) == character
             assert not character.isupper() and character.islower() == (lower == 2)
     assert n_found == 197
+
+
+@numba.njit
+def _letters_of_two_bytes(data):  # type: ignore[no-untyped-def]
+    return letters_of_two_bytes(data, 0)
+
+
+def test_letters_of_two_bytes_are_letters() -> None:
+    n_found = 0
+    for character in map(chr, range(0x80, 0x800)):
+        found = int(_letters_of_two_bytes(np.frombuffer((" " + character).encode().ljust(65, b"-"), np.uint8)))
+        assert found == 0 or (found == 2 and character_classes()[ord(character)] == LETTER), character
+        n_found += found == 2
+    assert n_found == 939

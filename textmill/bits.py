@@ -42,10 +42,12 @@ part = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrap
 # go through all that it calls once more.
 glue = numba.njit(inline="always")
 
-# As `inner`, for what is a few instructions long, and called for each of many bytes: it is made part of its callers.
+# As `inner`, but put into its callers: what is a few instructions long, and called for many bytes or every block, as a
+# call hands on seven numbers for each array.
 inlined = numba.njit(
     cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=True
 )
+
 
 def _without_scipy() -> None:
     """Keep numba from importing scipy.linalg (.3 s) with the first kernel, to see whether it could multiply matrices.
@@ -234,6 +236,23 @@ def copy_bytes(typing_context: Any, out: Any, n: Any, data: Any, start: Any, siz
         return context.get_dummy_value()
 
     return types.none(out, types.intp, data, types.intp, types.intp), generate
+
+
+@intrinsic
+def add_eight(typing_context: Any, total: Any, k: Any, values: Any, i: Any) -> Any:
+    """Adds eight floats of a contiguous array, ``values.ravel()[i:i + 8]``, to ``total[k:k + 8]``."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        eight = ir.VectorType(ir.FloatType(), 8)
+        places = []
+        for array, at in ((0, 1), (2, 3)):
+            data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
+            places.append(builder.bitcast(builder.gep(data, [arguments[at]]), eight.as_pointer()))
+        before, more = (builder.load(place, align=1) for place in places)
+        builder.store(builder.fadd(before, more), places[0], align=1)
+        return context.get_dummy_value()
+
+    return types.none(total, types.intp, values, types.intp), generate
 
 
 @intrinsic

@@ -24,8 +24,13 @@ PUNCTUATION = np.uint8(8)
 SYMBOL = np.uint8(16)
 SPACE = np.uint8(32)  # exactly str.isspace()
 OTHER = np.uint8(64)  # control, format, private use, unassigned
+# Of a piece of text, beside the classes of its characters: whether the first one is a letter or a number, so
+# str.isalnum().
+BEGINS_ALNUM = np.uint8(128)
 
-_CLASS_OF_CATEGORY = {"L": LETTER, "M": MARK, "N": NUMBER, "P": PUNCTUATION, "S": SYMBOL, "Z": SPACE, "C": OTHER}
+_CLASS_OF_LETTER = {"L": LETTER, "M": MARK, "N": NUMBER, "P": PUNCTUATION, "S": SYMBOL, "Z": SPACE, "C": OTHER}
+_CATEGORIES = "Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Cs Co Cn".split()
+_CLASS_OF_CATEGORY = {category: _CLASS_OF_LETTER[category[0]] for category in _CATEGORIES}
 N_CODE_POINTS = sys.maxunicode + 1
 _DOTTED_I, _SIGMA = 0x130, 0x3A3
 
@@ -34,9 +39,10 @@ _DOTTED_I, _SIGMA = 0x130, 0x3A3
 def character_classes() -> NDArray[np.uint8]:
     """The class of every code point, uint8 [0x110000]; made on first use."""
     table = np.full(N_CODE_POINTS, OTHER)
-    for code_point in (*range(0x40000), *range(0xE0000, 0xE1000)):  # the rest is unassigned or private
-        character = chr(code_point)
-        table[code_point] = SPACE if character.isspace() else _CLASS_OF_CATEGORY[unicodedata.category(character)[0]]
+    for first, characters in _assigned():
+        found = map(_CLASS_OF_CATEGORY.__getitem__, map(unicodedata.category, characters))
+        table[first : first + len(characters)] = np.fromiter(found, np.uint8, len(characters))
+        table[first : first + len(characters)][np.fromiter(map(str.isspace, characters), np.bool_)] = SPACE
     table.flags.writeable = False
     return table
 
@@ -47,7 +53,7 @@ def lowercase_table() -> NDArray[np.uint32]:
 
     Always one for one: the only letter that Python lower-cases to two, U+0130, becomes a plain i.
     """
-    before, after = _everything()[:_DOTTED_I], _everything()[_DOTTED_I + 1 :]
+    before, after = everything()[:_DOTTED_I], everything()[_DOTTED_I + 1 :]
     lower = f"{before.lower()}i{after.lower()}"  # in one go: letter by letter takes a second
     table = np.frombuffer(lower.encode("utf-32-le", "surrogatepass"), np.uint32).copy()
     table[_SIGMA] = ord("σ")  # which at the end of a word is another letter
@@ -56,9 +62,14 @@ def lowercase_table() -> NDArray[np.uint32]:
 
 
 @functools.cache
-def _everything() -> str:
+def everything() -> str:
     """All code points, in order."""
-    return "".join(map(chr, range(N_CODE_POINTS)))
+    return np.arange(N_CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def _assigned() -> tuple[tuple[int, str], ...]:
+    """Runs of code points with all that have a property, but that of being unassigned or private; and their first."""
+    return tuple((first, everything()[first:end]) for first, end in ((0, 0x40000), (0xE0000, 0xE1000)))
 
 
 def property_table(numbers: Mapping[str, int]) -> NDArray[np.uint8]:
@@ -67,8 +78,9 @@ def property_table(numbers: Mapping[str, int]) -> NDArray[np.uint8]:
 
     table = np.zeros(N_CODE_POINTS, dtype=np.uint8)
     for name, number in numbers.items():
-        for run in regex.finditer(rf"\p{{{name}}}+", _everything()):
-            table[ord(run[0][0]) : ord(run[0][-1]) + 1] = number
+        for first, characters in _assigned():
+            for run in regex.finditer(rf"\p{{{name}}}+", characters):
+                table[first + run.start() : first + run.end()] = number
     return table
 
 
@@ -110,6 +122,23 @@ def plain_letters(data: NDArray[np.uint8], i: int) -> tuple[np.uint64, np.uint64
     arabic = _two_bytes(data, i, 0xD8, 0xA7, 0xBF) | _two_bytes(data, i, 0xD9, 0x81, 0x8A)
     arabic |= _two_bytes(data, i, 0xDA, 0x80, 0xBF) | _two_bytes(data, i, 0xDB, 0x83, 0x91)
     return greek | cyrillic, arabic | _two_bytes(data, i, 0xD7, 0x90, 0xAA)
+
+
+@inner
+def letters_of_two_bytes(data: NDArray[np.uint8], i: int) -> np.uint64:
+    """Where most letters that have two bytes begin among the 64 bytes from i on; 65 are read. Not all are found."""
+    latin = byte_mask(data, i, 0xC4, 7) | (byte_mask(data, i, 0xC3, 1) & ~_times_or_divided(data, i))
+    greek = _two_bytes(data, i, 0xCE, 0xA3, 0xBF) | _two_bytes(data, i, 0xCF, 0x80, 0xB5)
+    cyrillic = byte_mask(data, i, 0xD0, 2) | byte_mask(data, i, 0xD3, 1)
+    arabic = _two_bytes(data, i, 0xD8, 0xA0, 0xBF) | _two_bytes(data, i, 0xD9, 0x80, 0x8A)
+    arabic |= _two_bytes(data, i, 0xDA, 0x80, 0xBF) | _two_bytes(data, i, 0xDB, 0x80, 0x93)
+    return latin | greek | cyrillic | arabic | _two_bytes(data, i, 0xD7, 0x90, 0xAA)
+
+
+@inner
+def _times_or_divided(data: NDArray[np.uint8], i: int) -> np.uint64:
+    """Where the second byte of × or ÷ may follow."""
+    return byte_mask(data, i + 1, 0x97, 1) | byte_mask(data, i + 1, 0xB7, 1)
 
 
 @inner

@@ -20,7 +20,7 @@ from textmill.bits import (
     load_eight,
     lowest_one,
 )
-from textmill.characters import LETTER, NUMBER, SPACE, character_classes, decode_before
+from textmill.characters import BEGINS_ALNUM, LETTER, NUMBER, SPACE, character_classes, decode_before
 
 
 class Measures(NamedTuple):
@@ -46,7 +46,7 @@ def hashes_and_lengths(
 
 
 def classes_within(data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The classes of the characters of each piece."""
+    """The classes of the characters of each piece, and `BEGINS_ALNUM`."""
     found = np.empty(len(start), np.uint8)
     _find_classes(data, start, end, character_classes(), found)
     return found
@@ -101,6 +101,16 @@ def _find_blank(
         found[k] = i >= stop
 
 
+@numba.njit(cache=True, nogil=True)
+def sums(values: NDArray, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The sum of ``values[offsets[i]:offsets[i + 1]]``, for each i."""
+    found = np.zeros(len(offsets) - 1, np.int64)
+    for i in range(len(found)):
+        for k in range(np.uint64(offsets[i]), np.uint64(offsets[i + 1])):
+            found[i] += values[k]
+    return found
+
+
 @inner
 def hash_and_length(data: NDArray[np.uint8], i: int, stop: int) -> tuple[np.uint64, np.uint64]:
     """The hash and the characters of ``data[i:stop]``. All bytes but 80 to BF begin a character."""
@@ -120,8 +130,11 @@ def hash_and_length(data: NDArray[np.uint8], i: int, stop: int) -> tuple[np.uint
 
 @inner
 def classes_of(data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.uint8]) -> np.uint64:
-    """The classes of the characters of ``data[i:stop]``."""
+    """The classes of the characters of ``data[i:stop]``, and `BEGINS_ALNUM`."""
     seen = np.uint64(0)
+    if i < stop:
+        first = classes[decode_before(data, i, stop)[0]]
+        seen = np.uint64(BEGINS_ALNUM) * np.uint64(first & (LETTER | NUMBER) != 0)
     while i + 64 <= stop:
         seen |= _classes_of_64(data, i, stop, classes)
         i += 64

@@ -32,7 +32,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, as_number, byte_mask, hash_bytes, hash_of, inner, leaf, lowest_one
+from textmill.bits import ALL_ONES, as_number, byte_mask, hash_bytes, hash_of, inlined, inner, lowest_one
 from textmill.characters import (
     LETTER,
     N_CODE_POINTS,
@@ -159,7 +159,7 @@ def _cut_sentences(
     return sentence_offsets
 
 
-@leaf
+@inlined
 def _next_mark(text: NDArray[np.uint8], i: int, stop: int, block: int, marks: np.uint64) -> tuple[int, int, np.uint64]:
     """The first byte from i on that may begin a mark or a line end; ``stop`` if there is none.
 
@@ -188,7 +188,7 @@ def _next_character(text: NDArray[np.uint8], i: int, stop: int) -> int:
     return i
 
 
-@inner
+@inlined
 def _marks(text: NDArray[np.uint8], i: int) -> np.uint64:
     """Where in the 64 bytes from i on marks may begin."""
     marks = byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, ord("!"), 1)
@@ -207,7 +207,7 @@ def _is_greek_question_mark(text: NDArray[np.uint8], i: int, begin: int) -> bool
     return bool(text[i] == ord(";") and i >= begin + 2 and text[i - 2] | 1 == 0xCF)
 
 
-@inner
+@inlined
 def _strip(text: NDArray[np.uint8], begin: int, end: int, table: NDArray[np.uint8]) -> tuple[int, int]:
     """Where ``text[begin:end]`` without the whitespace around it begins and ends."""
     while begin < end:
@@ -226,7 +226,7 @@ def _strip(text: NDArray[np.uint8], begin: int, end: int, table: NDArray[np.uint
     return begin, end
 
 
-@inner
+@inlined
 def _terminated(
     text: NDArray[np.uint8],
     i: int,
@@ -284,7 +284,7 @@ def _behind_spaced_quote(text: NDArray[np.uint8], i: int, stop: int, table: NDAr
     return behind if behind == stop or table[decode_before(text, behind, stop)[0]] in (_SPACE, _LINE_END) else i
 
 
-@inner
+@inlined
 def _run_of_marks(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.uint8]) -> tuple[int, int]:
     """The strongest of the marks from byte i on, and where they end. More than one stop is an ellipsis."""
     strongest, begin = _OTHER, i
@@ -302,7 +302,7 @@ def _run_of_marks(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.
     return strongest, i
 
 
-@inner
+@inlined
 def _what_follows(text: NDArray[np.uint8], i: int, stop: int, table: NDArray[np.uint8]) -> tuple[int, int, bool]:
     """The kind and place of the next letter, number, mark or line end, and whether whitespace stands at byte i.
 

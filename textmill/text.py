@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from textmill import pieces, sentences, treebank, whitespace, words
 from textmill.bits import FNV_BASIS, FNV_PRIME, byte_mask, hash_bytes, lowest_one
 from textmill.characters import (
+    BEGINS_ALNUM,
     LETTER,
     MARK,
     NUMBER,
@@ -52,6 +53,7 @@ from textmill.errors import UnknownNameError
 from textmill.pieces import Measures
 
 __all__ = [
+    "BEGINS_ALNUM",
     "FNV_BASIS",
     "FNV_PRIME",
     "LETTER",
@@ -155,7 +157,8 @@ class Spans:
 
     @functools.cached_property
     def classes(self) -> NDArray[np.uint8]:
-        """The classes of the characters of each piece, or-ed: `classes & LETTER` says that it has a letter."""
+        """The classes of the characters of each piece, or-ed: `classes & LETTER` says that it has a letter; and
+        `BEGINS_ALNUM`."""
         return self.measures.classes if self.measures else pieces.classes_within(self.data, self.start, self.end)
 
     def __len__(self) -> int:
@@ -166,10 +169,10 @@ class Spans:
         """Offsets, start and end."""
         return self.offsets, self.start, self.end
 
-    @property
+    @functools.cached_property
     def counts(self) -> NDArray[np.int64]:
         """Pieces of each document, int64 [documents]."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     @functools.cached_property
     def blank(self) -> NDArray[np.bool_]:
@@ -178,7 +181,7 @@ class Spans:
 
     def sums(self, values: NDArray) -> NDArray[np.int64]:
         """The sum of integers or booleans, given one a piece, over each document: int64 [documents]."""
-        return np.diff(np.concatenate([[0], np.cumsum(values, dtype=np.int64)])[self.offsets])
+        return pieces.sums(values.view(np.uint8) if values.dtype == bool else values, self.offsets)
 
 
 KINDS = {"whitespace": "words", "unicode": "unicode_words", "treebank": "treebank_words"}
@@ -249,6 +252,11 @@ class Segmentation(_Source):
         if kind not in KINDS:
             raise UnknownNameError("kind of words", kind, KINDS)
         return getattr(self, KINDS[kind])
+
+    @functools.cached_property
+    def n_chars(self) -> NDArray[np.int64]:
+        """Code points of each text, int64 [documents]."""
+        return self.lines.sums(self.lines.n_chars) + self.lines.counts - 1
 
     def count(self, kind: str) -> NDArray[np.int64]:
         """How many words of a kind each document has, int64 [documents]: for scorers that need no more of them, at a

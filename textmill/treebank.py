@@ -19,7 +19,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, byte_mask, count_ones, highest_one, inner, load, load_eight, lowest_one
+from textmill.bits import ALL_ONES, byte_mask, count_ones, highest_one, inlined, inner, load, load_eight, lowest_one
 from textmill.characters import (
     LETTER,
     NUMBER,
@@ -87,7 +87,7 @@ def _cut_treebank_words(
     return word_offsets
 
 
-@inner
+@inlined
 def _cut_sentence(
     text: NDArray[np.uint8],
     i: int,
@@ -128,7 +128,7 @@ _ONE, _NONE = np.uint64(1), np.uint64(0)
 _READ = 72  # bytes that `_masks` reads
 
 
-@inner
+@inlined
 def _masks(
     text: NDArray[np.uint8], i: int, stop: int, final: int, table: NDArray[np.uint8]
 ) -> tuple[np.uint64, np.uint64, int, bool]:
@@ -165,7 +165,8 @@ def _masks(
         own |= _ONE << np.uint64(final - i)
     dots = dot & (dot << _ONE)
     dots |= dots >> _ONE
-    odd |= (separator & (separator << _ONE)) | (dash & (dash << _ONE)) | _contractions(text, i, word | digit)
+    dashes = dash & (dash << _ONE) & within  # the second of two, which are a token; of three, they are odd
+    odd |= (separator & (separator << _ONE)) | (dashes & (dash << np.uint64(2))) | _contractions(text, i, word | digit)
     odd &= within
     is_odd = False
     if stop - i > 64:
@@ -179,14 +180,14 @@ def _masks(
         if before == _NONE:
             return _NONE, _NONE, 0, True
         size = int(np.int64(highest_one(before))) + 1
-    rest = ~(blank | own | dots)
-    first = (own & ~inner) | (dots & ~(dots << _ONE)) | (rest & ~(rest << _ONE))
-    last = (own & ~(inner >> _ONE)) | (dots & ~(dots >> _ONE)) | (rest & ~(rest >> _ONE))
+    rest = ~(blank | own | dots | dashes | dashes >> _ONE)
+    first = (own & ~inner) | (dots & ~(dots << _ONE)) | dashes >> _ONE | (rest & ~(rest << _ONE))
+    last = (own & ~(inner >> _ONE)) | (dots & ~(dots >> _ONE)) | dashes | (rest & ~(rest >> _ONE))
     within = ALL_ONES >> np.uint64(64 - size)
     return first & within, last & within, size, is_odd
 
 
-@inner
+@inlined
 def _wide_masks(
     text: NDArray[np.uint8], i: int, stop: int, high: np.uint64, inner: np.uint64, table: NDArray[np.uint8]
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -216,7 +217,7 @@ def _wide_masks(
     return word, digit, blank, own, odd | (seen ^ high)
 
 
-@inner
+@inlined
 def _contractions(text: NDArray[np.uint8], i: int, word: np.uint64) -> np.uint64:
     """Where words of five or six characters begin that may be contractions, with a double letter in the middle."""
     found = _NONE
@@ -453,7 +454,7 @@ def _character_before(text: NDArray[np.uint8], begin: int, i: int) -> int:
     return at
 
 
-@inner
+@inlined
 def _final_period(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     """Where the period is behind which nothing but closing quotes and brackets stands; -1 if nowhere."""
     i = stop

@@ -18,11 +18,13 @@ from textmill.bits import (
     hash_end,
     hash_step,
     highest_one,
+    inlined,
     inner,
     load_eight,
     lowest_one,
 )
 from textmill.characters import (
+    BEGINS_ALNUM,
     LETTER,
     MARK,
     NUMBER,
@@ -33,7 +35,7 @@ from textmill.characters import (
     character_classes,
     decode,
     decode_before,
-    plain_letters,
+    letters_of_two_bytes,
 )
 from textmill.pieces import Measures, classes_of, hash_and_length
 
@@ -85,7 +87,7 @@ def _cut_words(
     found: NDArray[np.uint8],
 ) -> None:
     """Writes the bounds and measures of the words."""
-    n = 0
+    n = _NONE  # not signed: numba asks of each index that is whether it is negative
     for document in range(len(offsets) - 1):
         i, stop = offsets[document], offsets[document + 1]
         while i < stop:
@@ -99,28 +101,30 @@ def _cut_words(
                     starts &= starts - _ONE
                     ends &= ends - _ONE
                     of_word = (ALL_ONES >> (np.uint64(64) - (last - first))) << first
-                    start[n], end[n] = i + np.int64(first), i + np.int64(last)
-                    hashes[n] = _hash(data, start[n], np.int64(last - first))
+                    at, size_of_word = i + np.int64(first), np.int64(last - first)
+                    start[n], end[n] = at, at + size_of_word
+                    hashes[n] = _hash(data, at, size_of_word)
                     n_chars[n] = count_ones(of_word & ~inner)
                     seen = np.uint64(LETTER) * np.uint64(letter & of_word != 0)
+                    seen |= np.uint64(BEGINS_ALNUM) * ((letter | number) >> first & _ONE)
                     seen |= np.uint64(NUMBER) * np.uint64(number & of_word != 0)
                     seen |= np.uint64(MARK) * np.uint64(mark & of_word != 0)
                     seen |= np.uint64(PUNCTUATION) * np.uint64(punctuation & of_word != 0)
                     seen |= np.uint64(SYMBOL) * np.uint64(symbol & of_word != 0)
                     found[n] = seen | np.uint64(OTHER) * np.uint64(other & of_word != 0)
-                    n += 1
+                    n += _ONE
             if size == 0:
                 first, last = _next_word(data, i, stop, classes)
                 if first < last:
                     start[n], end[n] = first, last
                     hashes[n], n_chars[n] = hash_and_length(data, first, last)
                     found[n] = classes_of(data, first, last, classes)
-                    n += 1
+                    n += _ONE
                 i = last
             i += size
 
 
-@inner
+@inlined
 def _masks(
     data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.uint8]
 ) -> tuple[int, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -130,12 +134,19 @@ def _masks(
     letter = (byte_mask(data, i, ord("a"), 26) | byte_mask(data, i, ord("A"), 26)) & within
     number, space = byte_mask(data, i, ord("0"), 10) & within, _ascii_spaces(data, i)
     inner = byte_mask(data, i, 0x80, 0x40)
-    if inner & within:
-        lower, caseless = plain_letters(data, i)
-        letter |= (lower | caseless) & within >> _ONE
-    mark = punctuation = symbol = other = _NONE
+    ascii_ = within & ~byte_mask(data, i, 0x80, 0x80)
+    symbol, other = (
+        _ascii_symbols(data, i) & ascii_,
+        (byte_mask(data, i, 0, 32) | byte_mask(data, i, 0x7F, 1)) & within & ~space,
+    )
+    punctuation = ascii_ & ~(letter | number | space | symbol | other)
+    mark = _NONE
     size = min(64, stop - i)
-    rest = within & ~(letter | number | space | inner)
+    rest = within & ~(ascii_ | inner)
+    if rest:
+        letters = letters_of_two_bytes(data, i) & within >> _ONE
+        letter |= letters
+        rest &= ~letters
     while rest:
         at = lowest_one(rest)
         rest &= rest - _ONE
@@ -158,6 +169,14 @@ def _masks(
 
 
 @inner
+def _ascii_symbols(data: NDArray[np.uint8], i: int) -> np.uint64:
+    """``$ + < = > ^ ` | ~``"""
+    found = byte_mask(data, i, ord("$"), 1) | byte_mask(data, i, ord("+"), 1) | byte_mask(data, i, ord("<"), 3)
+    found |= byte_mask(data, i, ord("^"), 1) | byte_mask(data, i, ord("`"), 1)
+    return found | byte_mask(data, i, ord("|"), 1) | byte_mask(data, i, ord("~"), 1)
+
+
+@inlined
 def _hash(data: NDArray[np.uint8], i: int, size: int) -> np.uint64:
     """`hash_of` a piece that eight bytes follow in the data."""
     value = hash_begin(size)

@@ -179,21 +179,25 @@ def named(presets: Mapping[str, Preset], name: str) -> Preset:
 
 def measure(scorers: Sequence[Scorer], documents: Documents) -> pa.Table:
     """The columns of all scorers. Errors: `InvariantError` for a wrong length, a wrong type, a null or a NaN."""
-    arrays, schema_fields = [], []
-    for scorer in scorers:
-        for array, field in zip(scorer.score(documents), scorer.columns, strict=True):
-            _check(array, field, len(documents), type(scorer).__name__)
-            arrays.append(array)
-            schema_fields.append(field.with_nullable(False))
-    return pa.table(arrays, schema=pa.schema(schema_fields))
+    scored = [(scorer, *column) for scorer in scorers for column in _columns(scorer, documents)]
+    for scorer, array, field in scored:  # not between two scorers, whose kernels leave nothing of this in the cache
+        _check(array, field, len(documents), type(scorer).__name__)
+    fields = [field.with_nullable(False) if field.nullable else field for _, _, field in scored]
+    return pa.table([array for _, array, _ in scored], schema=pa.schema(fields))
+
+
+def _columns(scorer: Scorer, documents: Documents) -> list[tuple[pa.Array, pa.Field]]:
+    return list(zip(scorer.score(documents), scorer.columns, strict=True))
 
 
 def numbers(values: Sequence[NDArray], schema: pa.Schema) -> list[pa.Array]:
-    """Arrays [documents], one a column of the schema, in its types. (Arrow's casts cost five times as much.)"""
-    return [
-        pa.array(column.astype(field.type.to_pandas_dtype(), copy=False))
-        for column, field in zip(values, schema, strict=True)
-    ]
+    """Arrays [documents], one a column of the schema, in its types, which are numbers. (Arrow's casts cost five times
+    as much.)"""
+    arrays = []
+    for column, field in zip(values, schema, strict=True):
+        buffer = pa.py_buffer(np.ascontiguousarray(column, field.type.to_pandas_dtype()))
+        arrays.append(pa.Array.from_buffers(field.type, len(column), [None, buffer]))
+    return arrays
 
 
 def _check(array: pa.Array, field: pa.Field, n: int, scorer: str) -> None:

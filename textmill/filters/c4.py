@@ -199,7 +199,7 @@ class C4(_LineRules, Scorer):
         bounds = (lines.offsets, lines.start, lines.end, fates)
         n_sentences = _count_sentences(pieces.data, *bounds, character_classes(), pieces.sentences.start)
         values = [
-            newlines.sums(newlines.n_chars) + newlines.counts - 1,
+            pieces.n_chars,
             n_lines,
             *(n_fates[:, fate] for fate in _DROPS.values()),
             n_fates[:, _KEPT] / np.maximum(n_lines, 1),

@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, byte_mask, count_ones, inner, lowest_one
+from textmill.bits import ALL_ONES, as_number, byte_mask, count_ones, equal_mask, inlined, inner, lowest_one
 from textmill.filters import gopher
 from textmill.filters.base import Preset, Rule, Scorer, named, numbers
 from textmill.filters.line_marks import words_of_lines
@@ -85,7 +85,7 @@ _N_COUNTERS = 5  # characters, alphanumeric, digits, spaces, parentheses
 # Pairs of bytes that need a closer look: \n\n, :/, the first two of an angle, and these, in any case. Every phrase
 # holds one of them, and they are rare.
 _LETTER_PAIRS = ("ok", "va", "ms", "ps")
-_BLOCK = 64  # bytes that a mask reads
+MIN_BYTES = 65  # that data must have: what masks read
 
 # What those looks find, and what they need to know of earlier ones.
 _N_FOUND = 8
@@ -113,8 +113,8 @@ class CuratorRatios(Scorer):
         """The columns; see `Scorer.score`."""
         pieces = documents.segmentation
         data = pieces.data
-        if len(data) < _BLOCK:
-            data = np.concatenate([data, np.zeros(_BLOCK, np.uint8)])
+        if len(data) < MIN_BYTES:
+            data = np.concatenate([data, np.zeros(MIN_BYTES, np.uint8)])
         counts = np.zeros((len(documents), _N_COUNTERS), np.int64)
         found = np.zeros((len(documents), _N_FOUND), np.int64)
         _count_documents(data, pieces.offsets, _phrases(), counts, found)
@@ -167,13 +167,9 @@ def _share(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float6
 
 def _unpunctuated(pieces: Segmentation) -> NDArray[np.float64]:
     """The share of lines that do not end with an end mark, [documents]."""
-    words, lines, word_offsets = pieces.words, pieces.lines, words_of_lines(pieces, "newline")
-    has_words = np.diff(word_offsets) > 0
-    last = words.end[word_offsets[1:][has_words] - 1] - 1  # the last byte of each such line, whitespace aside
-    marked = np.zeros(len(lines), bool)
-    marked[has_words] = _is_end_mark()[pieces.data[last]]
-    n_lines = lines.sums(has_words)
-    return _share(n_lines - lines.sums(marked), n_lines)
+    word_offsets = words_of_lines(pieces, "newline")
+    n_lines, n_marked = _count_marked(pieces.data, pieces.lines.offsets, word_offsets, pieces.words.end, _is_end_mark())
+    return _share(n_lines - n_marked, n_lines)
 
 
 def _longest_words(words: Spans) -> NDArray[np.int32]:
@@ -218,6 +214,25 @@ def _phrases() -> _Phrases:
 
 
 @numba.njit(cache=True, nogil=True)
+def _count_marked(
+    data: NDArray[np.uint8],
+    line_offsets: NDArray[np.int64],
+    word_offsets: NDArray[np.int64],
+    word_end: NDArray[np.int64],
+    is_mark: NDArray[np.bool_],
+) -> NDArray[np.int64]:
+    """Lines of each document that have words, and those whose last word ends with a mark: [2, documents]."""
+    counts = np.zeros((2, len(line_offsets) - 1), np.int64)
+    for document in range(len(line_offsets) - 1):
+        for line in range(line_offsets[document], line_offsets[document + 1]):
+            after = word_offsets[line + 1]
+            if after > word_offsets[line]:
+                counts[0, document] += 1
+                counts[1, document] += is_mark[data[word_end[after - 1] - 1]]
+    return counts
+
+
+@numba.njit(cache=True, nogil=True)
 def _count_documents(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
@@ -225,27 +240,23 @@ def _count_documents(
     counts: NDArray[np.int64],
     all_found: NDArray[np.int64],
 ) -> None:
-    """Fills in counters [documents, counters], and what closer looks find [documents, `_N_FOUND`].
-
-    Blocks share a byte, so that a pair is in one of them.
-    """
+    """Fills in counters [documents, counters], and what closer looks find [documents, `_N_FOUND`]."""
     for document in range(len(counts)):
         start, end = offsets[document], offsets[document + 1]
         text, found = data[start:end], all_found[document]
         found[_PARAGRAPHS] = 1
         n_chars = n_alphanumeric = n_digits = n_spaces = n_parentheses = np.uint64(0)
-        for i in range(start, end, _BLOCK - 1):
-            at = min(i, len(data) - _BLOCK)
-            beyond, rest = np.uint64(i - at), min(end - i, _BLOCK)
-            counted = ALL_ONES >> np.uint64(64 - min(rest, _BLOCK - 1)) << beyond
+        for i in range(start, end, 64):
+            at = min(i, len(data) - 64)
+            beyond = np.uint64(i - at)
+            counted = ALL_ONES >> np.uint64(64 - min(end - i, 64)) << beyond
             newline, digits = byte_mask(data, at, 0x0A, 1), byte_mask(data, at, 0x30, 10)
             n_chars += count_ones(~byte_mask(data, at, 0x80, 0x40) & counted)
             n_alphanumeric += count_ones((_alphanumeric(data, at) | newline | digits) & counted)
             n_digits += count_ones(digits & counted)
             n_spaces += count_ones(_spaces(data, at) & counted)
             n_parentheses += count_ones(_parentheses(data, at) & counted)
-            pairs = newline & newline >> _ONE | _pairs(data, at)
-            pairs = pairs >> beyond & (ALL_ONES >> np.uint64(64 - rest)) >> _ONE
+            pairs = _pairs(data, i, end) if i + 1 < end else np.uint64(0)
             while pairs:
                 _look(text, i - start + 1 + np.int64(lowest_one(pairs)), phrases, found)
                 pairs &= pairs - _ONE
@@ -253,42 +264,41 @@ def _count_documents(
         counts[document, 3], counts[document, 4] = n_spaces, n_parentheses
 
 
-@inner
+@inlined
 def _alphanumeric(data: NDArray[np.uint8], at: int) -> np.uint64:
     """Letters and ``! , . ?``: digits and newlines are left out."""
     found = byte_mask(data, at, 0x41, 26) | byte_mask(data, at, 0x61, 26) | byte_mask(data, at, 0x21, 1)
     return found | byte_mask(data, at, 0x2C, 1) | byte_mask(data, at, 0x2E, 1) | byte_mask(data, at, 0x3F, 1)
 
 
-@inner
+@inlined
 def _spaces(data: NDArray[np.uint8], at: int) -> np.uint64:
     """``\\b \\t \\n``, ``\\r``, and the space."""
     return byte_mask(data, at, 0x08, 3) | byte_mask(data, at, 0x0D, 1) | byte_mask(data, at, 0x20, 1)
 
 
-@inner
+@inlined
 def _parentheses(data: NDArray[np.uint8], at: int) -> np.uint64:
     """``( )``, ``[``, ``]``, ``{``, ``}``."""
     found = byte_mask(data, at, 0x28, 2) | byte_mask(data, at, 0x5B, 1) | byte_mask(data, at, 0x5D, 1)
     return found | byte_mask(data, at, 0x7B, 1) | byte_mask(data, at, 0x7D, 1)
 
 
-@inner
-def _pairs(data: NDArray[np.uint8], at: int) -> np.uint64:
-    """The first byte of each pair but two newlines, see `_LETTER_PAIRS`."""
-    o = byte_mask(data, at, 0x4F, 1) | byte_mask(data, at, 0x6F, 1)
-    k = byte_mask(data, at, 0x4B, 1) | byte_mask(data, at, 0x6B, 1)
-    v = byte_mask(data, at, 0x56, 1) | byte_mask(data, at, 0x76, 1)
-    a = byte_mask(data, at, 0x41, 1) | byte_mask(data, at, 0x61, 1)
-    s = byte_mask(data, at, 0x53, 1) | byte_mask(data, at, 0x73, 1)
-    m_or_p = byte_mask(data, at, 0x4D, 1) | byte_mask(data, at, 0x6D, 1)
-    m_or_p |= byte_mask(data, at, 0x50, 1) | byte_mask(data, at, 0x70, 1)
-    url = byte_mask(data, at, 0x3A, 1) & byte_mask(data, at, 0x2F, 1) >> _ONE
-    angle = byte_mask(data, at, 0xE2, 1) & byte_mask(data, at, 0x9F, 1) >> _ONE
-    return url | angle | o & k >> _ONE | v & a >> _ONE | m_or_p & s >> _ONE
+@inlined
+def _pairs(data: NDArray[np.uint8], i: int, end: int) -> np.uint64:
+    """Where a pair, see `_LETTER_PAIRS`, begins among the 64 bytes from i on, and goes on before ``end``."""
+    at = min(i, len(data) - MIN_BYTES)
+    found = byte_mask(data, at, 0x0A, 1) & byte_mask(data, at + 1, 0x0A, 1)
+    found |= byte_mask(data, at, 0x3A, 1) & byte_mask(data, at + 1, 0x2F, 1)
+    found |= byte_mask(data, at, 0xE2, 1) & byte_mask(data, at + 1, 0x9F, 1)
+    found |= equal_mask(data, at, 0x20, ord("o")) & equal_mask(data, at + 1, 0x20, ord("k"))
+    found |= equal_mask(data, at, 0x20, ord("v")) & equal_mask(data, at + 1, 0x20, ord("a"))
+    m_or_p = equal_mask(data, at, 0x20, ord("m")) | equal_mask(data, at, 0x20, ord("p"))
+    found |= m_or_p & equal_mask(data, at + 1, 0x20, ord("s"))
+    return as_number(found) >> np.uint64(i - at) & ALL_ONES >> np.uint64(64 - min(end - 1 - i, 64))
 
 
-@inner
+@inlined
 def _look(text: NDArray[np.uint8], i: int, phrases: _Phrases, found: NDArray[np.int64]) -> None:
     """What the pair of bytes means that ends at byte i."""
     byte = text[i]

@@ -11,9 +11,9 @@ newline is a space: all published uses put spaces for newlines first. Upper and 
 
 A file is checked before anything is made of it: sizes against the file's length, row numbers against the matrices. A
 large dense matrix stays in the file, mapped, so a model of gigabytes costs the pages that it touches; a quantised one
-stays quantised. Losses and shapes that fastText does not write are refused.
+becomes dense if that takes less than 64 MiB. Losses and shapes that fastText does not write are refused.
 
-Cost, measured by ``benchmarks/languages.py``: with lid.176.ftz a quarter of fastText's own time.
+Cost, measured by ``benchmarks/languages.py``: with lid.176.ftz an eighth of fastText's own time.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill import storage
+from textmill.bits import add_eight, copy_bytes, count_ones, inner, prefetch
 from textmill.errors import EnvironmentFault, InputError
 
 LABEL_PREFIX = "__label__"
@@ -37,6 +38,7 @@ _SUPERVISED = 3
 _HIERARCHICAL, _NEGATIVE, _SOFTMAX, _ONE_VS_ALL = 1, 2, 3, 4  # losses, as numbered in the file
 _MAX_NGRAM = 64  # of characters or words; fastText's defaults are 6 and 1
 _MAX_LABELS_BYTES = 1 << 30  # of the second matrix, once it is no longer quantised
+_MAX_BUCKETS = 1 << 27  # fastText's default is 2 million
 _N_CENTROIDS = 256
 _MAPPED_BYTES = 1 << 26  # larger dense matrices stay in the file
 _BLOCK_FLOATS = 1 << 22  # of probabilities that are held at a time
@@ -48,6 +50,7 @@ _WORD_PRIME = np.uint64(116049371)
 _BEFORE, _AFTER = map(ord, "<>")
 _END = np.frombuffer(b"</s>", dtype=np.uint8)
 _PREFIX = np.frombuffer(LABEL_PREFIX.encode(), dtype=np.uint8)
+_ONE = np.uint64(1)
 _TINY = 1e-5  # what fastText adds to a probability before it takes the logarithm
 
 
@@ -75,8 +78,11 @@ class Ngrams(NamedTuple):
     """From the hash of an n-gram to its row in the first matrix, counted from behind the words."""
 
     n_buckets: int  # 0 if no n-gram has a row
-    slot_bucket: NDArray[np.int32]  # hash table of those that pruning left, -1 if free; empty unless pruned
-    slot_row: NDArray[np.int32]
+    inverse: np.uint64  # see `_remainder`
+    shift: np.uint64
+    kept: NDArray[
+        np.uint64
+    ]  # [buckets / 64, 2]: a bit for each that pruning left, how many lie before; empty unless pruned
     min_chars: int
     max_chars: int  # 0 if there are none of characters
     max_words: int  # 1 if there are none of words
@@ -234,17 +240,54 @@ def _read(cursor: _Cursor) -> FastTextModel:
     output = _read_output(cursor, is_coded, n_labels, dim)
     width = max(dim, matrix.centroids.shape[0] * matrix.centroids.shape[2])
     slot_number, slot_hash = _hash_words(cursor.data, start, end)
-    slot_bucket, slot_row = _hash_ngrams(pruned)
+    if n_pruned > 0:
+        _need(n_buckets <= _MAX_BUCKETS, f"more than {_MAX_BUCKETS} buckets of n-grams, pruned")
+        kept, order = _index(pruned, n_buckets)
+        matrix = _reordered(matrix, np.concatenate([np.arange(n_words), n_words + order]))
+    else:
+        kept = np.empty((0, 2), np.uint64)
     network = Network(
         Matrix(*(_frozen(part) for part in matrix)),
         Words(_frozen(cursor.data), _frozen(start), _frozen(end), _frozen(slot_number), _frozen(slot_hash), n_words),
-        Ngrams(n_buckets if n_pruned else 0, _frozen(slot_bucket), _frozen(slot_row), min_ngram, max_ngram, word_ngram),
+        Ngrams(n_buckets if n_pruned else 0, *_inverse(n_buckets), _frozen(kept), min_ngram, max_ngram, word_ngram),
         _frozen(np.pad(output, ((0, 0), (0, width - dim)))),
         _frozen(_tree(counts[n_words:]) if loss == _HIERARCHICAL else np.empty((0, 2), dtype=np.int32)),
         loss,
     )
     labels = (bytes(cursor.data[a:b]) for a, b in zip(start[n_words:], end[n_words:], strict=True))
     return FastTextModel(tuple(label.decode(errors="replace").removeprefix(LABEL_PREFIX) for label in labels), network)
+
+
+def _index(pruned: NDArray[np.int32], n_buckets: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """`Ngrams.kept`, of buckets and their rows, [kept, 2]; and the rows in the order of buckets. Of equal buckets the
+    last one counts, as in fastText."""
+    pruned = pruned[(pruned[:, 0] >= 0) & (pruned[:, 0] < n_buckets)]
+    order = np.argsort(pruned[:, 0], kind="stable")
+    buckets = pruned[order, 0]
+    is_last = np.append(buckets[1:] != buckets[:-1], True)[: len(buckets)]
+    bits = np.zeros(-(-n_buckets // 64) * 64, np.bool_)
+    bits[buckets] = True
+    counts = bits.reshape(-1, 64).sum(axis=1)
+    kept = np.packbits(bits, bitorder="little").view("<u8")
+    return np.stack([kept, (np.cumsum(counts) - counts).astype(np.uint64)], axis=1), pruned[order[is_last], 1].astype(
+        np.int64
+    )
+
+
+def _reordered(matrix: Matrix, order: NDArray[np.int64]) -> Matrix:
+    """A matrix of these rows."""
+    rows, codes, centroids, norms = matrix
+    return (
+        Matrix(rows[order], codes, centroids, norms)
+        if len(rows)
+        else Matrix(rows, codes[order], centroids, norms[order])
+    )
+
+
+def _inverse(n: int) -> tuple[np.uint64, np.uint64]:
+    """What `_remainder` divides by n with: the quotient of 32 bits is right, or one too small."""
+    shift = 31 + n.bit_length()
+    return np.uint64((1 << shift) // max(n, 1)), np.uint64(shift)
 
 
 def _need(holds: bool, otherwise: str) -> None:
@@ -283,7 +326,17 @@ def _read_matrix(cursor: _Cursor, is_coded: bool, n_rows: int, dim: int) -> Matr
     if has_norms:
         norm_codes = cursor.array("u1", m)
         norms = _read_centroids(cursor, 1, 1)[0, :, 0][norm_codes]
+    if 4 * m * dim < _MAPPED_BYTES:
+        no_codes, nothing = np.empty((0, 0), dtype=np.uint8), np.empty((0, 0, 0), dtype=np.float32)
+        return Matrix(_dense(codes, centroids, norms)[:, :dim], no_codes, nothing, nothing.ravel())
     return Matrix(np.empty((0, 0), dtype=np.float32), codes, centroids, norms)
+
+
+def _dense(codes: NDArray[np.uint8], centroids: NDArray[np.float32], norms: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The rows that a product quantiser stands for, [rows, width]."""
+    parts = [centroid[code] for centroid, code in zip(centroids, codes.T, strict=True)]
+    with np.errstate(all="ignore"):  # a damaged model may hold anything
+        return np.concatenate(parts, axis=1) * norms[:, None]
 
 
 def _read_centroids(cursor: _Cursor, n_parts: int, dim: int) -> NDArray[np.float32]:
@@ -303,11 +356,10 @@ def _read_output(cursor: _Cursor, is_coded: bool, n_labels: int, dim: int) -> ND
     """The second matrix, [labels, dim]."""
     is_coded &= bool(cursor.number("u1"))
     matrix = _read_matrix(cursor, is_coded, n_labels, dim)
-    if not is_coded:
+    if len(matrix.rows):
         return matrix.rows[:n_labels].astype(np.float32)
     _need(4 * n_labels * dim <= _MAX_LABELS_BYTES, "too many labels")
-    parts = [centroid[code] for centroid, code in zip(matrix.centroids, matrix.codes[:n_labels].T, strict=True)]
-    return np.concatenate(parts, axis=1)[:, :dim] * matrix.norms[:n_labels, None]
+    return _dense(matrix.codes[:n_labels], matrix.centroids, matrix.norms[:n_labels])[:, :dim]
 
 
 def _tree(counts: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -375,22 +427,6 @@ def _hash_words(
     return numbers, hashes
 
 
-@numba.njit(cache=True, nogil=True)
-def _hash_ngrams(pruned: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The hash table of n-grams and their rows among the n-grams, at most a quarter full; empty if nothing is given."""
-    size = 4
-    while size < 4 * len(pruned):
-        size *= 2
-    size = size if len(pruned) else 0
-    keys, rows = np.full(size, -1, dtype=np.int32), np.full(size, -1, dtype=np.int32)
-    for i in range(len(pruned)):
-        slot = np.uint32(pruned[i, 0]) & np.uint32(size - 1)
-        while keys[slot] >= 0 and keys[slot] != pruned[i, 0]:
-            slot = (slot + np.uint32(1)) & np.uint32(size - 1)
-        keys[slot], rows[slot] = pruned[i, 0], pruned[i, 1]
-    return keys, rows
-
-
 # The kernel
 
 
@@ -407,6 +443,7 @@ def _predict(
     width = network.output.shape[1]
     hidden = np.empty(width, dtype=np.float32)
     chains = np.empty(max(network.ngrams.max_words, 1), dtype=np.uint64)
+    chances = np.ones(2 * found.shape[1])  # of the nodes of the tree of labels
     memory, word, rows = _room(offsets, start, end, network)
     for text in range(len(offsets) - 1):
         hidden[:] = 0
@@ -421,7 +458,7 @@ def _predict(
         if n_rows:
             for k in range(width):
                 hidden[k] *= np.float32(1.0 / n_rows)
-            _judge(network, hidden, found[text])
+            _judge(network, hidden, chances, found[text])
         else:
             found[text] = 0
 
@@ -448,7 +485,7 @@ def _room(
     return memory, np.empty(longest + 2, dtype=np.uint8), np.empty(_ROWS_AT_A_TIME, dtype=np.int64)
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _add_words(
     data: NDArray[np.uint8],
     i: int,
@@ -489,15 +526,14 @@ def _add_words(
         if known_rows[slot] < 0:
             continue
         n_rows += known_rows[slot]
-        for k in range(len(hidden)):
-            hidden[k] += known_total[slot, k]
+        _add_row(known_total, np.uint64(slot), hidden)
         if has_word_ngrams:
             n_rows += _add_word_ngrams(value, network, chains, n_words, rows, hidden)
         n_words += 1
     return n_rows, n_words, True
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _add_end(
     network: Network, chains: NDArray[np.uint64], n_words: int, rows: NDArray[np.int64], hidden: NDArray[np.float32]
 ) -> int:
@@ -511,7 +547,7 @@ def _add_end(
     return n_rows + _add_word_ngrams(value, network, chains, n_words, rows, hidden)
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _add_word(
     plain: NDArray[np.uint8],
     value: np.uint32,
@@ -531,43 +567,59 @@ def _add_word(
         n_rows += 1
     if network.ngrams.max_chars > 0:
         word[0], word[len(plain) + 1] = _BEFORE, _AFTER
-        word[1 : len(plain) + 1] = plain
-        n_rows += _add_subwords(word[: len(plain) + 2], network, rows, total)
+        copy_bytes(word, 1, plain, 0, len(plain))
+        n_rows += _add_subwords(word, len(plain) + 2, network, rows, total)
     return n_rows
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _add_subwords(
-    word: NDArray[np.uint8], network: Network, rows: NDArray[np.int64], total: NDArray[np.float32]
-) -> int:
-    """Adds the character n-grams of a word between its marks; neither mark alone is one. Returns their number."""
-    min_chars, max_chars, n_buckets = network.ngrams.min_chars, network.ngrams.max_chars, network.ngrams.n_buckets
-    slot_bucket, slot_row, n_words = network.ngrams.slot_bucket, network.ngrams.slot_row, network.words.n
-    n_rows, n_waiting = 0, 0
-    for first in range(len(word)):
+    word: NDArray[np.uint8], size: int, network: Network, rows: NDArray[np.int64], total: NDArray[np.float32]
+) -> np.int64:
+    """Adds the character n-grams of a word between its marks; neither mark alone is one. Returns their number.
+
+    Whether an n-gram may have a row cannot be guessed, so no branch depends on it.
+    """
+    ngrams = network.ngrams
+    min_chars, max_chars, n_buckets, n_words = ngrams.min_chars, ngrams.max_chars, ngrams.n_buckets, network.words.n
+    inverse, shift, kept = ngrams.inverse, ngrams.shift, ngrams.kept
+    matrix_rows, width = network.matrix.rows, network.matrix.rows.shape[1]
+    if n_buckets == 0:
+        return np.int64(0)
+    stop, n_rows, n_waiting = np.uint64(size), np.uint64(0), np.uint64(0)
+    for start in range(np.uint64(0), stop):
+        first = np.uint64(start)
         if word[first] & 0xC0 == 0x80:
             continue  # inside a character
         value, i = _BASIS, first
         for n in range(1, max_chars + 1):
-            if i == len(word):
+            if i == stop:
                 break
             value = _hash_on(value, word[i])
-            i += 1
-            while i < len(word) and word[i] & 0xC0 == 0x80:
+            i += _ONE
+            while i < stop and word[i] & 0xC0 == 0x80:
                 value = _hash_on(value, word[i])
-                i += 1
-            if n >= min_chars and not (n == 1 and (first == 0 or i == len(word))):
-                row = _row_of(np.uint64(value), n_buckets, slot_bucket, slot_row)
+                i += _ONE
+            if n >= min_chars and not (n == 1 and (first == 0 or i == stop)):
+                row, is_kept = _row_of(_remainder(value, np.uint64(n_buckets), inverse, shift), kept)
                 rows[n_waiting] = n_words + row
-                n_waiting += row >= 0
-        if n_waiting + max_chars > len(rows):
-            _add_rows(network.matrix, rows, n_waiting, total)
-            n_rows, n_waiting = n_rows + n_waiting, 0
-    _add_rows(network.matrix, rows, n_waiting, total)
-    return n_rows + n_waiting
+                prefetch(matrix_rows, (n_words + row) * width)
+                n_waiting += is_kept
+        if n_waiting + np.uint64(max_chars) > np.uint64(len(rows)):
+            _add_rows(network.matrix, rows, np.int64(n_waiting), total)
+            n_rows, n_waiting = n_rows + n_waiting, np.uint64(0)
+    _add_rows(network.matrix, rows, np.int64(n_waiting), total)
+    return np.int64(n_rows + n_waiting)
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
+def _remainder(value: np.uint32, n: np.uint64, inverse: np.uint64, shift: np.uint64) -> np.uint64:
+    """``value % n``, at a third of the cost of a division; see `_inverse`."""
+    rest = np.uint64(value) - (np.uint64(value) * inverse >> shift) * n
+    return min(rest, rest - n)  # which is huge where it would be negative
+
+
+@inner
 def _add_word_ngrams(
     value: np.uint32,
     network: Network,
@@ -583,51 +635,58 @@ def _add_word_ngrams(
     for back in range(1, min(ngrams.max_words - 1, n_words) + 1):
         chain = (n_words - back) % len(chains)
         chains[chain] = chains[chain] * _WORD_PRIME + signed
-        row = _row_of(chains[chain], ngrams.n_buckets, ngrams.slot_bucket, ngrams.slot_row)
-        rows[n_rows] = network.words.n + row
-        n_rows += row >= 0
+        if ngrams.n_buckets:
+            row, is_kept = _row_of(chains[chain] % np.uint64(ngrams.n_buckets), ngrams.kept)
+            rows[n_rows] = network.words.n + row
+            n_rows += int(is_kept)
     chains[n_words % len(chains)] = signed
     _add_rows(network.matrix, rows, n_rows, hidden)
     return n_rows
 
 
-@numba.njit(cache=True, nogil=True)
-def _row_of(value: np.uint64, n_buckets: int, slot_bucket: NDArray[np.int32], slot_row: NDArray[np.int32]) -> np.int64:
-    """The row of the n-gram with this hash, counted from behind the words; -1 if it has none. See `Ngrams`."""
-    if n_buckets == 0:
-        return np.int64(-1)
-    bucket = np.int64(value % np.uint64(n_buckets))
-    if len(slot_bucket) == 0:
-        return bucket
-    slot = bucket & (len(slot_bucket) - 1)
-    while slot_bucket[slot] != bucket:
-        if slot_bucket[slot] < 0:
-            return np.int64(-1)
-        slot = (slot + 1) & (len(slot_bucket) - 1)
-    return np.int64(slot_row[slot])
+@inner
+def _row_of(bucket: np.uint64, kept: NDArray[np.uint64]) -> tuple[np.int64, np.uint64]:
+    """The row of the n-gram with this number, counted from behind the words, and 1 if it has one. See `Ngrams`."""
+    if len(kept) == 0:
+        return np.int64(bucket), _ONE
+    bits, before = kept[bucket >> np.uint64(6), 0], kept[bucket >> np.uint64(6), 1]
+    bit = _ONE << (bucket & np.uint64(63))
+    return np.int64(before + count_ones(bits & (bit - _ONE))), np.uint64(bits & bit != 0)
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _add_rows(matrix: Matrix, numbers: NDArray[np.int64], n: int, total: NDArray[np.float32]) -> None:
     """Adds the first n of these rows of the first matrix."""
     rows, codes, centroids, norms = matrix.rows, matrix.codes, matrix.centroids, matrix.norms
     size = centroids.shape[2]
     for i in range(n):
-        row = numbers[i]
         if len(codes):
+            row = numbers[i]
             for part in range(codes.shape[1]):
                 for k in range(size):
                     total[part * size + k] += norms[row] * centroids[part, codes[row, part], k]
         else:
-            for k in range(rows.shape[1]):
-                total[k] += rows[row, k]
+            _add_row(rows, np.uint64(numbers[i]), total)
 
 
-@numba.njit(cache=True, nogil=True)
-def _judge(network: Network, hidden: NDArray[np.float32], found: NDArray[np.float32]) -> None:
+@inner
+def _add_row(rows: NDArray[np.float32], row: np.uint64, total: NDArray[np.float32]) -> None:
+    """Adds one row of a matrix."""
+    width = np.uint64(rows.shape[1])
+    whole = width & ~np.uint64(7)
+    for k in range(np.uint64(0), whole, np.uint64(8)):
+        add_eight(total, np.int64(k), rows, np.int64(row * width + k))
+    for k in range(whole, width):
+        total[k] += rows[row, k]
+
+
+@inner
+def _judge(
+    network: Network, hidden: NDArray[np.float32], chances: NDArray[np.float64], found: NDArray[np.float32]
+) -> None:
     """Writes the probability of each label; all 0 if one is no number, which only a damaged model gives."""
     if network.loss == _HIERARCHICAL:
-        _walk_tree(network, hidden, found)
+        _walk_tree(network, hidden, chances, found)
     else:
         for label in range(len(found)):
             found[label] = _dot(network.output[label], hidden)
@@ -645,7 +704,7 @@ def _judge(network: Network, hidden: NDArray[np.float32], found: NDArray[np.floa
         found[:] = 0
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _softmax(values: NDArray[np.float32]) -> None:
     largest, total = values[0], np.float32(0)
     for value in values:
@@ -657,21 +716,23 @@ def _softmax(values: NDArray[np.float32]) -> None:
         values[k] /= total
 
 
-@numba.njit(cache=True, nogil=True)
-def _walk_tree(network: Network, hidden: NDArray[np.float32], found: NDArray[np.float32]) -> None:
+@inner
+def _walk_tree(
+    network: Network, hidden: NDArray[np.float32], at: NDArray[np.float64], found: NDArray[np.float32]
+) -> None:
     """Probabilities by hierarchical softmax; what is under 1e-5 is 0, as in fastText's search."""
     n = len(found)
-    at = np.ones(2 * n - 1)
-    for inner in range(n - 2, -1, -1):
-        yes = 1.0 / (1.0 + np.exp(-_dot(network.output[inner], hidden)))
-        left, right = network.children[inner]
-        at[left] = at[n + inner] * (1.0 - yes + _TINY)
-        at[right] = at[n + inner] * (yes + _TINY)
+    at[2 * n - 2] = 1
+    for node in range(n - 2, -1, -1):
+        yes = 1.0 / (1.0 + np.exp(-_dot(network.output[node], hidden)))
+        left, right = network.children[node]
+        at[left] = at[n + node] * (1.0 - yes + _TINY)
+        at[right] = at[n + node] * (yes + _TINY)
     for label in range(n):
         found[label] = at[label] if at[label] >= _TINY else 0.0
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _sigmoid(x: float) -> float:
     """As coarse as fastText's: its table has 512 steps from -8 to 8."""
     if not -8 <= x <= 8:
@@ -679,7 +740,7 @@ def _sigmoid(x: float) -> float:
     return 1 / (1 + np.exp(8 - np.floor((x + 8) * 32) / 32))
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
     total = np.float32(0)
     for k in range(len(a)):
@@ -687,14 +748,14 @@ def _dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _lookup(word: NDArray[np.uint8], value: np.uint32, words: Words) -> np.int64:
     """The number of a word or label with this hash; -1 if the model does not know it."""
     slot = _find(word, value, words.data, words.start, words.end, words.slot_number, words.slot_hash)
     return np.int64(words.slot_number[slot])
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _find(
     word: NDArray[np.uint8],
     value: np.uint32,
@@ -715,7 +776,7 @@ def _find(
     return slot
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _hash(word: NDArray[np.uint8]) -> np.uint32:
     value = _BASIS
     for byte in word:
@@ -723,23 +784,23 @@ def _hash(word: NDArray[np.uint8]) -> np.uint32:
     return value
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _hash_on(value: np.uint32, byte: np.uint8) -> np.uint32:
     """FNV-1a with one byte more, taken as signed, as fastText does."""
     return np.uint32((value ^ np.uint32(np.int8(byte))) * _PRIME)
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _separates(byte: int) -> bool:
     return byte == 0x20 or 0x09 <= byte <= 0x0D or byte == 0
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _is_label(word: NDArray[np.uint8]) -> bool:
     return len(word) >= len(_PREFIX) and _equal(word[: len(_PREFIX)], _PREFIX)
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _repeats(data: NDArray[np.uint8], a: int, b: int, size: int) -> bool:
     """Whether the bytes from a on are those from b on."""
     for k in range(size):  # noqa: SIM110
@@ -748,7 +809,7 @@ def _repeats(data: NDArray[np.uint8], a: int, b: int, size: int) -> bool:
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@inner
 def _equal(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
     if len(a) != len(b):
         return False

@@ -87,7 +87,7 @@ class FineWebQuality(Scorer):
         values = [
             _ratio(lines.sums(marked & counted), n_lines),
             _ratio(lines.sums(short & counted), n_lines),
-            _ratio(n_duplicate_chars, lines.sums(lines.n_chars)),
+            _ratio(n_duplicate_chars, pieces.n_chars - lines.counts + 1),
             _ratio(lines.counts - 1, pieces.count(self.words)),
         ]
         return numbers(values, COLUMNS)

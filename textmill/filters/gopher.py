@@ -40,7 +40,7 @@ from textmill.filters.phrases import find_phrases, pair_table, phrase_table
 from textmill.filters.repetition import SOURCE, Repetition
 from textmill.filters.segments import Split
 from textmill.filters.stop_words import Case, hash_table
-from textmill.text import KINDS, Documents, Segmentation, Spans, character_classes
+from textmill.text import BEGINS_ALNUM, KINDS, Documents, Segmentation, Spans, character_classes
 
 Counted = Literal[
     "all",
@@ -182,8 +182,12 @@ class GopherQuality(Scorer):
 
 def _which_count(pieces: Segmentation, words: Spans, how: Counted) -> NDArray[np.uint8]:
     """1 for a word that counts, [words]."""
+    if how == "all":
+        return np.ones(len(words), np.uint8)
+    if how == "alphanumeric":
+        return (words.classes & BEGINS_ALNUM != 0).view(np.uint8)
     spans = (words.start, words.end, words.n_chars, words.classes)
-    return kernels.which_count(pieces.data, *spans, character_classes(), get_args(Counted).index(how))
+    return kernels.not_punctuation(pieces.data, *spans, character_classes())
 
 
 @functools.cache

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from textmill.bits import inner, lowest_one
 from textmill.filters.phrases import pair_mask
 from textmill.filters.stop_words import find
-from textmill.text import LETTER, NUMBER, PUNCTUATION, SYMBOL, decode
+from textmill.text import LETTER, MARK, NUMBER, OTHER, SPACE, SYMBOL, decode
 
-ALL, NOT_PUNCTUATION, ALPHANUMERIC = range(3)  # places in gopher.Counted
 N_COUNTED, N_MEASURED, MEASURED_CHARS, N_ALPHA, N_STOP, N_DISTINCT_STOP = range(6)  # rows of what count_words gives
 
 MAX_DISTANCE = 7  # between the two bytes at which marks are looked for
@@ -20,28 +19,20 @@ _MAX_EXACT = 64  # longer words share a bin of a histogram
 
 
 @numba.njit(cache=True, nogil=True)
-def which_count(
+def not_punctuation(
     data: NDArray[np.uint8],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
     n_chars: NDArray[np.int32],
     found: NDArray[np.uint8],
     classes: NDArray[np.uint8],
-    how: int,
 ) -> NDArray[np.uint8]:
-    """1 for a word that counts, see `gopher.Counted`, else 0: [words]. ``found``: the classes of its characters."""
+    """1 for a word with a character that is no punctuation, else 0: [words]. ``found``: the classes in it."""
     counts = np.ones(len(start), dtype=np.uint8)
-    if how == NOT_PUNCTUATION:
-        for k in range(len(start)):
-            counts[k] = found[k] & ~(PUNCTUATION | SYMBOL) != 0
-            if counts[k] == 0 and found[k] & SYMBOL != 0 and end[k] - start[k] > n_chars[k]:  # rarely
-                counts[k] = _has_symbol_beyond_ascii(data, start[k], end[k], classes)
-    elif how == ALPHANUMERIC:
-        for k in range(len(start)):
-            first = np.uint32(data[start[k]])
-            if first >= 0x80:
-                first = decode(data, start[k])[0]
-            counts[k] = classes[first] & (LETTER | NUMBER) != 0
+    for k in range(len(start)):
+        counts[k] = found[k] & (LETTER | MARK | NUMBER | SPACE | OTHER) != 0
+        if counts[k] == 0 and found[k] & SYMBOL != 0 and end[k] - start[k] > n_chars[k]:  # rarely
+            counts[k] = _has_symbol_beyond_ascii(data, start[k], end[k], classes)
     return counts
 
 
@@ -64,15 +55,18 @@ def count_words(
     counts = np.zeros((6, len(offsets) - 1), dtype=np.int64)
     last_seen = np.full(len(stop_numbers) + 1, -1, dtype=np.int64)  # the latest document that has the stop word
     for document in range(len(offsets) - 1):
+        first, last = np.uint64(offsets[document]), np.uint64(offsets[document + 1])  # unsigned: see `whitespace`
         n_counted = n_measured = chars = n_alpha = n_stop = n_distinct = 0
-        for k in range(offsets[document], offsets[document + 1]):
+        for k in range(first, last):  # a loop of its own takes many words at a time; a letter is bit 0
             n_counted += counted[k]
             n_measured += measured[k]
             chars += measured[k] * n_chars[k]
-            has_letter = found[k] & LETTER != 0
-            if ascii_letters and has_letter:
-                has_letter = _has_ascii_letter(data, start[k], end[k])
-            n_alpha += has_letter
+            n_alpha += found[k] & LETTER
+        if ascii_letters:
+            n_alpha = 0
+            for k in range(first, last):
+                n_alpha += found[k] & LETTER != 0 and _has_ascii_letter(data, start[k], end[k])
+        for k in range(first, last):
             number = find(hashes[k], stop_hashes, stop_numbers)  # no branch depends on it: it cannot be guessed
             n_stop += number >= 0
             n_distinct += (number >= 0) & (last_seen[number + 1] != document)

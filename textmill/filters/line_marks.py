@@ -98,9 +98,9 @@ def count_words(data, start, end, classes):  # type: ignore[no-untyped-def]
 def _words_before(word_start, line_end):  # type: ignore[no-untyped-def]
     """How many words start before each line end, and a 0 before them: int64 [lines + 1]."""
     offsets = np.zeros(line_end.size + 1, np.int64)
-    word = 0
+    word, n_words = np.uint64(0), np.uint64(word_start.size)  # unsigned: see `textmill.whitespace`
     for k in range(line_end.size):
-        while word < word_start.size and word_start[word] < line_end[k]:
-            word += 1
+        while word < n_words and word_start[word] < line_end[k]:
+            word += np.uint64(1)
         offsets[k + 1] = word
     return offsets

@@ -32,8 +32,18 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, as_number, as_read_only, byte_mask, copy_bytes, count_ones, inner, lowest_one
-from textmill.characters import decode_before
+from textmill.bits import (
+    ALL_ONES,
+    as_number,
+    as_read_only,
+    byte_mask,
+    copy_bytes,
+    count_ones,
+    inlined,
+    inner,
+    lowest_one,
+)
+from textmill.characters import N_CODE_POINTS, decode_before, everything
 from textmill.filters import gopher
 from textmill.filters.base import Editor, Preset, Rule, Scorer, named, numbers, stack
 from textmill.filters.line_marks import (
@@ -44,7 +54,7 @@ from textmill.filters.line_marks import (
 from textmill.filters.phrases import begins_with, find_phrases, phrase_table
 from textmill.filters.segments import strip_start
 from textmill.filters.url_parts import suffix_rules
-from textmill.text import FNV_BASIS, FNV_PRIME, SPACE, Documents, character_classes, decode
+from textmill.text import BEGINS_ALNUM, FNV_BASIS, FNV_PRIME, SPACE, Documents, character_classes, decode
 
 COUNTERS = "likes shares comments retweets reposts quotes bookmarks upvotes downvotes downloads views followers".split()
 MAX_PHRASE_WORDS = 10  # phrases are cut out of lines of at most so many words
@@ -93,9 +103,9 @@ class _LineRules:
         n_words = np.diff(words_of_lines(pieces, "newline"))
         rules = (self.max_upper_frac, self.min_words, self.any_dots)
         fates = _fates(pieces.data, lines.start, lines.end, lines.n_chars, n_words, kinds, classes, *rules[:2])
-        arrays = (lines.offsets, lines.start, lines.end, marks, fates, n_words, words.start, words.end)
-        data, offsets, changes, n_removed = _apply(pieces.data, *arrays, kinds, classes, self.any_dots)
-        n_counted = _counted_words(pieces.data, words.offsets, words.start, words.end, kinds)
+        counted = words.classes & BEGINS_ALNUM != 0
+        arrays = (lines.offsets, lines.start, lines.end, marks, fates, n_words, counted)
+        data, offsets, changes, n_removed, n_counted = _apply(pieces.data, *arrays, kinds, classes, self.any_dots)
         text = pa.Array.from_buffers(
             pa.large_string(), len(documents), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
         )
@@ -181,10 +191,10 @@ def passes(text: str, preset: str = "refinedweb@dclm") -> bool:
 @functools.cache
 def _character_kinds() -> NDArray[np.uint8]:
     """What Python says of each code point: upper case, a digit, a decimal digit, letter or number: uint8 [0x110000]."""
-    table = np.zeros(0x110000, np.uint8)
-    for code_point in range(0x40000):  # the rest is neither
-        c = chr(code_point)
-        table[code_point] = c.isupper() | c.isdigit() << 1 | c.isdecimal() << 2 | c.isalnum() << 3
+    table, characters = np.zeros(N_CODE_POINTS, np.uint8), everything()[:0x40000]  # the rest is neither
+    tests = {_UPPER: str.isupper, _DIGIT: str.isdigit, _DECIMAL: str.isdecimal, _ALNUM: str.isalnum}
+    for bit, test in tests.items():
+        table[: len(characters)] |= bit * np.fromiter(map(test, characters), np.uint8)
     return table
 
 
@@ -225,36 +235,44 @@ def _fate_of_number(line, kinds, classes):  # type: ignore[no-untyped-def]
     return _COUNTER if _is_counter(line, kinds, classes) else _KEPT
 
 
-@inner
+@inlined
 def _count_upper(data, start, end, kinds):  # type: ignore[no-untyped-def]
     n_upper = np.uint64(0)
     for i in range(start, end, 64):
-        if i + 64 > data.size:
-            return n_upper + _count_upper_one_by_one(data[i:end], kinds)
+        if i + 65 > data.size:
+            return n_upper + _count_upper_one_by_one(data, i, end, kinds)
         inside = ALL_ONES >> np.uint64(64 - min(end - i, 64))
         n_upper += count_ones(byte_mask(data, i, 65, 26) & inside)
         wide = byte_mask(data, i, 0xC3, 0x3D) & inside  # where those that are not ASCII begin
         if wide:
-            n_upper += _count_wide_upper(data[:end], i, wide, kinds)
+            n_upper += _count_wide_upper(data, i, end, wide, kinds)
     return n_upper
 
 
-@inner
-def _count_wide_upper(text, i, places, kinds):  # type: ignore[no-untyped-def]
-    n_upper = np.uint64(0)
+@inlined
+def _count_wide_upper(data, i, end, wide, kinds):  # type: ignore[no-untyped-def]
+    """Those that begin at the places among the 64 bytes from i on. Most are known by two bytes."""
+    latin, cyrillic = byte_mask(data, i, 0xC3, 1), byte_mask(data, i, 0xD0, 1)
+    upper = latin & byte_mask(data, i + 1, 0x80, 31) & ~byte_mask(data, i + 1, 0x97, 1)  # but ×
+    upper |= cyrillic & byte_mask(data, i + 1, 0x80, 0x30)
+    known = latin | cyrillic | byte_mask(data, i, 0xD7, 10) | byte_mask(data, i, 0xE3, 7) | byte_mask(data, i, 0xEB, 3)
+    known |= byte_mask(data, i, 0xD1, 1) & byte_mask(data, i + 1, 0x80, 0x20)
+    known |= byte_mask(data, i, 0xE2, 1) & byte_mask(data, i + 1, 0x80, 1)
+    n_upper = count_ones(as_number(upper) & wide)
+    places = as_number(~known) & wide
     while places:
         at = i + np.int64(lowest_one(places))
         places &= places - np.uint64(1)
-        n_upper += np.uint64(kinds[decode(text, at)[0]] & _UPPER != 0)
+        n_upper += np.uint64(kinds[decode_before(data, at, end)[0]] & _UPPER != 0)
     return n_upper
 
 
 @inner
-def _count_upper_one_by_one(text, kinds):  # type: ignore[no-untyped-def]
+def _count_upper_one_by_one(data, i, end, kinds):  # type: ignore[no-untyped-def]
     n_upper = np.uint64(0)
-    for i in range(text.size):
-        if not 0x80 <= text[i] < 0xC0:
-            n_upper += np.uint64(kinds[decode(text, i)[0]] & _UPPER != 0)
+    for at in range(i, end):
+        if not 0x80 <= data[at] < 0xC0:
+            n_upper += np.uint64(kinds[decode_before(data, at, end)[0]] & _UPPER != 0)
     return n_upper
 
 
@@ -329,27 +347,6 @@ def _same(text, start, phrase):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
-def _counted_words(data, offsets, start, end, kinds):  # type: ignore[no-untyped-def]
-    """Words of each document that begin with a letter or a number: int64 [documents]."""
-    n_words = np.zeros(offsets.size - 1, np.int64)
-    for document in range(offsets.size - 1):
-        n_words[document] = _n_counted(data, start, end, offsets[document], offsets[document + 1], kinds)
-    return n_words
-
-
-@inner
-def _n_counted(data, start, end, first, last, kinds):  # type: ignore[no-untyped-def]
-    """Those among the words from ``first`` up to ``last``."""
-    n_words = 0
-    for k in range(first, last):
-        if start[k] < end[k]:  # always, in UTF-8
-            lead = data[start[k]]
-            code_point = np.uint32(lead) if lead < 0x80 else decode_before(data, start[k], end[k])[0]
-            n_words += (kinds[code_point] & _ALNUM) != 0
-    return n_words
-
-
 @inner
 def _count_words(text, kinds, classes):  # type: ignore[no-untyped-def]
     """Words that begin with a letter or a number."""
@@ -364,16 +361,16 @@ def _count_words(text, kinds, classes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _apply(data, offsets, start, end, marks, fates, n_words, word_start, word_end, kinds, classes, any_dots):  # type: ignore[no-untyped-def]
-    """The texts: (bytes, offsets [documents + 1], changes [documents, kinds], words removed [documents])."""
+def _apply(data, offsets, start, end, marks, fates, n_words, counted, kinds, classes, any_dots):  # type: ignore[no-untyped-def]
+    """The texts: (bytes, offsets [documents + 1], changes [documents, kinds], words removed, and there [documents])."""
     out = np.empty(end[-1] - start[0] if start.size else 0, np.uint8)
     out_offsets = np.zeros(offsets.size, np.int64)
     changes = np.zeros((offsets.size - 1, 7), np.int64)
-    n_removed = np.zeros(offsets.size - 1, np.int64)
+    n_removed, n_counted = np.zeros(offsets.size - 1, np.int64), np.zeros(offsets.size - 1, np.int64)
     n = word = np.int64(0)
     for document in range(offsets.size - 1):
         first, last = offsets[document], offsets[document + 1]
-        copied = start[first]
+        copied, words_before = start[first], word
         for k in range(first, last):
             first_word = word
             word += n_words[k]
@@ -383,7 +380,7 @@ def _apply(data, offsets, start, end, marks, fates, n_words, word_start, word_en
             copied = end[k] + (k < last - 1)  # with its newline
             if fates[k] != _KEPT:
                 changes[document, fates[k] - 1] += 1
-                n_removed[document] += _n_counted(data, word_start, word_end, first_word, word, kinds)
+                n_removed[document] += _n_counted(counted, first_word, word)
                 continue
             line = out[n : _append(out, n, data, start[k], end[k])]
             before = _count_words(as_read_only(line), kinds, classes)
@@ -394,7 +391,17 @@ def _apply(data, offsets, start, end, marks, fates, n_words, word_start, word_en
         n = _append(out, n, data, copied, end[last - 1])
         n = strip_in_place(out, out_offsets[document], n, classes)
         out_offsets[document + 1] = n
-    return out[:n], out_offsets, changes, n_removed
+        n_counted[document] = _n_counted(counted, words_before, word)
+    return out[:n], out_offsets, changes, n_removed, n_counted
+
+
+@inner
+def _n_counted(counted, first, last):  # type: ignore[no-untyped-def]
+    """Those among the words from ``first`` up to ``last`` that count."""
+    n_words = 0
+    for k in range(np.uint64(first), np.uint64(last)):
+        n_words += counted[k]
+    return n_words
 
 
 @inner

@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import hash_of, inner, leaf
+from textmill.bits import hash_of, inner
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
 from textmill.filters.base import Rule, Scorer, numbers
@@ -131,7 +131,7 @@ class Repetition(Scorer):
         """The columns; see `Scorer.score`."""
         pieces = documents.segmentation
         words = pieces.cut(self.words)
-        text_chars = pieces.lines.sums(pieces.lines.n_chars) + pieces.lines.counts - 1
+        text_chars = pieces.n_chars
         lines, paragraphs = segments.lines(pieces, self.lines), segments.paragraphs(pieces, self.paragraphs)
         line_frac, line_char_frac = self._duplicates_among(lines, pieces, text_chars, words)
         paragraph_frac, paragraph_char_frac = self._duplicates_among(paragraphs, pieces, text_chars, words)
@@ -192,6 +192,7 @@ _COVERED, _GREEDY, _UNCOUNTED, _SUMMED = (
 )
 
 
+_ONE = np.uint64(1)
 _PAIR = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio
 
 
@@ -221,7 +222,7 @@ class _Tables(NamedTuple):
 def _tables(counts: NDArray[np.int64]) -> _Tables:
     """Tables for documents of so many words or other things."""
     most = int(counts.max(initial=0)) + 1  # keys are numbered from 1
-    n_slots = 1 << _n_bits(most)
+    n_slots = 1 << max(most.bit_length() + 2, 3)  # as `_n_bits` has it
     return _Tables(
         keys=np.empty(most, dtype=np.uint64),
         position=np.empty(most, dtype=np.int32),
@@ -243,7 +244,7 @@ def _salt() -> np.uint64:
     return np.uint64(secrets.randbits(64) | 1)
 
 
-@leaf
+@inner
 def _n_bits(n: int) -> int:
     """How many bits a slot's number has in a table that n keys fill to at most a quarter."""
     bits = 3
@@ -253,9 +254,9 @@ def _n_bits(n: int) -> int:
 
 
 @inner
-def _slot_of(key: np.uint64, bits: int, salt: np.uint64) -> np.int64:
+def _slot_of(key: np.uint64, bits: int, salt: np.uint64) -> np.uint64:
     """Multiply-shift hashing (Dietzfelbinger et al. 1997)."""
-    return np.int64((key * salt) >> np.uint64(64 - bits))
+    return (key * salt) >> np.uint64(64 - bits)
 
 
 @inner
@@ -266,15 +267,15 @@ def _number_of(
 
     Whether a key is new is hard to guess for a processor, so no branch depends on it.
     """
-    slot = _slot_of(key, bits, salt)
-    number = slots[slot]
+    slot, last_slot = _slot_of(key, bits, salt), (_ONE << np.uint64(bits)) - _ONE
+    number = np.uint32(slots[slot])
     while (number != 0) & (known[number] != key):
-        slot = (slot + 1) & ((1 << bits) - 1)
-        number = slots[slot]
-    number += np.int32(n + 1) * (number == 0)
+        slot = (slot + _ONE) & last_slot
+        number = np.uint32(slots[slot])
+    number += np.uint32(n + 1) * np.uint32(number == 0)
     slots[slot] = number
     known[number] = key
-    return number
+    return np.int32(number)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -387,7 +388,7 @@ def _sum_before(n_chars: NDArray[np.int32], chars_before: NDArray[np.int64]) -> 
 def _pairs_of_words(hashes: NDArray[np.uint64], tables: _Tables) -> int:
     """Writes key and position of every pair of words; gives how many there are."""
     for k in range(len(hashes) - 1):
-        tables.keys[k] = (hashes[k] + np.uint64(1)) * _PAIR + hashes[k + 1]
+        tables.keys[k] = (hashes[k] + _ONE) * _PAIR + hashes[k + 1]
         tables.position[k] = k
     return len(hashes) - 1
 
@@ -417,11 +418,12 @@ def _keep_repeated(n: int, tables: _Tables, salt: np.uint64) -> int:
         n_known += number > n_known
         tables.n_copies[number] += 1
         tables.number[k] = number
-    n_kept = 0
+    n_kept = np.uint64(0)
     for k in range(n):
-        tables.position[n_kept], tables.number[n_kept] = tables.position[k], tables.number[k]
-        n_kept += tables.n_copies[tables.number[k]] > 1
-    return n_kept
+        number = np.uint32(tables.number[k])
+        tables.position[n_kept], tables.number[n_kept] = tables.position[k], number
+        n_kept += np.uint64(tables.n_copies[number] > 1)
+    return int(n_kept)
 
 
 @inner
@@ -432,12 +434,12 @@ def _leave_out_most(n: int, tables: _Tables, salt: np.uint64) -> int:
     for k in range(n):
         slot = _slot_of(tables.keys[k], bits, salt)
         tables.seen[slot] += tables.seen[slot] < 2
-    n_kept = 0
+    n_kept = np.uint64(0)
     for k in range(n):
         key = tables.keys[k]
         tables.keys[n_kept], tables.position[n_kept] = key, tables.position[k]
-        n_kept += tables.seen[_slot_of(key, bits, salt)] > 1
-    return n_kept
+        n_kept += np.uint64(tables.seen[_slot_of(key, bits, salt)] > 1)
+    return int(n_kept)
 
 
 @inner

@@ -112,9 +112,8 @@ class RedPajamaSignals(Scorer):
             counts,
             sums,
         )
-        n_chars = lines.sums(lines.n_chars) + lines.counts - 1
         n_lines = lines.counts - (lines.n_chars[lines.offsets[1:] - 1] == 0)
-        values = _signals(counts.T, sums.T, n_chars, n_lines)
+        values = _signals(counts.T, sums.T, pieces.n_chars, n_lines)
         return numbers(values, COLUMNS)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import string
 import unicodedata
+from collections.abc import Iterator
 
 import numba
 import numpy as np
@@ -26,11 +27,12 @@ from textmill.bits import (
     hash_of,
     hash_step,
     highest_one,
+    inlined,
     inner,
     load_eight,
     lowest_one,
 )
-from textmill.characters import plain_letters
+from textmill.characters import everything, plain_letters
 from textmill.text import LETTER, NUMBER, SPACE, character_classes, decode, hash_bytes
 
 # Rows of what is counted.
@@ -86,9 +88,6 @@ MIN_BYTES = 64  # that data must have: what a mask reads
 
 
 kernel = numba.njit(cache=True, nogil=True, _nrt=False)
-inlined = numba.njit(
-    cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=True
-)
 
 
 @functools.cache
@@ -98,31 +97,28 @@ def characters() -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
     entries = np.zeros(len(classes), np.uint32)
     entries[classes & (LETTER | NUMBER) != 0] = _WORD
     entries[classes == SPACE] = _SPACE
+    characters = everything()[:0x30000]  # none beyond has a trait or another form
+    for trait, having in _traits(characters):
+        entries[: len(characters)][having] |= trait
     forms = bytearray()
-    for code_point in (*range(0xD800), *range(0xE000, 0x30000)):  # no character beyond has a trait or another form
-        character = chr(code_point)
-        entries[code_point] |= _traits(character)
-        form = unicodedata.normalize("NFD", character.lower())
-        if form != character:
+    lower = map(str.lower, characters)
+    for code_point, form in enumerate(map(functools.partial(unicodedata.normalize, "NFD"), lower)):
+        if form != characters[code_point]:
             encoded = form.encode()
             place = len(forms) << _FORM_START | len(encoded) << _FORM_BYTES | len(form) << _FORM_CHARS
             entries[code_point] |= np.uint32(place)
             forms += encoded
-    return entries, np.frombuffer(bytes(forms), np.uint8)
+    return entries, np.frombuffer(bytes(forms + bytes(8)), np.uint8)  # eight at a time are read
 
 
-def _traits(character: str) -> np.uint32:
-    """Those that do not follow the category; `_WORD` is added for the one mark that has it."""
-    traits = {
-        _UPPER: character.isupper(),
-        _OTHER_CASE: character.islower() or (character.istitle() and not character.isupper()),
-        _NUMERIC: character.isnumeric(),
-        _REMOVED: character in string.punctuation,
-        _WORD: character == "_",
-        _BULLET: character in "•‣▶◀◦■□▪▫–",
-        _FINAL: character in ".!?”",
-    }
-    return np.uint32(sum(trait for trait, holds in traits.items() if holds))
+def _traits(characters: str) -> Iterator[tuple[np.uint32, NDArray]]:
+    """Those that do not follow the category, and which characters have them: booleans, or numbers."""
+    tests = {_UPPER: str.isupper, _NUMERIC: str.isnumeric, _OTHER_CASE: str.islower}
+    has = {trait: np.fromiter(map(test, characters), np.bool_) for trait, test in tests.items()}
+    has[_OTHER_CASE] |= np.fromiter(map(str.istitle, characters), np.bool_) & ~has[_UPPER]
+    yield from has.items()
+    lists = {_REMOVED: string.punctuation, _WORD: "_", _BULLET: "•‣▶◀◦■□▪▫–", _FINAL: ".!?”"}  # "_": a mark, but \w
+    yield from ((trait, np.array([*map(ord, listed)])) for trait, listed in lists.items())
 
 
 @functools.cache
@@ -173,7 +169,7 @@ def count_documents(
     """
     for document in range(len(counts)):
         count = counts[document]
-        n_words, n_stop, pending = np.int64(0), np.int64(0), _ONE
+        n_words, n_stop, pending = np.uint64(0), np.int64(0), _ONE  # unsigned: see `textmill.whitespace`
         last_start = last_end = np.int64(0)  # of the latest word
         for line in range(line_offsets[document], line_offsets[document + 1]):
             i, end = starts[line], ends[line]
@@ -208,7 +204,8 @@ def count_documents(
                 if black:
                     first = i + np.int64(lowest_one(black)) if first == end else first
                     last = i + np.int64(highest_one(black)) + 1
-                odd = changed << _ONE | past[0] if i + _BLOCK + 8 <= len(data) else ALL_ONES
+                letter_by_letter = past[0] if i + _BLOCK + 8 <= len(data) else ALL_ONES  # words, by their first bit
+                changed <<= _ONE
                 other = (black & ~word) << _ONE | past[2]
                 black, kept, word = black << _ONE | past[0], kept << _ONE, word << _ONE | past[1]
                 letter, upper, other_case = (
@@ -238,10 +235,11 @@ def count_documents(
                     of_word = ~(ALL_ONES << (b - a))
                     core = kept >> a & of_word
                     start, stop = i - 1 + np.int64(a), i - 1 + np.int64(b)
-                    if odd >> a & of_word == 0:
+                    if letter_by_letter >> a & _ONE == 0:
                         raw = word >> a & of_word
                         capital = upper >> a & of_word
-                        if core == raw and _is_one_run(core):
+                        other_form = changed >> a & of_word
+                        if core == raw and _is_one_run(core) and other_form == 0:
                             if core == 0:
                                 continue
                             at = start + np.int64(lowest_one(core))
@@ -251,7 +249,7 @@ def count_documents(
                             n_stop += _n_stop_among(data, start, raw, capital, stop_words)
                             if core == 0:
                                 continue
-                            value, eight = _hash_runs_lower(data, start, core)
+                            value, eight = _hash_form(data, start, core, other_form, characters, forms)
                     else:
                         start = start_of_past if a == 0 else start
                         size, n_more = _normalise(data, start, stop, characters, forms, stop_words, scratch)
@@ -264,7 +262,7 @@ def count_documents(
                         size, _ = _normalise(data, last_start, last_end, characters, forms, stop_words, scratch)
                         count[LOREM_IPSUM] += size >= 5 and load_eight(scratch, size - 5) & _FIVE_BYTES == _LOREM
                     hashes[n_words] = value
-                    n_words += 1
+                    n_words += _ONE
                     last_start, last_end = start, stop
                 i += n
                 start_of_past = start_of_rest
@@ -272,10 +270,12 @@ def count_documents(
                 _count_ends(data, first, last, characters, count)
                 has_newline = line + 1 < line_offsets[document + 1]
                 sums[document, UPPER_FRAC] += n_upper / (line_chars[line] + has_newline)
-                sums[document, NUMERIC_FRAC] += n_numeric / max(np.int64(1), n_kept + n_words - words_before - 1)
+                sums[document, NUMERIC_FRAC] += n_numeric / max(
+                    np.int64(1), n_kept + np.int64(n_words - words_before) - 1
+                )
                 count[WORD_CHARS] += n_kept
         count[WORDS], count[STOP] = n_words, n_stop
-        count[UNIQUE], count[JAVASCRIPTS], sums[document, SPREAD] = _tally(hashes, n_words, slots, gains)
+        count[UNIQUE], count[JAVASCRIPTS], sums[document, SPREAD] = _tally(hashes, np.int64(n_words), slots, gains)
 
 
 # -- masks
@@ -382,14 +382,14 @@ def _is_one_run(ones: np.uint64) -> bool:
     return ones & (ones + (ones & (~ones + _ONE))) == 0
 
 
-@inner
+@inlined
 def _run_until(runs: np.uint64, last: int) -> np.uint64:
     """The run whose last one is bit ``last``; 0 if there is none."""
     zeros = ~runs & ALL_ONES >> np.uint64(63 - last)
     return runs & (ALL_ONES << highest_one(zeros) if zeros else ALL_ONES)
 
 
-@inner
+@inlined
 def _past(
     rest: np.uint64, word: np.uint64, other: np.uint64, letter: np.uint64, upper: np.uint64, other_case: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -404,7 +404,7 @@ def _past(
     )
 
 
-@inner
+@inlined
 def _wide(
     data: NDArray[np.uint8], i: int, leads: np.uint64, within: np.uint64, characters: NDArray[np.uint32]
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.int64, int, np.uint64]:
@@ -488,13 +488,13 @@ def _append(
         for k in range(size):
             scratch[n_bytes + k] = data[i + k]
         return n_bytes + size
-    first, n = int(entry >> _FORM_START), int(entry >> _FORM_BYTES & np.uint32(0xF))
-    for k in range(n):
+    first, end = _form_of(entry)
+    for k in range(end - first):
         scratch[n_bytes + k] = forms[first + k]
-    return n_bytes + n
+    return n_bytes + end - first
 
 
-@inner
+@inlined
 def _count_ends(
     data: NDArray[np.uint8], first: int, end: int, characters: NDArray[np.uint32], count: NDArray[np.int64]
 ) -> None:
@@ -509,7 +509,7 @@ def _count_ends(
     count[ELLIPSES] += dots or mark == _ELLIPSIS
 
 
-@inner
+@inlined
 def _tally(
     hashes: NDArray[np.uint64], n_words: int, slots: NDArray[np.uint64], gains: NDArray[np.float64]
 ) -> tuple[int, int, float]:
@@ -521,7 +521,7 @@ def _tally(
     for slot in range(n_slots):
         slots[slot, 0] = slots[slot, 1] = 0
     n_unique = n_javascript = 0
-    spread = 0.0
+    spread, n_gains = 0.0, np.uint64(len(gains))
     for k in range(n_words):
         value = hashes[k]
         n_javascript += value == _JAVASCRIPT
@@ -530,14 +530,19 @@ def _tally(
             min(slots[slot, 1], slots[slot, 0] ^ value) != 0
         ):  # one branch, where "and" gives two that nobody can guess
             slot = (slot + _ONE) & last_slot
-        n = np.int64(slots[slot, 1])
-        slots[slot, 0], slots[slot, 1] = value, np.uint64(n + 1)
+        n = slots[slot, 1]
+        slots[slot, 0], slots[slot, 1] = value, n + _ONE
         n_unique += n == 0
-        spread += gains[n] if n < len(gains) else (n + 1) * np.log(n + 1) - n * np.log(n)
+        spread += gains[n] if n < n_gains else _gain(np.int64(n))
     return n_unique, n_javascript, spread
 
 
 @inner
+def _gain(n: int) -> float:
+    return (n + 1) * np.log(n + 1) - n * np.log(n)
+
+
+@inlined
 def _is_in(value: np.uint64, slots: NDArray[np.uint64]) -> bool:
     last_slot = np.uint64(len(slots) - 1)
     slot = value & last_slot
@@ -563,17 +568,39 @@ def _hash_lower(data: NDArray[np.uint8], i: int, size: int) -> tuple[np.uint64, 
     return hash_end(hash_step(value, eight & valid)), first
 
 
-@inner
-def _hash_runs_lower(data: NDArray[np.uint8], start: int, ones: np.uint64) -> tuple[np.uint64, np.uint64]:
-    """The same of the bytes from ``start`` on that are ones, at least one, as if nothing were between them."""
-    value = hash_begin(np.int64(count_ones(ones)))
+@inlined
+def _hash_form(
+    data: NDArray[np.uint8],
+    start: int,
+    ones: np.uint64,
+    changed: np.uint64,
+    characters: NDArray[np.uint32],
+    forms: NDArray[np.uint8],
+) -> tuple[np.uint64, np.uint64]:
+    """The same of the bytes from ``start`` on that are ones, at least one, as if nothing were between them.
+
+    Characters of changed bytes are put for their normal forms.
+    """
+    value = hash_begin(np.int64(count_ones(ones)) + _growth(data, start, changed, characters))
     first, eight, shift = np.uint64(0), np.uint64(0), np.uint64(0)  # the last is 8 times the bytes in ``eight``
+    form, form_end = np.int64(0), np.int64(0)  # what is left of the last normal form
     is_first = True
-    while ones:
-        at = lowest_one(ones)
-        size = min(_size_of_run(ones >> at), np.uint64(8))
-        ones &= ~((ALL_ONES >> (np.uint64(64) - size)) << at)
-        more = _lower(load_eight(data, start + np.int64(at))) & ALL_ONES >> np.uint64(64) - np.uint64(8) * size
+    while ones or form < form_end:
+        if form < form_end:
+            size = min(np.uint64(form_end - form), np.uint64(8))
+            more = load_eight(forms, form)
+            form += 8
+        else:
+            at = lowest_one(ones)
+            if changed >> at & _ONE:
+                code_point, n_bytes = decode(data, start + np.int64(at))
+                ones &= ~(((_ONE << np.uint64(n_bytes)) - _ONE) << at)
+                form, form_end = _form_of(characters[code_point])
+                continue
+            size = min(_size_of_run((ones & ~changed) >> at), np.uint64(8))
+            ones &= ~((ALL_ONES >> (np.uint64(64) - size)) << at)
+            more = _lower(load_eight(data, start + np.int64(at)))
+        more &= ALL_ONES >> np.uint64(64) - np.uint64(8) * size
         eight |= more << shift
         shift += np.uint64(8) * size
         if shift >= np.uint64(64):
@@ -587,7 +614,27 @@ def _hash_runs_lower(data: NDArray[np.uint8], start: int, ones: np.uint64) -> tu
     return hash_end(value), eight if is_first else first
 
 
-@inner
+@inlined
+def _growth(data: NDArray[np.uint8], start: int, changed: np.uint64, characters: NDArray[np.uint32]) -> np.int64:
+    """How many bytes more the normal forms of the characters of changed bytes have."""
+    n = np.int64(0)
+    while changed:
+        at = lowest_one(changed)
+        code_point, n_bytes = decode(data, start + np.int64(at))
+        changed &= ~(((_ONE << np.uint64(n_bytes)) - _ONE) << at)
+        first, end = _form_of(characters[code_point])
+        n += end - first - n_bytes
+    return n
+
+
+@inlined
+def _form_of(entry: np.uint32) -> tuple[np.int64, np.int64]:
+    """Where in the table of normal forms that of a character begins and ends."""
+    first = np.int64(entry >> _FORM_START)
+    return first, first + np.int64(entry >> _FORM_BYTES & np.uint32(0xF))
+
+
+@inlined
 def _n_stop_among(
     data: NDArray[np.uint8], start: int, runs: np.uint64, upper: np.uint64, stop_words: NDArray[np.uint64]
 ) -> int:
