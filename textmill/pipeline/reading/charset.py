@@ -35,6 +35,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
 )
+_MARK_BYTES = tuple(mark for mark, _ in _MARKS)
 _META = re.compile(
     rb"""<meta\b[^>]{0,512}?charset\s{0,9}=\s{0,9}["']?\s{0,9}([\w:.-]{1,40})"""
     rb"""|<\?xml\b[^>]{0,99}?encoding\s{0,9}=\s{0,9}["']([\w:.-]{1,40})""",
@@ -100,7 +101,9 @@ def n_unexplained(text: bytes) -> int:
 
 def _marked(body: bytes) -> str:
     """The codec that a byte order mark, or the NULs of UTF-16, tell; else ""."""
-    return next((codec for mark, codec in _MARKS if body.startswith(mark)), "") or unmarked_utf16(body)
+    if body.startswith(_MARK_BYTES):
+        return next(codec for mark, codec in _MARKS if body.startswith(mark))
+    return unmarked_utf16(body)
 
 
 def _has_escapes(body: bytes) -> bool:

@@ -30,7 +30,8 @@ STEP_BYTES = 64 << 10
 # Fields that may be given several times (RFC 9110, 5.3).
 LISTS = frozenset(("content-encoding", "transfer-encoding", "x-robots-tag", "tdm-reservation", "content-usage"))
 
-HEADER_END = re.compile(rb"\r?\n\r?\n")
+HEADER_END = re.compile(rb"\n\r?\n")  # without the "\r" before it, which costs ten times as much to look for
+_STATUS = re.compile(rb"HTTP/\S*\s+(\d{3})(?!\d)")
 _SPACES = " \t\r\v\f"
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE)
@@ -131,7 +132,7 @@ def _split_head(block: bytes) -> tuple[int, dict[str, str], bytes] | None:
     first_line, _, rest = block[: end.start()].partition(b"\n")
     if not block.startswith(b"HTTP/"):
         return 200, read_fields(block[: end.start()]), block[end.end() :]
-    code = re.match(rb"HTTP/\S*\s+(\d{3})(?!\d)", first_line)
+    code = _STATUS.match(first_line)
     return int(code.group(1)) if code else 0, read_fields(rest), block[end.end() :]
 
 
