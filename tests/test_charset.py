@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textmill.pipeline.reading.charset import codec_of, decode_html, unmarked_utf16
+from textmill.pipeline.reading.charset import codec_of, decode_html, is_utf8, n_unexplained, to_utf8, unmarked_utf16
 from textmill.pipeline.reading.http import read_response
 from textmill.pipeline.reading.warc import Record, read_range
 
@@ -154,3 +154,33 @@ def test_no_page_raises(body: bytes, declared: str) -> None:
         charset, text = decode_html(start + body, declared)
         assert isinstance((start + body).decode(charset, "replace"), str)
         text.encode()  # no lone surrogates
+
+
+UTF8_EDGES = [b"\x80", b"\xbf", b"\xc1", b"\xc2", b"\xdf", b"\xe0\x9f", b"\xe0\xa0", b"\xed\x9f", b"\xed\xa0"]
+UTF8_EDGES += [
+    b"\xef\xbf\xbd",
+    b"\xf0\x8f",
+    b"\xf0\x90",
+    b"\xf4\x8f",
+    b"\xf4\x90",
+    b"\xf5",
+    b"a" * 63,
+    "\ufeff".encode(),
+]
+
+
+@given(
+    st.lists(st.sampled_from([*UTF8_EDGES, b"~{", b"\x1b$B", b"\0"]) | st.text(max_size=3).map(str.encode)).map(
+        b"".join
+    )
+)
+def test_utf_8_is_told_and_left_alone(body: bytes) -> None:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        assert not is_utf8(body)
+    else:
+        assert is_utf8(body)
+    charset, text = decode_html(body, "")
+    assert to_utf8(body, "") == (charset, text.encode())
+    assert n_unexplained(text.encode()) == text.count("\ufffd")

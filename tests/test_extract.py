@@ -18,7 +18,7 @@ from textmill.errors import UnknownNameError
 from textmill.pipeline import extract
 from textmill.pipeline.extract import Page, extract_record, html_to_text
 from textmill.pipeline.extraction.budgets import Extremes, markup_extremes
-from textmill.pipeline.reading.http import MAX_BODY_BYTES, Response, media_type, read_response
+from textmill.pipeline.reading.http import LISTS, MAX_BODY_BYTES, Response, media_type, read_fields, read_response
 from textmill.pipeline.reading.warc import Record, read_range
 from textmill.schema import STATUSES
 
@@ -188,6 +188,52 @@ def test_header_fields() -> None:
     found = read_response(block)
     assert (found.content_type, found.charset, found.headers["x"]) == ("text/html", "UTF-8", "ÿ")
     assert media_type("text/html; Charset = 'koi8-r'; x=y") == ("text/html", "koi8-r")
+
+
+def reference_fields(lines: bytes) -> dict[str, str]:
+    """Line by line, in bytes."""
+    unfolded: list[bytes] = []
+    for line in lines.split(b"\n"):
+        if line[:1] in (b" ", b"\t") and unfolded:
+            unfolded[-1] += b" " + line.strip()
+        else:
+            unfolded.append(line)
+    values: dict[str, list[str]] = {}
+    for name, colon, value in (line.partition(b":") for line in unfolded):
+        if colon:
+            values.setdefault(in_utf8_or_latin(name).strip().lower(), []).append(in_utf8_or_latin(value).strip())
+    return {name: "\n".join(found if name in LISTS else found[:1]) for name, found in values.items()}
+
+
+def in_utf8_or_latin(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+FIELDS = [
+    "X-Robots-Tag",
+    "x-robots-tag",
+    "Content-Type",
+    "X",
+    ":",
+    ": ",
+    "\n",
+    "\r\n",
+    "\n ",
+    "\n\t",
+    "\n \x1c",
+    "\r",
+    " ",
+]
+FIELD_PIECES = [*FIELDS, "\x0b", "\x1c", "\x85", "\xa0", "a", "\xc3", "\xa9", "\xff", "\0"]
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from(FIELD_PIECES)).map(lambda pieces: "".join(pieces).encode("latin-1")))
+def test_fields_are_those_of_the_reference(lines: bytes) -> None:
+    assert read_fields(lines) == reference_fields(lines)
 
 
 @settings(deadline=None)

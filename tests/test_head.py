@@ -180,21 +180,44 @@ PIECES = re.split(
 @given(st.lists(st.sampled_from([*PIECES, " ", "<meta name=robots content=a>"]) | st.text("ab<>=", max_size=3)))
 def test_the_kernel_agrees_with_plain_python(pieces: list[str]) -> None:
     html = "".join(pieces)
-    assert head._find_tags(html.encode()) == reference_tags(html)
+    found = head._look_through(html.encode())
+    assert ([tuple(tag) for tag in found.tags], found.body) == reference_tags(html)
+
+
+def occurrences(letters: str, text: str) -> list[int]:
+    return [found.start() for found in re.finditer(letters, text)]
+
+
+NEARLY = [
+    "datetime=",
+    "datePublished",
+    "datetim",
+    "datatetime=",
+    "datePublishe",
+    "<body>",
+    "e=",
+    "d",
+    "dP",
+    "=",
+    "x" * 50,
+]
 
 
 @settings(deadline=None)
-@given(
-    st.lists(st.sampled_from(["datetime=", "datetim", "datatetime=", "e=", "d", "xyz", "tedatetime"])).map("".join),
-    st.integers(0, 40),
-    st.integers(0, 40),
-)
-def test_the_search_agrees_with_bytes_find(text: str, start: int, before_end: int) -> None:
-    data = text.encode()
-    end = len(data) - before_end
-    padded = np.frombuffer(data + b"datetime=", np.uint8)[: len(data)]  # what is read past the end would match
-    expected = data.find(b"datetime=", start, max(end, 0))
-    assert head._find(padded, *head._DATETIME, start, end) == expected
+@given(st.lists(st.sampled_from(NEARLY), max_size=40).map("".join))
+def test_dates_are_where_regular_expressions_find_them(text: str) -> None:
+    padded = np.frombuffer(text.encode() + b"datetime=datePublished", np.uint8)  # what is read past the end would match
+    places = np.empty((2, head.MAX_TRIES), np.int64)
+    _, body, *numbers = head._scan(padded[: len(text)], head._VALUES, np.empty((9, 3), np.uint64), places)
+    times = [place for place in occurrences("datetime=", text) if place >= body]
+    found = [of_kind[:n].tolist() for of_kind, n in zip(places, numbers, strict=True)]
+    assert found == [of_kind[: head.MAX_TRIES] for of_kind in (occurrences("datePublished", text), times)]
+
+
+def test_times_are_looked_for_near_the_top() -> None:
+    for before in range(head.TIME_BYTES - 12, head.TIME_BYTES):
+        page = "datetime=<body>".ljust(9 + before) + "datetime= datetime="
+        assert head._look_through(page.encode()).times == [9 + before] * (before + 9 <= head.TIME_BYTES)
 
 
 @settings(deadline=None)

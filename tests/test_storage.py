@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import json
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from textmill import schema, storage
 from textmill.errors import InputError, InvariantError, WorkspaceError
@@ -202,3 +205,35 @@ def test_a_manifest_changed_by_hand_is_refused_and_its_task_runs_again(tmp_path:
     assert storage.read_manifest(str(tmp_path), "00000", "f") is None
     storage.publish_task(str(tmp_path), manifest, {})
     assert storage.manifests(str(tmp_path)) == {"00000": manifest}
+
+
+URL_PIECES = [
+    "http",
+    "https://",
+    "http://",
+    "HTTP://",
+    "//",
+    "a.example",
+    "A",
+    "-",
+    "..",
+    ":",
+    ":80",
+    "@",
+    "[",
+    "]",
+    "%",
+    "_",
+]
+URL_PIECES += ["/", "?", "#", " ", "\n", "\t", "\0", "ä", "℀", "u:p@", "[::1]", "."]
+
+
+@settings(max_examples=500)
+@given(st.sampled_from(["http://", "https://", "HTTP://", ""]), st.lists(st.sampled_from(URL_PIECES), max_size=8))
+def test_hosts_are_what_the_parser_of_urls_finds(start: str, pieces: list[str]) -> None:
+    url = "".join([start, *pieces])
+    try:
+        expected = urlsplit(url).hostname or ""
+    except ValueError:
+        expected = ""
+    assert storage.host_of(url) == expected

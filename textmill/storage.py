@@ -46,6 +46,7 @@ PROTOCOLS = ("file", "local", "s3", "gs", "abfs", "http", "https", "memory")
 EXTRAS = {"s3": ("s3fs", "s3"), "gs": ("gcsfs", "gcs")}  # protocol -> the package that speaks it, our extra with it
 _USERINFO = re.compile(r"(?<=://)[^/\s]*@")
 _QUERY = re.compile(r"(\w://[^\s?#]*)\?[^\s#]*")
+_PLAIN_HOST = re.compile(r"https?://([A-Za-z0-9.-]+)(?::[0-9]*)?(?:[/?#]|\Z)")  # of nearly all URLs
 _SECRET = re.compile(r"secret|token|password|passwd|signature|credential|api-?_?key|^sig$|^key$", re.IGNORECASE)
 
 
@@ -69,6 +70,8 @@ def check_uri(uri: str) -> None:
 
 def host_of(url: str) -> str:
     """The host of a URL, lower-case; "" if it has none."""
+    if plain := _PLAIN_HOST.match(url):
+        return plain[1].lower()
     try:
         return urlsplit(url).hostname or ""
     except ValueError:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from resiliparse.extract.html2text import extract_plain_text
 
@@ -18,7 +19,7 @@ from textmill import storage
 from textmill.errors import EnvironmentFault, MissingExtraError, UnknownNameError
 from textmill.pipeline.extraction.budgets import MAX_HTML_BYTES, over_budget
 from textmill.pipeline.extraction.engine import main_content, model_version
-from textmill.pipeline.reading.charset import decode_html, unmarked_utf16
+from textmill.pipeline.reading.charset import n_unexplained, to_utf8, unmarked_utf16
 from textmill.pipeline.reading.head import NO_HEAD, Head, read_head
 from textmill.pipeline.reading.http import Response, media_type, read_response
 from textmill.pipeline.reading.optout import NO_OPTOUT, OptOut, read_optout
@@ -57,8 +58,7 @@ _UNWANTED = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """What became of a record; ``status`` is one of `textmill.schema.STATUSES`."""
 
     status: str
@@ -85,14 +85,14 @@ def extract_record(record: Record, engine: str = "textmill", *, comments: bool =
     chosen = find_engine(engine)
     response = _payload(record)
     if record.is_cut:
-        response = replace(response, body=b"", error="bad_header" if response.error == "bad_header" else "too_large")
+        response = response._replace(body=b"", error="bad_header" if response.error == "bad_header" else "too_large")
     status, charset, markup, text = _extract(response, record.url, chosen, comments)
-    found = Page(status, response.status, response.content_type, charset, len(response.body), None)
+    served = response.status, response.content_type, charset, len(response.body)
     if status != "ok":
-        return found
+        return Page(status, *served, None)
     head = read_head(markup, record.url, record.date)
     optout = read_optout(response.headers, head.directives, head.reservation)
-    return replace(found, text=text, head=head, optout=optout)
+    return Page(status, *served, text, head, optout)
 
 
 def html_to_text(
@@ -110,8 +110,8 @@ def html_to_text(
     `over_budget`). Errors: `UnknownNameError`, `MissingExtraError`.
     """
     chosen = find_engine(engine)
-    decoded, text = decode_html(html, charset or "")
-    found = chosen.extract(_in_utf8(html, decoded, text), url or "", comments)
+    _, markup = to_utf8(html, charset or "")
+    found = chosen.extract(markup, url or "", comments)
     return found if chosen.is_tidy else _tidy(found)
 
 
@@ -202,25 +202,19 @@ def _extract(response: Response, url: str, engine: Engine, comments: bool) -> tu
     refused = _refuse(response)
     if refused:
         return refused, "", b"", ""
-    charset, text = decode_html(response.body, response.charset)
-    markup = b""
-    if text.count("\ufffd") > MAX_BAD_FRAC * len(text):
-        return "bad_charset", charset, markup, ""
-    if response.content_type not in TEXT_TYPES:
-        markup = _in_utf8(response.body, charset, text)
-        exceeded = over_budget(markup, engine.builds_tree)
-        if exceeded:
-            return exceeded, charset, markup, ""
-        text = engine.extract(markup, url, comments)
-    text = text if markup and engine.is_tidy else _tidy(text)
-    return "ok" if text else "empty", charset, markup, text
-
-
-def _in_utf8(body: bytes, charset: str, text: str) -> bytes:
-    """The decoded page in UTF-8: ``body`` itself if it was just that."""
-    if charset == "utf-8" and not body.startswith(codecs.BOM_UTF8) and "\ufffd" not in text:
-        return body
-    return text.encode(errors="replace")
+    charset, decoded = to_utf8(response.body, response.charset)
+    n_bad = n_unexplained(decoded)
+    if n_bad and n_bad > MAX_BAD_FRAC * len(decoded.decode()):
+        return "bad_charset", charset, b"", ""
+    if response.content_type in TEXT_TYPES:
+        text = _tidy(decoded.decode())
+        return "ok" if text else "empty", charset, b"", text
+    exceeded = over_budget(decoded, engine.builds_tree)
+    if exceeded:
+        return exceeded, charset, decoded, ""
+    text = engine.extract(decoded, url, comments)
+    text = text if engine.is_tidy else _tidy(text)
+    return "ok" if text else "empty", charset, decoded, text
 
 
 def _refuse(response: Response) -> str:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import datetime
 import html
-import itertools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -28,7 +27,9 @@ from urllib.parse import urljoin, urlsplit
 import numpy as np
 from numba import njit
 
+from textmill.bits import as_number, byte_mask, inner, lowest_one
 from textmill.pipeline.reading.optout import AGENTS
+from textmill.storage import host_of
 
 HEAD_BYTES = 256 << 10
 MAX_TAGS = 512
@@ -101,8 +102,8 @@ def read_head(markup: bytes, url: str, fetched: str = "") -> Head:
     title = html_lang = canonical_url = ""
     metas: dict[str, str] = {}
     directives = []
-    tags, body = _find_tags(markup)
-    for kind, start, end in tags:
+    found = _look_through(markup)
+    for kind, start, end in found.tags:
         if kind == _META:
             for name, content in _meta(markup[start:end]):
                 metas.setdefault(name, content)
@@ -114,12 +115,12 @@ def read_head(markup: bytes, url: str, fetched: str = "") -> Head:
             canonical_url = canonical_url or _canonical(markup[start:end], url)
         elif not html_lang:  # <html>
             attributes = _attributes(markup[start:end])
-            html_lang = attributes.get("lang", "") or attributes.get("xml:lang", "")
+            html_lang = _value(attributes, b"lang") or _value(attributes, b"xml:lang")
     return Head(
         title or _title(metas.get("og:title", "")),
         _language(html_lang or metas.get("content-language", "")),
         canonical_url or _absolute(metas.get("og:url", ""), url),
-        _published(markup, body, metas, fetched),
+        _published(markup, found, metas, fetched),
         tuple(directives),
         metas.get("tdm-reservation", ""),
     )
@@ -128,17 +129,22 @@ def read_head(markup: bytes, url: str, fetched: str = "") -> Head:
 def _meta(tag: bytes) -> Iterator[tuple[str, str]]:
     """The wanted names of a <meta>, with its content."""
     attributes = _attributes(tag)
-    content = attributes.get("content", "")
-    names = (attributes.get(key, "").lower() for key in ("name", "property", "itemprop", "http-equiv"))
+    content = _value(attributes, b"content")
+    names = (_value(attributes, key).lower() for key in (b"name", b"property", b"itemprop", b"http-equiv"))
     return ((name, content) for name in names if content and name in _NAMES)
 
 
-def _attributes(tag: bytes) -> dict[str, str]:
-    """The attributes of a tag that have a value; of equal names the first."""
-    found: dict[str, str] = {}
+def _attributes(tag: bytes) -> dict[bytes, bytes]:
+    """The attributes of a tag that have a value, in lower case; of equal names the first. See `_value`."""
+    found: dict[bytes, bytes] = {}
     for name, value in _ATTRIBUTE.findall(tag):
-        found.setdefault(name.lower().decode("latin-1"), _text(value.strip(b"\"'")))
+        found.setdefault(name.lower(), value)
     return found
+
+
+def _value(attributes: dict[bytes, bytes], name: bytes) -> str:
+    """What an attribute says; "" if it is missing."""
+    return _text(attributes[name].strip(b"\"'")) if name in attributes else ""
 
 
 def _text(raw: bytes) -> str:
@@ -161,33 +167,33 @@ def _language(text: str) -> str:
 
 def _canonical(tag: bytes, url: str) -> str:
     attributes = _attributes(tag)
-    if "canonical" not in attributes.get("rel", "").lower().split():
+    if "canonical" not in _value(attributes, b"rel").lower().split():
         return ""
-    return _absolute(attributes.get("href", ""), url)
+    return _absolute(_value(attributes, b"href"), url)
 
 
 def _absolute(reference: str, url: str) -> str:
     """An http or https URL, or "" for anything else."""
     if not reference or len(reference) > MAX_URL_CHARS:
         return ""
-    reference = reference.replace(" ", "%20")
+    absolute = reference.replace(" ", "%20")
     try:
-        absolute = reference if reference.startswith(("http://", "https://")) else urljoin(url, reference)
-        parts = urlsplit(absolute)
-        usable = parts.scheme in ("http", "https") and parts.hostname and len(absolute) <= MAX_URL_CHARS
+        if not absolute.startswith(("http://", "https://")):
+            absolute = urljoin(url, absolute)
+            if urlsplit(absolute).scheme not in ("http", "https"):
+                return ""
     except ValueError:
         return ""
-    return absolute if usable else ""
+    return absolute if len(absolute) <= MAX_URL_CHARS and host_of(absolute) else ""
 
 
 # Dates
 
 
-def _published(markup: bytes, body: int, metas: dict[str, str], fetched: str) -> str:
-    last = _last_day(fetched)
-    for text in _dates(markup, body, metas):
+def _published(markup: bytes, found: _Found, metas: dict[str, str], fetched: str) -> str:
+    for text in _dates(markup, found, metas):
         day = _day(text)
-        if day and FIRST_DAY <= day <= last:
+        if day and FIRST_DAY <= day <= _last_day(fetched):
             return day.isoformat()
     return ""
 
@@ -200,34 +206,24 @@ def _last_day(fetched: str) -> datetime.date:
         return LAST_DAY
 
 
-def _dates(markup: bytes, body: int, metas: dict[str, str]) -> Iterator[str]:
+def _dates(markup: bytes, found: _Found, metas: dict[str, str]) -> Iterator[str]:
     """What might be the date of publication, the most credible first."""
     yield from (metas[name] for name in _DATE_NAMES if name in metas)
-    for place in _places(markup, _DATE_PUBLISHED, 0, len(markup)):
+    for place in found.published:
         in_json = _JSON_DATE.match(markup, place)
         yield _text(in_json.group(1)) if in_json else _date_of_element(markup, place)
-    for place in _places(markup, _DATETIME, body, body + TIME_BYTES):
+    for place in found.times:
         tag = _tag_around(markup, place)
         if tag.startswith((b"<time", b"<TIME")):
-            yield _attributes(tag).get("datetime", "")
-
-
-def _places(markup: bytes, needle: _Needle, start: int, end: int) -> Iterator[int]:
-    """Where ``needle`` occurs within ``markup[start:end]``, the first `MAX_TRIES` times."""
-    data = np.frombuffer(markup, np.uint8)
-    for _ in range(MAX_TRIES):
-        start = _find(data, *needle, start, min(end, len(markup)))
-        if start < 0:
-            return
-        yield start
-        start += len(needle.letters)
+            yield _value(_attributes(tag), b"datetime")
 
 
 def _date_of_element(markup: bytes, place: int) -> str:
     """The date of the element in whose tag ``place`` is: an attribute, or the text that follows."""
     attributes = _attributes(_tag_around(markup, place))
     text = _TEXT_DATE.match(markup, max(markup.find(b">", place, place + 1000), 0))
-    return attributes.get("datetime") or attributes.get("content") or (_text(text.group(1)) if text else "")
+    stated = _value(attributes, b"datetime") or _value(attributes, b"content")
+    return stated or (_text(text.group(1)) if text else "")
 
 
 def _tag_around(markup: bytes, place: int) -> bytes:
@@ -255,39 +251,70 @@ def _day(text: str) -> datetime.date | None:
 # Kernels
 
 
-class _Needle(NamedTuple):
-    """Letters to find, no two pairs of which are alike, and for every pair its place in them, from 1 on, or 0."""
-
-    letters: np.ndarray  # uint8
-    pairs: np.ndarray  # uint8[65536], by first letter * 256 + second
-
-    @classmethod
-    def of(cls, letters: bytes) -> _Needle:
-        pairs = np.zeros(1 << 16, np.uint8)
-        for place, (first, second) in enumerate(itertools.pairwise(letters), 1):
-            pairs[first << 8 | second] = place
-        return cls(np.frombuffer(letters, np.uint8), pairs)
+_DATE_PUBLISHED = np.frombuffer(b"datePublished", np.uint8)
+_DATETIME = np.frombuffer(b"datetime=", np.uint8)
 
 
-_DATE_PUBLISHED = _Needle.of(b"datePublished")
-_DATETIME = _Needle.of(b"datetime=")
+class _Found(NamedTuple):
+    """Places in a page."""
+
+    tags: list[list[int]]  # kind, start, end; of a title that of its content
+    body: int  # where it begins
+    published: list[int]  # the first `MAX_TRIES` of "datePublished" anywhere
+    times: list[int]  # and of "datetime=" near the top of the body
+
+
+def _look_through(markup: bytes) -> _Found:
+    tags, places = np.empty((MAX_TAGS, 3), np.uint64), np.empty((2, MAX_TRIES), np.int64)
+    n_tags, body, n_published, n_times = _scan(np.frombuffer(markup, np.uint8), _VALUES, tags, places)
+    published, times = places.tolist()
+    return _Found(tags[:n_tags].tolist(), body, published[:n_published], times[:n_times])
 
 
 @njit(cache=True, nogil=True)
-def _find(data, letters, pairs, start, end):  # type: ignore[no-untyped-def]
-    """``data.find(letters, start, end)``, some four times as fast: of every occurrence it sees exactly one pair."""
-    stride = letters.size - 1
-    for i in range(start + stride - 1, end - 1, stride):
-        place = pairs[np.int64(data[i]) << 8 | np.int64(data[i + 1])]
-        if place == 0:
-            continue
-        first = i - place + 1
-        if first + letters.size <= end and _equal(data, first, letters):
-            return first
+def _scan(markup, values, tags, places):  # type: ignore[no-untyped-def]
+    """Fill ``tags`` (see `_scan_head`) and ``places`` (int64[2, n]: "datePublished", "datetime="); the number of tags,
+    where the body begins, and the numbers of places. One kernel for all, as to call one costs 2 us.
+    """
+    n_tags, body = _scan_head(markup[:HEAD_BYTES], values, tags)
+    n_published = _find(markup, np.int64(0), markup.size, _DATE_PUBLISHED, places[0])
+    n_times = _find(markup, body, min(body + TIME_BYTES, markup.size), _DATETIME, places[1])
+    return n_tags, body, n_published, n_times
+
+
+@inner
+def _find(data, start, end, letters, places):  # type: ignore[no-untyped-def]
+    """Fill ``places`` with where ``letters`` occur in ``data[start:end]``, the first ones; how many."""
+    n = 0
+    distance = letters.size - 1
+    place = _pair(data, start, end, letters[0], letters[distance], distance)
+    while place >= 0 and n < places.size:
+        start = place + 1
+        if _equal(data, place, letters):
+            places[n] = place
+            n += 1
+            start += distance
+        place = _pair(data, start, end, letters[0], letters[distance], distance)
+    return n
+
+
+@inner
+def _pair(data, start, end, first, second, distance):  # type: ignore[no-untyped-def]
+    """The first place in ``data[start:end]`` with the byte ``first``, and so far behind it ``second``; or -1."""
+    i = start
+    while i + 64 + distance <= end:
+        found = as_number(byte_mask(data, i, first, _ONE) & byte_mask(data, i + distance, second, _ONE))
+        if found:
+            return i + np.int64(lowest_one(found))
+        i += 64
+    while i + distance < end:
+        if data[i] == first and data[i + distance] == second:
+            return i
+        i += 1
     return -1
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _equal(data, start, letters):  # type: ignore[no-untyped-def]
     for i in range(letters.size):  # noqa: SIM110 - no generators in a kernel
         if data[start + i] != letters[i]:
@@ -311,18 +338,12 @@ _META, _LINK, _HTML, _TITLE, _SCRIPT, _STYLE, _TEXTAREA, _BODY = (
 )
 _VALUES = np.array([_key(name) for name in sorted(_NAMES | {"canonical"})], np.uint64)
 _LT, _GT, _SLASH, _BANG, _DASH, _EQUALS, _QUOTE, _APOSTROPHE = (np.uint8(ord(c)) for c in "<>/!-='\"")
+_ONE = np.uint8(1)
 
 
-def _find_tags(markup: bytes) -> tuple[list[tuple[int, int, int]], int]:
-    """(kind, start, end) of tags, of a title that of its content; and where the body begins."""
-    kinds, spans = np.empty(MAX_TAGS, np.uint64), np.empty((MAX_TAGS, 2), np.int64)
-    n_tags, body = _scan(np.frombuffer(markup, np.uint8)[:HEAD_BYTES], _VALUES, kinds, spans)
-    return [(kind, *span) for kind, span in zip(kinds[:n_tags].tolist(), spans[:n_tags].tolist(), strict=True)], body
-
-
-@njit(cache=True, nogil=True)
-def _scan(markup, values, kinds, spans):  # type: ignore[no-untyped-def]
-    """Fill ``kinds`` (uint64[n]) and ``spans`` (int64[n, 2]); the number of tags, and where the body begins.
+@inner
+def _scan_head(markup, values, tags):  # type: ignore[no-untyped-def]
+    """Fill ``tags`` (uint64[n, 3]: kind, start, end); the number of tags, and where the body begins.
 
     Of meta and link, only tags with an attribute whose value is among ``values`` (uint64, hashes) are listed.
     """
@@ -347,14 +368,13 @@ def _scan(markup, values, kinds, spans):  # type: ignore[no-untyped-def]
             position = _raw_end(markup, end, kind)
             start, end = end, position
         wanted = kind in (_HTML, _TITLE) or (wanted and kind in (_META, _LINK))
-        if wanted and end - start <= MAX_TAG_BYTES and n_tags < len(kinds):
-            kinds[n_tags] = kind
-            spans[n_tags] = start, end
+        if wanted and end - start <= MAX_TAG_BYTES and n_tags < len(tags):
+            tags[n_tags] = kind, np.uint64(start), np.uint64(end)
             n_tags += 1
     return n_tags, markup.size
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _hash(markup, start, stop):  # type: ignore[no-untyped-def]
     """Hash, case ignored, and end of what reaches from ``start`` to white space, ">" or ``stop``."""
     key = _FNV_BASIS
@@ -366,7 +386,7 @@ def _hash(markup, start, stop):  # type: ignore[no-untyped-def]
     return key, markup.size
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _hash_quoted(markup, start):  # type: ignore[no-untyped-def]
     """Hash, case and white space ignored, and end of what follows the quote at ``start`` up to its like."""
     key = _FNV_BASIS
@@ -379,7 +399,7 @@ def _hash_quoted(markup, start):  # type: ignore[no-untyped-def]
     return key, markup.size
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _tag_end(markup, position, values):  # type: ignore[no-untyped-def]
     """Of the tag whose name ends at ``position``: whether an attribute's value is among ``values``; what is behind."""
     wanted = False
@@ -399,36 +419,33 @@ def _tag_end(markup, position, values):  # type: ignore[no-untyped-def]
     return wanted, min(position + 1, markup.size)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _comment_end(markup, start):  # type: ignore[no-untyped-def]
     """Behind the comment at ``start``; behind its "<!" when that begins none."""
     if start + 3 >= markup.size or markup[start + 2] != _DASH or markup[start + 3] != _DASH:
         return start + 2
-    for i in range(start + 4, markup.size):  # "<!-->" and "<!--->" are whole comments
-        if markup[i] == _GT and markup[i - 1] == _DASH and markup[i - 2] == _DASH:
-            return i + 1
+    place = start + 2  # "<!-->" and "<!--->" are whole comments
+    while place >= 0:
+        place = _pair(markup, place + 1, markup.size, _DASH, _GT, 1)
+        if place >= 0 and markup[place - 1] == _DASH:
+            return place + 2
     return markup.size
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _raw_end(markup, position, kind):  # type: ignore[no-untyped-def]
     """Where the end tag of a raw element begins; the size if nowhere."""
-    while position < markup.size - 2:
-        if (
-            markup[position] == _LT
-            and markup[position + 1] == _SLASH
-            and _hash(markup, position + 2, _SLASH)[0] == kind
-        ):
-            return position
-        position += 1
-    return markup.size
+    place = _pair(markup, position, markup.size - 1, _LT, _SLASH, 1)
+    while place >= 0 and _hash(markup, place + 2, _SLASH)[0] != kind:
+        place = _pair(markup, place + 1, markup.size - 1, _LT, _SLASH, 1)
+    return place if place >= 0 else markup.size
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _is_space(byte):  # type: ignore[no-untyped-def]
     return byte == 32 or 9 <= byte <= 13
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _is_letter(byte):  # type: ignore[no-untyped-def]
     return 97 <= (byte | 32) <= 122

@@ -16,8 +16,7 @@ import io
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fastwarc.stream_io import BrotliReader, ZstdReader
 
@@ -31,7 +30,9 @@ STEP_BYTES = 64 << 10
 # Fields that may be given several times (RFC 9110, 5.3).
 LISTS = frozenset(("content-encoding", "transfer-encoding", "x-robots-tag", "tdm-reservation", "content-usage"))
 
-HEADER_END = re.compile(rb"\r?\n\r?\n")
+HEADER_END = re.compile(rb"\n\r?\n")  # without the "\r" before it, which costs ten times as much to look for
+_STATUS = re.compile(rb"HTTP/\S*\s+(\d{3})(?!\d)")
+_SPACES = " \t\r\v\f"
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE)
 _CHUNK_SIZE = re.compile(rb"[ \t]*0{0,16}([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\n]{0,4096})?\r?\n")
@@ -41,8 +42,7 @@ _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # never in text of an A
 Fault = Literal["", "bad_header", "bad_encoding", "unsupported_encoding", "too_large"]
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """A decoded response. With an ``error``, the body is empty."""
 
     status: int  # 0 when the status line has no number
@@ -66,19 +66,24 @@ def read_fields(lines: bytes) -> dict[str, str]:
 
     The first of equal names counts; of `LISTS` all do, one a line. Values are UTF-8 where they can be, else Latin-1.
     """
-    unfolded: list[bytes] = []
-    for line in lines.split(b"\n"):
-        if line[:1] in (b" ", b"\t") and unfolded:
-            unfolded[-1] += b" " + line.strip()
+    unfolded: list[str] = []
+    for line in lines.decode("latin-1").split("\n"):
+        if line[:1] in (" ", "\t") and unfolded:
+            unfolded[-1] += " " + line.strip(_SPACES)
         else:
             unfolded.append(line)
     fields: dict[str, str] = {}
     for line in unfolded:
-        name, colon, value = line.partition(b":")
+        name, colon, value = line.partition(":")
         if not colon:
             continue
-        key, content = _to_text(name).strip().lower(), _to_text(value).strip()
-        fields[key] = f"{fields[key]}\n{content}" if key in fields and key in LISTS else fields.get(key, content)
+        if not line.isascii():
+            name, value = _as_utf8(name), _as_utf8(value)
+        key, content = name.strip().lower(), value.strip()
+        if key not in fields:
+            fields[key] = content
+        elif key in LISTS:
+            fields[key] += f"\n{content}"
     return fields
 
 
@@ -109,11 +114,12 @@ def read_response(block: bytes) -> Response:
     return Response(status, content_type, charset, headers, b"" if error else body, error)
 
 
-def _to_text(raw: bytes) -> str:
+def _as_utf8(latin: str) -> str:
+    """What was read as Latin-1, read as UTF-8 if it can be."""
     try:
-        return raw.decode()
+        return latin.encode("latin-1").decode()
     except UnicodeDecodeError:
-        return raw.decode("latin-1")
+        return latin
 
 
 def _split_head(block: bytes) -> tuple[int, dict[str, str], bytes] | None:
@@ -126,12 +132,14 @@ def _split_head(block: bytes) -> tuple[int, dict[str, str], bytes] | None:
     first_line, _, rest = block[: end.start()].partition(b"\n")
     if not block.startswith(b"HTTP/"):
         return 200, read_fields(block[: end.start()]), block[end.end() :]
-    code = re.match(rb"HTTP/\S*\s+(\d{3})(?!\d)", first_line)
+    code = _STATUS.match(first_line)
     return int(code.group(1)) if code else 0, read_fields(rest), block[end.end() :]
 
 
 def _codings(headers: dict[str, str]) -> list[str]:
     """What was applied to the body, in order: content codings, then transfer codings."""
+    if "content-encoding" not in headers and "transfer-encoding" not in headers:
+        return []
     labels = f"{headers.get('content-encoding', '')},{headers.get('transfer-encoding', '')}".lower()
     known = {"x-gzip": "gzip", "x-deflate": "deflate", "x-br": "br", "x-zstd": "zstd"}
     codings = [known.get(label.strip(), label.strip()) for label in re.split("[,\n]", labels)]

@@ -45,7 +45,8 @@ from textmill.pipeline.reading.source import Source
 Kind = Literal["gzip", "zstd", "lz4"]
 Begins = Callable[[bytes], bool]  # whether some bytes are the start of a record
 
-FEED_BYTES = 64 << 10  # what an inflater is given at a time
+FEED_BYTES = 16 << 10  # what an inflater is given at a time; it copies what follows the member
+HEAD_FEED_BYTES = 64 << 10  # the same where only the beginning is wanted
 STEP_BYTES = 256 << 10  # what it gives at a time
 HEAD_BYTES = 4096  # of a member, to see whether it begins with a record
 SPILL_BYTES = 32 << 20
@@ -134,7 +135,7 @@ def unpacked_start(container: Container, source: Source, position: int) -> bytes
     end = position + MAX_BLOCK_BYTES
     try:
         while len(content) < HEAD_BYTES and not inflater.eof and position < end:
-            chunk = source.at(position)[:FEED_BYTES] if inflater.needs_input else b""
+            chunk = source.at(position)[:HEAD_FEED_BYTES] if inflater.needs_input else b""
             piece = inflater.decompress(chunk, HEAD_BYTES)
             if not chunk and not piece:
                 break

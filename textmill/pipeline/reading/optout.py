@@ -14,7 +14,7 @@ alone does not. What robots.txt says is another document's matter and not read h
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 # Agents whose operators train language models with what they fetch, as these operators and Common Crawl name them.
@@ -42,6 +42,8 @@ AGENTS = frozenset(
 )
 EVERYONE = frozenset(("", "*", "robots"))
 
+_WISHES = frozenset(("x-robots-tag", "tdm-reservation", "content-usage"))  # headers that state one
+
 _SEPARATORS = re.compile(r"[,;\s]+")
 _WITH_VALUE = frozenset(("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"))
 _MAX_PARTS = 200
@@ -62,12 +64,14 @@ NO_OPTOUT = OptOut()
 
 
 def read_optout(
-    headers: Mapping[str, str], directives: Iterable[tuple[str, str]] = (), reservation: str = ""
+    headers: Mapping[str, str], directives: Sequence[tuple[str, str]] = (), reservation: str = ""
 ) -> OptOut:
     """The wishes in response ``headers`` (values of equal names one a line) and in what `head.read_head` found.
 
     ``directives`` are agents and what follows for them; ``reservation`` is the page's own tdm-reservation.
     """
+    if not directives and not reservation and _WISHES.isdisjoint(headers):
+        return NO_OPTOUT  # as most pages
     words: set[str] = set()
     for agent, content in (*_scoped(headers.get("x-robots-tag", "")), *directives):
         if agent in EVERYONE or agent in AGENTS:

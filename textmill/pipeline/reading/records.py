@@ -13,12 +13,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from textmill.pipeline.reading.http import HEADER_END, read_fields
 from textmill.pipeline.reading.source import Source
 from textmill.schema import SLOT_BYTES
 
 MAX_HEADER_BYTES = 64 << 10
+USUAL_HEADER_BYTES = 2 << 10
 
 _VERSION = re.compile(rb"(?i:WARC)/\d{1,2}\.\d{1,3}[ \t]{0,8}\r?\n")
 _VERSION_AFTER_LINE = re.compile(rb"\n(?i:WARC)/\d{1,2}\.\d{1,3}[ \t]{0,8}\r?\n")
@@ -32,8 +34,7 @@ _NOT_LINE_END = re.compile(rb"[^\r\n]")
 _LENGTH = re.compile("[0-9]{1,15}")
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A record, or a stretch that is none."""
 
     start: int
@@ -93,12 +94,12 @@ def no_record(start: int, end: int, fault: str) -> Span:
 def _span(dialect: Dialect, source: Source, start: int) -> Span:
     """The record that begins at ``start``; with a fault unless its length leads to where a record may end."""
     size = source.size
-    head = source.read(start, MAX_HEADER_BYTES)
+    head = source.read(start, USUAL_HEADER_BYTES)
     if not dialect.begins.match(head):  # a few bytes may be what is left of one
         return no_record(start, size, "not a record" if len(head) >= SLOT_BYTES else "truncated")
-    header = dialect.header(head)
+    header = dialect.header(head) or dialect.header(source.read(start, MAX_HEADER_BYTES))
     if header is None:
-        return no_record(start, size, "truncated" if start + len(head) == size else "header too long")
+        return no_record(start, size, "truncated" if size - start <= MAX_HEADER_BYTES else "header too long")
     n_bytes, fields = header
     length = fields.get("content-length", "")
     if not _LENGTH.fullmatch(length):
@@ -115,8 +116,10 @@ def _span(dialect: Dialect, source: Source, start: int) -> Span:
 
 def _end(dialect: Dialect, source: Source, block_end: int) -> int | None:
     """Where a record ends whose block ends at ``block_end``; None if no record may end there."""
-    end = next(source.find(_NOT_LINE_END, block_end), source.size)
-    if end == source.size or dialect.separator.match(source.read(block_end, dialect.n_separator)):
+    tail = source.read(block_end, 64)
+    found = _NOT_LINE_END.search(tail)
+    end = block_end + found.start() if found else next(source.find(_NOT_LINE_END, block_end + len(tail)), source.size)
+    if end == source.size or dialect.separator.match(tail[: dialect.n_separator]):
         return end
     for place in (end, block_end + dialect.n_separator):  # no separator, or a damaged one
         if dialect.begins.match(source.read(place, 64)):

@@ -37,6 +37,9 @@ class Source:
 
     def read(self, position: int, n_bytes: int) -> bytes:
         """``n_bytes`` from ``position`` on; fewer only at the end."""
+        start = position - self._start
+        if start >= 0 and (start + n_bytes <= len(self._block) or len(self._block) == self.size):
+            return self._block[start : start + n_bytes]
         pieces = []
         while n_bytes > 0 and (piece := self.at(position)[:n_bytes]):
             pieces.append(piece)

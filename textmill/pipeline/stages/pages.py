@@ -17,8 +17,6 @@ from textmill.errors import EnvironmentFault, InputError, InvariantError, Unknow
 from textmill.pipeline import extract
 from textmill.pipeline.guard import run_guarded, run_unguarded
 from textmill.pipeline.reading import warc
-from textmill.pipeline.reading.head import NO_HEAD, Head
-from textmill.pipeline.reading.optout import NO_OPTOUT, OptOut
 from textmill.pipeline.sources.inputs import ByteRange, InputFile, Inputs, open_archive, refuse_if_lost
 from textmill.pipeline.stage import NOT_IDENTITY, Result, Stage, Task, one_table
 from textmill.pipeline.stages.scores import n_text_bytes
@@ -179,33 +177,53 @@ class Extract(Stage):
                 else:
                     with watch.record(event.offset, event.index) as condemned:
                         row = next(kept, None) or self._row(event, byte_range, condemned)
-                    self._count(row, event, byte_range, counts)
+                    self._count(row, _doc_id(event, byte_range), counts)
                     yield row
             counts["read_bytes" if is_read else "damaged_bytes"] += length
             if not is_read:
                 counts[f"fault_bytes_{_counter(fault)}"] += length
 
     def _row(self, event: warc.Record | warc.Damage, byte_range: ByteRange, condemned: str) -> dict[str, Any]:
+        """The columns of `schema.PAGES`."""
         if isinstance(event, warc.Damage):
-            row = _damage_row(event)
+            page = extract.Page.untried("bad_record")
+            url, date, truncated, fault = "", "", "", event.reason
         else:
-            row = _page_row(event, extract.Page.untried(condemned) if condemned else self.page(event))
-        place = {
-            "doc_id": schema.doc_id(byte_range.file_number, event.offset, event.index),
+            page = extract.Page.untried(condemned) if condemned else self.page(event)
+            url, date, truncated, fault = event.url, event.date, event.truncated, ""
+        return {
+            "doc_id": _doc_id(event, byte_range),
+            "url": url,
+            "host": storage.host_of(url),
+            "date": date,
             "warc_file": self.source.files[byte_range.file_number].uri,
             "warc_offset": event.offset,
             "warc_length": event.length,
+            "truncated": truncated,
+            "http_status": page.http_status,
+            "content_type": page.content_type,
+            "charset": page.charset,
+            "html_bytes": page.html_bytes,
+            "status": page.status,
+            "fault": fault,
+            "title": page.head.title,
+            "html_lang": page.head.html_lang,
+            "canonical_url": page.head.canonical_url,
+            "published": page.head.published,
+            **page.optout._asdict(),
+            "text": page.text,
         }
-        return row | place
 
-    def _count(
-        self, row: dict[str, Any], event: warc.Record | warc.Damage, byte_range: ByteRange, counts: Counter[str]
-    ) -> None:
-        if row["doc_id"] != schema.doc_id(byte_range.file_number, event.offset, event.index):
+    def _count(self, row: dict[str, Any], doc_id: int, counts: Counter[str]) -> None:
+        if row["doc_id"] != doc_id:
             raise InvariantError(f"{self.folder}: the rows kept of a shard do not go on as its archive does")
         counts["rows_in"] += 1
         counts[f"status_{row['status']}"] += 1
         counts["html_bytes"] += row["html_bytes"]
+
+
+def _doc_id(event: warc.Record | warc.Damage, byte_range: ByteRange) -> int:
+    return schema.doc_id(byte_range.file_number, event.offset, event.index)
 
 
 def _counter(reason: str) -> str:
@@ -257,43 +275,6 @@ def _earlier_inputs(workspace: str, name: str) -> Iterator[tuple[str, InputFile]
         description = storage.read_json(storage.join(folder, "stage.json"))
         for file in description["fields"]["source"]["fields"]["files"]:
             yield folder, InputFile(**file["fields"])
-
-
-def _page_row(record: warc.Record, page: extract.Page) -> dict[str, Any]:
-    return {
-        "url": record.url,
-        "host": storage.host_of(record.url),
-        "date": record.date,
-        "truncated": record.truncated,
-        "http_status": page.http_status,
-        "content_type": page.content_type,
-        "charset": page.charset,
-        "html_bytes": page.html_bytes,
-        "status": page.status,
-        "fault": "",
-        "text": page.text,
-        **_stated(page.head, page.optout),
-    }
-
-
-def _damage_row(damage: warc.Damage) -> dict[str, Any]:
-    empty: dict[str, Any] = {
-        "url": "",
-        "host": "",
-        "date": "",
-        "truncated": "",
-        "content_type": "",
-        "charset": "",
-        "text": None,
-    }
-    empty |= {"http_status": 0, "html_bytes": 0, "status": "bad_record", "fault": damage.reason}
-    return empty | _stated(NO_HEAD, NO_OPTOUT)
-
-
-def _stated(head: Head, optout: OptOut) -> dict[str, Any]:
-    """What a page says of itself, as columns."""
-    columns = {"title": head.title, "html_lang": head.html_lang, "canonical_url": head.canonical_url}
-    return columns | {"published": head.published} | optout._asdict()
 
 
 def _groups(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
