@@ -57,7 +57,7 @@ def save_verdicts(uri: str, verdicts: Iterable[Verdict]) -> list[Verdict]:
     return ordered
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: two are made for every record
 class Position:
     """Where a child is: in a record if ``sequence`` is odd, getting ready if it is 0, else between records."""
 

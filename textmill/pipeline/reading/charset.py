@@ -16,9 +16,9 @@ from __future__ import annotations
 import codecs
 import functools
 import re
+import sys
 from collections.abc import Iterator
 
-import numpy as np
 import pyarrow as pa
 from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 
@@ -86,7 +86,7 @@ def is_utf8(body: bytes) -> bool:
     """Whether ``body.decode()`` would be without fault. Arrow says so in half of the time, and needs no memory."""
     if body.isascii():
         return True
-    offsets = np.array([0, len(body)], np.int64)
+    offsets = bytes(8) + len(body).to_bytes(8, sys.byteorder)
     try:
         pa.LargeStringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(body)).validate(full=True)
     except pa.ArrowInvalid:

@@ -11,8 +11,8 @@ comments too); the first ``<time datetime>`` near the top of the body. It is rig
 "datePublished" too. It is doubtful for lists and start pages, where it is that of the first item. Days before the web,
 or after the page was fetched, are dropped, and so is 3/4/2020, which has two meanings.
 
-Everything here is linear in the length of the page, bounded in what it keeps, and raises nothing. It takes .11 ms a
-page (4,847 pages, 94 KB on average; .15 ms for those of 100 to 250 KB), a third of it for dates: benchmarks/head.py.
+Everything here is linear in the length of the page, bounded in what it keeps, and raises nothing. On busy cores it took
+.09 ms a page (4,847 pages, 94 KB on average; .13 ms for those of 100 to 250 KB): benchmarks/head.py.
 """
 
 from __future__ import annotations
