@@ -18,6 +18,7 @@ from typing import Any
 
 from textmill import storage
 from textmill.errors import EnvironmentFault, UserError
+from textmill.pipeline.guard import KEEP_MEMORY
 from textmill.pipeline.runner import Executor, ShardReport, TaskAddress, report_of, run_task
 
 WINDOW = 3  # tasks in flight a worker thread
@@ -37,8 +38,7 @@ DASK_CONFIG = {
     "distributed.comm.retry.count": 3,
     "distributed.comm.timeouts.connect": "5s",  # how long to knock at a killed worker for a report
     "distributed.nanny.pre-spawn-environ.OMP_NUM_THREADS": 1,
-    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 65536,
-}
+} | {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in KEEP_MEMORY.items()}
 
 
 class Serial:
