@@ -60,8 +60,8 @@ END_S = 10.0  # from its last word to its end, which is a matter of milliseconds
 START_S = 300.0  # to import everything and compile kernels; 2 s when they are cached
 MEMORY_SIGNS = ("MemoryError", "memory allocation of", "bad_alloc", "ut of memory")  # Python, Rust, C++, LLVM
 OUTSIDE_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
-# Buffers of a page and columns of a batch come from memory that is at hand. From the system, each would be made of zeroed
-# pages anew, at a tenth of all CPU time; Dask's own thresholds do that.
+# Buffers of a page and columns of a batch come from memory that is at hand. From the system, each would be made of
+# zeroed pages anew, at a tenth of all CPU time; Dask's own thresholds do that.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
 ENVIRONMENT = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",  # Arrow's own reserves 1 GB, and keeps 50 MB more
