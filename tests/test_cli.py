@@ -179,6 +179,10 @@ def test_a_workspace_in_the_home_folder(crawl: Path, tmp_path: Path, monkeypatch
         (["tokenizer", "trian"], "textmill tokenizer: error: unknown action 'trian'; did you mean 'train'?"),
         (["run", "demo", "--sett", "a=1"], "textmill run: error: unknown option '--sett'; did you mean '--set'?"),
         (["report", "work", "b\x1b[31m"], "textmill report: error: no use for 'b\\x1b[31m'; see --help"),
+        (
+            ["run", "demo", "--workers", "\x1b[31m"],
+            "textmill run: error: argument --workers: \\x1b[31m: must be a number, at least 1",
+        ),
     ],
 )
 def test_a_mistyped_command_is_told_the_nearest(

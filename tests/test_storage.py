@@ -44,6 +44,15 @@ def test_a_published_task_is_read_back(tmp_path: Path) -> None:
     assert storage.manifests(str(tmp_path / "out")) == {"00000": manifest}
 
 
+def test_no_file_is_published_in_the_place_of_a_folder(tmp_path: Path) -> None:
+    source, folder = tmp_path / "made", tmp_path / "folder"
+    source.write_bytes(b"abc")
+    folder.mkdir()
+    with pytest.raises(WorkspaceError, match="folder: a folder; give the name of a file"):
+        storage.publish(source, str(folder))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "made"]
+
+
 def test_without_its_data_a_manifest_does_not_count(tmp_path: Path) -> None:
     publish(tmp_path / "out", tmp_path, b"abc")
     (tmp_path / "out" / "00000.bin").write_bytes(b"ab")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -39,12 +40,16 @@ def test_texts_are_read_by_the_ending_of_the_name(tmp_path: Path) -> None:
 
 
 def test_hosts_say_what_belongs_together(tmp_path: Path) -> None:
-    rows = [{"text": "a", "group": "g", "host": "h"}, {"text": "b", "host": "h", "url": "http://u.example/"}]
+    rows: list[dict[str, Any]] = [
+        {"text": "a", "group": "g", "host": "h"},
+        {"text": "b", "host": "h", "url": "http://u.example/"},
+    ]
     rows += [{"text": "c", "url": "http://u.example/x"}, {"text": "d"}]
+    rows += [{"text": "e", "url": 5}, {"text": "f", "group": 7}]  # whatever JSON has
     (tmp_path / "a.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     (tmp_path / "b.warc.gz").write_bytes(warc("a.example", "b.example"))
     groups = [[group for _, group in read_texts(str(tmp_path / name))] for name in ("a.jsonl", "b.warc.gz")]
-    assert groups == [["g", "h", "u.example", "d"], ["a.example", "b.example"]]
+    assert groups == [["g", "h", "u.example", "d", "e", "7"], ["a.example", "b.example"]]
 
 
 def test_long_texts_come_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

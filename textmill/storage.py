@@ -178,13 +178,18 @@ def sha256(path: Path) -> str:
 
 
 def publish(source: Path, uri: str) -> None:
-    """Move the complete local file ``source`` to ``uri`` in one atomic step, replacing what is there."""
+    """Move the complete local file ``source`` to ``uri`` in one atomic step, replacing the file that is there.
+
+    Errors: `WorkspaceError` for a folder.
+    """
     fs, path = filesystem(uri)
     if not is_local(uri):
         fs.put_file(str(source), path)
         source.unlink()
         return
     target = Path(path)
+    if target.is_dir():
+        raise WorkspaceError(f"{target}: a folder; give the name of a file")
     target.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as stream:
         os.fsync(stream.fileno())

@@ -13,6 +13,12 @@ from textmill.errors import UnknownNameError
 class Parser(argparse.ArgumentParser):
     """Tells the nearest command, choice or option where argparse would list all, or none."""
 
+    def error(self, message: str) -> NoReturn:
+        """As argparse does, but what was given is shown as `safe` shows it."""
+        from textmill.terminal import safe
+
+        super().error(safe(message, max_chars=2000))
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             what = (action.metavar if isinstance(action.metavar, str) else action.dest).lower()

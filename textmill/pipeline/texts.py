@@ -97,4 +97,5 @@ def _of_rows(path: str) -> Iterator[Text]:
 
 
 def _group_of(row: dict[str, Any]) -> str:
-    return row.get("group") or row.get("host") or storage.host_of(row.get("url") or "")
+    group, host, url = (str(row.get(name) or "") for name in ("group", "host", "url"))  # JSON may hold anything
+    return group or host or storage.host_of(url)
