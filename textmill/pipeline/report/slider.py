@@ -78,7 +78,7 @@ def to_html(facts: Section, columns: bytes) -> str:
 
 
 def _packed(data: bytes) -> str:
-    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(data, mtime=0, compresslevel=6)).decode()
 
 
 def collect(run: FinishedRun, name: str, histograms: Sequence[Section]) -> tuple[Section, bytes]:
