@@ -96,7 +96,7 @@ def _explain_page(run: FinishedRun, row: dict[str, Any], everything: bool) -> It
         dropped = dropped or next((rule.reason for rule in decide.rules if verdicts[rule.reason]), None)
     repeated = _repeated(run, doc_id)
     if repeated:
-        yield f"  repeats  {repeated[0]:,} stretches, {repeated[1]:,} bytes, stand elsewhere, too"
+        yield f"  repeats  {repeated[1]:,} bytes in {repeated[0]:,} places stand elsewhere, too"
     if repeated and not any(_row(run, cut, doc_id) for cut in run.all(CutRepeats)):
         dropped = dropped or "too little is left without what stands elsewhere, too"
     yield from _explain_copies(run, doc_id)
