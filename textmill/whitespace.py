@@ -135,10 +135,8 @@ def _masks(
     number, space = byte_mask(data, i, ord("0"), 10) & within, _ascii_spaces(data, i)
     inner = byte_mask(data, i, 0x80, 0x40)
     ascii_ = within & ~byte_mask(data, i, 0x80, 0x80)
-    symbol, other = (
-        _ascii_symbols(data, i) & ascii_,
-        (byte_mask(data, i, 0, 32) | byte_mask(data, i, 0x7F, 1)) & within & ~space,
-    )
+    symbol = _ascii_symbols(data, i) & ascii_
+    other = (byte_mask(data, i, 0, 32) | byte_mask(data, i, 0x7F, 1)) & within & ~space
     punctuation = ascii_ & ~(letter | number | space | symbol | other)
     mark = _NONE
     size = min(64, stop - i)

@@ -27,6 +27,12 @@ _NOTHING, _STAYS, _GOES = np.uint64(0), np.uint64(1), np.uint64(2)
 _OTHER_SEED = 0x2545F4914F6CDD1D  # of the second hash, of which 24 bits are used
 
 
+def check_keep(keep: str) -> None:
+    """Errors: `UnknownNameError` for a ``keep`` that is none of `KEEP`."""
+    if keep not in KEEP:
+        raise UnknownNameError("copies to keep:", keep, KEEP)
+
+
 class Repeats:
     """Finds out which pieces to remove: first `add` them all, then ask `removed` for ascending ranges of numbers.
 
@@ -34,8 +40,7 @@ class Repeats:
     """
 
     def __init__(self, folder: Path, keep: str, n_records: int = records.SORT_RECORDS) -> None:
-        if keep not in KEEP:
-            raise UnknownNameError("copies to keep:", keep, KEEP)
+        check_keep(keep)
         self.keep, self.n_pieces = keep, 0
         self._sorter = records.Sorter(folder / "pieces", n_records)
         self._removed = records.Sorter(folder / "removed", n_records)

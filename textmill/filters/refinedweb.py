@@ -105,11 +105,11 @@ class _LineRules:
         fates = _fates(pieces.data, lines.start, lines.end, lines.n_chars, n_words, kinds, classes, *rules[:2])
         counted = words.classes & BEGINS_ALNUM != 0
         arrays = (lines.offsets, lines.start, lines.end, marks, fates, n_words, counted)
-        data, offsets, changes, n_removed, n_counted = _apply(pieces.data, *arrays, kinds, classes, self.any_dots)
+        data, offsets, changes, n_removed = _apply(pieces.data, *arrays, kinds, classes, self.any_dots)
         text = pa.Array.from_buffers(
             pa.large_string(), len(documents), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
         )
-        return _Edited(text, changes, n_removed / np.maximum(n_counted, 1))
+        return _Edited(text, changes, n_removed / np.maximum(words.sums(counted), 1))
 
 
 @dataclass(frozen=True)
@@ -362,15 +362,15 @@ def _count_words(text, kinds, classes):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _apply(data, offsets, start, end, marks, fates, n_words, counted, kinds, classes, any_dots):  # type: ignore[no-untyped-def]
-    """The texts: (bytes, offsets [documents + 1], changes [documents, kinds], words removed, and there [documents])."""
+    """The texts: (bytes, offsets [documents + 1], changes [documents, kinds], words removed [documents])."""
     out = np.empty(end[-1] - start[0] if start.size else 0, np.uint8)
     out_offsets = np.zeros(offsets.size, np.int64)
     changes = np.zeros((offsets.size - 1, 7), np.int64)
-    n_removed, n_counted = np.zeros(offsets.size - 1, np.int64), np.zeros(offsets.size - 1, np.int64)
+    n_removed = np.zeros(offsets.size - 1, np.int64)
     n = word = np.int64(0)
     for document in range(offsets.size - 1):
         first, last = offsets[document], offsets[document + 1]
-        copied, words_before = start[first], word
+        copied = start[first]
         for k in range(first, last):
             first_word = word
             word += n_words[k]
@@ -391,8 +391,7 @@ def _apply(data, offsets, start, end, marks, fates, n_words, counted, kinds, cla
         n = _append(out, n, data, copied, end[last - 1])
         n = strip_in_place(out, out_offsets[document], n, classes)
         out_offsets[document + 1] = n
-        n_counted[document] = _n_counted(counted, words_before, word)
-    return out[:n], out_offsets, changes, n_removed, n_counted
+    return out[:n], out_offsets, changes, n_removed
 
 
 @inner

@@ -15,9 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from textmill import storage
-from textmill.dedup.repeats import KEEP, Repeats
+from textmill.dedup.repeats import Repeats, check_keep
 from textmill.dedup.substring import SPANS, Batch, Cut, SubstringSearch, TextBatch, check, stretches_of
-from textmill.errors import UnknownNameError
 from textmill.pipeline.rows import pieces
 from textmill.pipeline.stage import NOT_IDENTITY, Result, Stage, Task, one_table
 from textmill.pipeline.stages.contamination import with_text
@@ -91,8 +90,7 @@ class RepeatedLines(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.keep not in KEEP:
-            raise UnknownNameError("copies to keep:", self.keep, KEEP)
+        check_keep(self.keep)
 
     def shards(self) -> list[str]:
         return ["all"]
