@@ -377,17 +377,22 @@ def test_killed_at_any_moment(tmp_path: Path, delay_s: float) -> None:
 def test_where_reading_itself_kills_the_run_stops_and_says_where(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.warc.gz", *["a.example"] * 5)
     n_bytes = path.stat().st_size
-    where = (
-        f"{path}, bytes 0 to {n_bytes}: what reads it died after record 0 at byte {n_bytes // 5}: Segmentation fault"
-    )
+    where = f"{path}, bytes 0 to {n_bytes}: what reads it died reading on from the beginning: Segmentation fault"
     with pytest.raises(EnvironmentFault, match=where):
         run(tmp_path / "w", Unreadable(find_inputs((str(path),), 1), n_readable=2))
     assert not list(tmp_path.glob("w/pages-*/*.poison.json"))
 
 
+def test_a_position_in_words() -> None:
+    assert Position(0, 0, 0, 0).where == "before it is ready"
+    assert Position(2, -1, 0, 0).where == "reading on from the beginning"
+    assert Position(3, 145, 1, 0).where == "in record 1 at byte 145"
+    assert Position(4, 145, 1, 0).where == "reading on from record 1 at byte 145"
+
+
 def test_where_nothing_can_be_read_the_run_stops(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.warc.gz", *["a.example"] * 5)
-    with pytest.raises(EnvironmentFault, match="died before the first record: Segmentation fault"):
+    with pytest.raises(EnvironmentFault, match="died reading on from the beginning: Segmentation fault"):
         run(tmp_path / "w", Unreadable(find_inputs((str(path),), 1)))
 
 

@@ -192,7 +192,7 @@ class _Child:
 
     def work(self, stage: Guarded, task: Task, verdicts: list[Verdict]) -> Result | Death:
         """Have a shard done. Errors: those of the loop."""
-        self._cell.write(Position(0, 0, 0, 0))
+        self._cell.write(0, 0, 0, 0)
         try:
             self._send(stage, task, verdicts)
             outcome = self._supervise(stage.limits)

@@ -1,17 +1,16 @@
 """What a guarded child process and its parent have in common: what a record may take, where it is, what is known of it.
 
-The child says where it is through a `Cell` of shared memory, 2 us a record; the parent looks at it now and then. What
+The child says where it is through a `Cell` of shared memory, 6 us a record; the parent looks at it now and then. What
 became of records that killed a child is a list of `Verdict`s beside the stage's output, so that every later attempt,
 on any worker, skips the same records with the same status.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import mmap
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 
 from textmill import storage
@@ -57,7 +56,7 @@ def save_verdicts(uri: str, verdicts: Iterable[Verdict]) -> list[Verdict]:
     return ordered
 
 
-@dataclass(slots=True)  # not frozen: two are made for every record
+@dataclass(frozen=True, slots=True)
 class Position:
     """Where a child is: in a record if ``sequence`` is odd, getting ready if it is 0, else between records."""
 
@@ -80,8 +79,8 @@ class Position:
         if not self.is_ready:
             return "before it is ready"
         if self.offset < 0:
-            return "before the first record"
-        return f"{'in' if self.in_record else 'after'} record {self.index} at byte {self.offset}"
+            return "reading on from the beginning"
+        return f"{'in' if self.in_record else 'reading on from'} record {self.index} at byte {self.offset}"
 
 
 class Cell:
@@ -95,12 +94,17 @@ class Cell:
     def read(self) -> Position:
         return Position(*self._words)
 
-    def write(self, position: Position) -> None:
+    def write(self, sequence: int, offset: int, index: int, resident: int) -> None:
+        """The fields of a `Position`."""
         words = self._words
-        words[3] = position.resident
-        words[2] = position.index
-        words[1] = position.offset
-        words[0] = position.sequence
+        words[3] = resident
+        words[2] = index
+        words[1] = offset
+        words[0] = sequence
+
+    def move_on(self, sequence: int) -> None:
+        """Another sequence at the same place."""
+        self._words[0] = sequence
 
 
 class Watch:
@@ -111,33 +115,31 @@ class Watch:
         self._last_tried = max(self._condemned) if len(self._condemned) >= limits.max_verdicts else None
         self._cell = cell
         self._sequence = 2
-        self._place = -1, 0
-        self._resident = resident_bytes()
-        self._say()
+        self._status = ""  # of the record that it is at, if that is condemned
+        cell.write(self._sequence, -1, 0, resident_bytes())
 
-    @contextlib.contextmanager
-    def record(self, offset: int, index: int) -> Iterator[str]:
-        """Within it, work on the record at this place; or, if it yields the status of a condemned record, don't.
+    def record(self, offset: int, index: int) -> Watch:
+        """To be entered to work on the record at this place; or, if that gives the status of a condemned one, not to.
 
         After an exception the cell goes on naming the record: it may be the end of the process.
         """
-        self._place = offset, index
-        status = self._verdict()
-        self._sequence += 2 if status else 1
-        self._resident = resident_bytes()
-        self._say()
-        yield status
-        if not status:
+        self._status = self._verdict((offset, index))
+        self._sequence += 2 if self._status else 1
+        self._cell.write(self._sequence, offset, index, resident_bytes())
+        return self
+
+    def __enter__(self) -> str:
+        return self._status
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        if kind is None and not self._status:
             self._sequence += 1
-            self._say()
+            self._cell.move_on(self._sequence)
 
-    def _verdict(self) -> str:
-        if self._last_tried is not None and self._place > self._last_tried:
+    def _verdict(self, place: tuple[int, int]) -> str:
+        if self._last_tried is not None and place > self._last_tried:
             return "not_tried"
-        return self._condemned.get(self._place, "")
-
-    def _say(self) -> None:
-        self._cell.write(Position(self._sequence, *self._place, self._resident))
+        return self._condemned.get(place, "")
 
 
 def resident_bytes(pid: int | None = None) -> int:
