@@ -1,7 +1,7 @@
 """Gradient-boosted regression trees of one depth, and the kernel that evaluates them.
 
 A tree is stored as a full binary tree in heap order: node i has the children 2i + 1 (feature at most the threshold) and
-2i + 2. Branches that end early are filled up with nodes that always go left. Sixteen rows go through a tree at a time,
+2i + 2. Branches that end early are filled up with nodes that always go left. `ROWS` rows go through a tree at a time,
 and ask all of its nodes; of the two answers below a node each row takes one. No branch is ever guessed wrong, and no
 address depends on an answer: 3 times as fast as four rows that walk down side by side. The sum over all trees is a
 log-odds.
