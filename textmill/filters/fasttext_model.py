@@ -166,12 +166,33 @@ def load_same(path: str, digest: str) -> FastTextModel:
     Errors: `EnvironmentFault` if the file is not there or another; `InputError` as `load` has it.
     """
     try:
-        found = storage.sha256(Path(path))
+        found = _digest_of(path)
     except OSError as error:
         raise EnvironmentFault(f"{path}: no model here ({error.strerror}); put it on every machine") from error
     if found != digest:
         raise EnvironmentFault(f"{path}: the model has sha256 {found}, not {digest}; put back the right one")
     return load(path)
+
+
+def load_named(path: str | Path) -> tuple[FastTextModel, str]:
+    """The model at ``path`` and the sha256 to name it by for `load_same`, which will not read it again.
+
+    Errors: `OSError` if it cannot be opened, `InputError` as `load` has it.
+    """
+    path = str(Path(path).resolve())
+    digest = _digest_of(path)
+    return load_same(path, digest), digest
+
+
+def _digest_of(path: str) -> str:
+    """The sha256 of a file, of gigabytes perhaps: as long as it stays the same, read once a process."""
+    status = Path(path).stat()
+    return _sha256(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=16)
+def _sha256(path: str, *version: int) -> str:
+    return storage.sha256(Path(path))
 
 
 def load(path: str | Path) -> FastTextModel:
