@@ -32,12 +32,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import distinct
+from textmill.bits import distinct, kernel
 from textmill.dedup.external_sort import ExternalSort, Rows
 from textmill.dedup.word_spans import NO_WINDOW, Stretches, cut_words, folded, merged, replace_stretches, spread
 from textmill.dedup.word_spans import window_hashes as hashes_of_windows
@@ -338,7 +337,7 @@ def _tables(own: Rows, match: Rows) -> Iterator[tuple[int, pa.Table]]:
         yield shard, pa.table(arrays, schema=SPANS)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _least_of(windows, offsets, n_words, n_sample_words):  # type: ignore[no-untyped-def]
     """For each window of ``n_words`` the place of the least hash among those of the shorter windows in it, the last one
     of equals; -1 where the document has too few words. A monotone queue: linear whatever the hashes."""
@@ -361,7 +360,7 @@ def _least_of(windows, offsets, n_words, n_sample_words):  # type: ignore[no-unt
     return least
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _spread_all(values):  # type: ignore[no-untyped-def]
     for i in range(len(values)):
         values[i] = spread(values[i] + np.uint64(1))

@@ -23,12 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from textmill import storage
-from textmill.bits import add_eight, copy_bytes, count_ones, inner, prefetch
+from textmill.bits import add_eight, copy_bytes, count_ones, inner, kernel, prefetch
 from textmill.errors import EnvironmentFault, InputError
 
 LABEL_PREFIX = "__label__"
@@ -403,7 +402,7 @@ def _tree(counts: NDArray[np.int64]) -> NDArray[np.int32]:
     return children
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _scan_entries(
     data: NDArray[np.uint8],
     position: int,
@@ -431,7 +430,7 @@ def _scan_entries(
     return position
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash_words(
     data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64]
 ) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:
@@ -451,7 +450,7 @@ def _hash_words(
 # The kernel
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _predict(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
@@ -484,7 +483,7 @@ def _predict(
             found[text] = 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _room(
     offsets: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64], network: Network
 ) -> tuple[Memory, NDArray[np.uint8], NDArray[np.int64]]:

@@ -28,13 +28,13 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numba
 import numpy as np
 import platformdirs
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from textmill import storage
+from textmill.bits import kernel
 from textmill.errors import InputError, UserError
 from textmill.filters.base import Scorer
 from textmill.filters.fasttext_model import load_named, load_same
@@ -232,7 +232,7 @@ def _detect(
     return (first, second), scores
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cut_samples(
     data: NDArray[np.uint8],
     start: NDArray[np.int64],
@@ -257,7 +257,7 @@ def _cut_samples(
     return starts, ends
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count_languages(
     labels: NDArray[np.int32], n_chars: NDArray[np.int32], offsets: NDArray[np.int64], n_labels: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
