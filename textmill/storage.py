@@ -149,7 +149,8 @@ def reached(uri: str) -> Iterator[None]:
         if any(name in _NO_CREDENTIALS for name in names):
             hint = "set AWS_PROFILE or the like, or FSSPEC_S3_ANON=true for a public bucket"
             raise EnvironmentFault(f"{shown}: no credentials found; {hint}") from error
-        reason = redact(" ".join(str(error).split()))[:300] or type(error).__name__
+        told = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = redact(" ".join(told.split()))[:300]
         raise Unreached(shown, reason, any(name in _SILENT for name in names)) from error
 
 

@@ -38,11 +38,11 @@ from numpy.typing import NDArray
 
 from textmill.bits import distinct, kernel
 from textmill.dedup.external_sort import ExternalSort, Rows
+from textmill.dedup.repeats import check_keep
 from textmill.dedup.word_spans import NO_WINDOW, Stretches, cut_words, folded, merged, replace_stretches, spread
 from textmill.dedup.word_spans import window_hashes as hashes_of_windows
 from textmill.errors import InvariantError, UnknownNameError, UserError
 
-KEEP = ("first", "none")
 SHARD_SHIFT = np.uint64(40)  # a place is a number of a shard, and of a word in it: 2**24 shards of 2**40 words
 MEMORY_BYTES = 256 << 20
 
@@ -122,11 +122,10 @@ class Counts:
 
 
 def check(n_words: int, keep: str) -> None:
-    """Errors: `UserError` for fewer than 2 words, `UnknownNameError` for a ``keep`` that is none of `KEEP`."""
+    """Errors: `UserError` for fewer than 2 words, those of `check_keep`."""
     if n_words < 2:
         raise UserError(f"n_words is {n_words}; a span needs at least 2 words")
-    if keep not in KEEP:
-        raise UnknownNameError("keep", keep, KEEP)
+    check_keep(keep)
 
 
 class SubstringSearch:
