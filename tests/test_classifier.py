@@ -14,8 +14,9 @@ import pytest
 
 from textmill import cli, storage
 from textmill.errors import EnvironmentFault, InputError, UnknownNameError, UserError
-from textmill.filters import classifier
+from textmill.filters import classifier, fasttext_model
 from textmill.filters.classifier import Classifier, QualityClassifier, find_classifier, preset_of
+from textmill.filters.fasttext_model import load_same
 from textmill.pipeline.classify import Recipe, evaluate, judge, train
 from textmill.pipeline.examples import Example, read_examples
 from textmill.text import Documents
@@ -84,11 +85,27 @@ class TestScorer:
     def test_dclms_convention(self, files: tuple[str, str], tmp_path: Path) -> None:
         path = tmp_path / "model.bin"
         train([files[0]], [files[1]], str(path), Recipe(buckets=1000))
-        path.write_bytes(path.read_bytes().replace(b"__label__high\0", b"__label__hqxx\0"))
-        with pytest.raises(InputError, match=r"no label 'hq'; its labels: hqxx, low|its labels: low, hqxx"):
-            preset_of("classifier@dclm", path).passes("history river")
-        (rule,) = preset_of("classifier@dclm", path).rules
+        with pytest.raises(InputError, match=r"no label 'hq'; its labels: high, low|its labels: low, high"):
+            preset_of("classifier@dclm", path)
+        path.write_bytes(path.read_bytes().replace(b"__label__high\0", b"__label__hq\0"))
+        preset = preset_of("classifier@dclm", path)
+        assert not preset.passes("login cart cookies")
+        (rule,) = preset.rules
         assert rule.fails(pa.array([0.018112, 0.0182], pa.float32())).tolist() == [True, False]
+
+    def test_a_model_is_looked_into_when_it_is_found_and_read_once(self, tmp_path: Path) -> None:
+        path = tmp_path / "model.ftz"
+        content = classifier.DEFAULT_MODEL.read_bytes()
+        for wrong in (content[:-1], b"", b"nonsense" * 99):
+            path.write_bytes(wrong)
+            with pytest.raises(InputError, match=r"model\.ftz: not a fastText model"):
+                find_classifier(path)
+        path.write_bytes(content)
+        scorer = find_classifier(path)
+        before = fasttext_model._sha256.cache_info().misses, load_same.cache_info().misses
+        assert find_classifier(path) == scorer
+        assert scorer.score(Documents.from_texts([ARTICLE]))[1].to_pylist() == ["high"]
+        assert (fasttext_model._sha256.cache_info().misses, load_same.cache_info().misses) == before
 
     def test_a_model_that_is_not_there(self) -> None:
         with pytest.raises(InputError, match=r"gone\.bin: cannot read this model"):

@@ -116,6 +116,27 @@ def test_a_folder_without_archives_is_one_line(capsys: pytest.CaptureFixture[str
     assert "a folder without archives" in run_fails(capsys, "warcs=empty")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("perplexity", "train", "--text", "", "--out", "m"),
+        ("classifier", "train", "--positive", "", "--negative", "b", "--out", "m"),
+        ("tokenizer", "train", "", "--vocab-size", "300"),
+        ("dedup", "", "--out", "w"),
+        ("decontaminate", "a.jsonl", "--items", ""),
+        ("report", ""),
+        ("shards", "info", ""),
+    ],
+)
+def test_an_empty_name_is_told_as_one(capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
+    Path("a.jsonl").write_text('{"text": "a"}\n')
+    assert "'': an empty name; give a file" in fails(capsys, *command)
+
+
+def test_an_empty_out_is_not_the_root(capsys: pytest.CaptureFixture[str], crawl: Path) -> None:
+    assert "'': an empty name" in fails(capsys, *run_command(crawl, "--to", "pages", "--out", ""))
+
+
 def test_wrong_values_of_the_dag_are_one_line(capsys: pytest.CaptureFixture[str], crawl: Path) -> None:
     warcs = f"warcs={crawl}"
     assert "did you mean 'resiliparse'" in run_fails(capsys, warcs, "engine=resiliparze")

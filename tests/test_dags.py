@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from test_stage import Silent
 
-from textmill import storage
+from textmill import cli, storage
 from textmill.errors import InputError, UnknownNameError
+from textmill.filters.classifier import DEFAULT_MODEL
 from textmill.pipeline import dag as dags
 from textmill.pipeline.executors import Serial
 from textmill.pipeline.explain import explain
@@ -118,9 +119,40 @@ def test_cs336_judges_harm_only_by_models_that_are_given(crawl: Path, tmp_path: 
     assert reasons(build("cs336", crawl)) == without
     with pytest.raises(InputError, match="cannot read this model"):
         build("cs336", crawl, f"nsfw={tmp_path / 'missing.bin'}")
-    model = tmp_path / "nsfw.bin"
-    model.write_bytes(b"anything: only its digest is asked for before it runs")
+    model = tmp_path / "nsfw.ftz"
+    model.write_bytes(DEFAULT_MODEL.read_bytes().replace(b"__label__high\0", b"__label__nsfw\0"))
     assert reasons(build("cs336", crawl, f"nsfw={model}")) == ["nsfw", *without]
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "content", "expected"),
+    [
+        ("dclm", "classifier", DEFAULT_MODEL.read_bytes(), "model: this model has no label 'hq'; its labels: high"),
+        ("dclm", "classifier", DEFAULT_MODEL.read_bytes()[:-1], "model: not a fastText model that can be used (trunc"),
+        ("dclm", "language_model", DEFAULT_MODEL.read_bytes(), "model: this model does not know the language 'en'"),
+        ("cs336", "language_model", b"", "model: not a fastText model (empty)"),
+        ("cs336", "classifier", b"nonsense" * 99, "model: not a fastText model that can be used (it does not begin"),
+        ("cs336", "nsfw", DEFAULT_MODEL.read_bytes(), "model: this model has no label 'nsfw'"),
+        ("cs336", "toxic", b"x", "model: not a fastText model that can be used"),
+    ],
+)
+def test_a_wrong_model_is_told_before_the_run(
+    crawl: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    setting: str,
+    content: bytes,
+    expected: str,
+) -> None:
+    model, out = tmp_path / "model", tmp_path / "w"
+    model.write_bytes(content)
+    settings = ["--set", "language_model=builtin", "--set", f"warcs={crawl}", "--set", f"{setting}={model}"]
+    for command in ("plan", "run"):
+        assert cli.main([command, name, "--serial", "--out", str(out), *settings]) == 2
+        line = capsys.readouterr().err
+        assert expected in line and line.count("\n") == 1
+    assert not out.exists()
 
 
 def test_dclm_refuses_an_unknown_convention(crawl: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ GROUND = {"textmill", "textmill.errors", "textmill.schema", "textmill.storage"}
 GROUND |= {
     "textmill.text",
     "textmill.bits",
+    "textmill.kernel_cache",
     "textmill.settings",
     "textmill.characters",
     "textmill.whitespace",
@@ -33,6 +34,7 @@ HEAVY_OWNERS = {
     "backports": {"textmill.pipeline.reading.members"},
     "isal": {"textmill.pipeline.reading.members"},
     "lz4": {"textmill.pipeline.reading.members"},
+    "numba": {"textmill.bits", "textmill.kernel_cache", "textmill.pipeline.extraction.trees"},  # `bits` has decorators
     "tldextract": {"textmill.filters.url_parts"},
     "bokeh": set(),  # charts are SVG
     "warcio": {"textmill.simulate"},

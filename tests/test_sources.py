@@ -23,6 +23,7 @@ import pytest
 
 from textmill import cli, storage
 from textmill.errors import EnvironmentFault, InputError, MissingExtraError, UnknownNameError, UserError
+from textmill.pipeline.rows import read_rows
 from textmill.pipeline.sources import crawls, store
 from textmill.pipeline.sources.download import PLANNING, Downloader, Patience, RemoteFile
 from textmill.pipeline.sources.inputs import Inputs, find_inputs, open_archive
@@ -612,12 +613,18 @@ def test_a_busy_server_stops_the_run_and_the_next_goes_on(
 
 
 class FaultyStore:
-    """moto's S3, as a WSGI application. ``faults`` befall the next reads of a part of an object, one each."""
+    """moto's S3, as a WSGI application. ``faults`` befall the next reads of a part of an object, one each;
+    ``refused``, all that is written under names with this in them."""
 
     def __init__(self, app: Any) -> None:
-        self.app, self.faults = app, list[str]()
+        self.app, self.faults, self.refused = app, list[str](), ""
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        if self.refused and environ["REQUEST_METHOD"] == "PUT" and self.refused in environ["PATH_INFO"]:
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            body = b"<Error><Code>InternalError</Code><Message>We had an internal error.</Message></Error>"
+            start_response("500 Error", [("Content-Length", str(len(body))), ("Content-Type", "application/xml")])
+            return [body]
         fault = self.faults.pop(0) if self.faults and "HTTP_RANGE" in environ else ""
         if fault == "503":
             body = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
@@ -798,6 +805,44 @@ def test_a_workspace_in_a_bucket_holds_what_a_local_one_does(
     )
 
 
+@pytest.mark.parametrize("refused", [".parquet", "00001.manifest.json", "runs/"])
+def test_a_bucket_that_takes_no_more_is_one_line_and_the_run_goes_on(
+    bucket: Bucket, mirror: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
+    out = f"s3://bucket/full-{refused.strip('./')}"
+    settings = (f"crawl={CRAWL}", "files=2", f"crawl_base={mirror}")
+    bucket.app.refused = refused
+    try:
+        assert run_to_pages(out, *settings) == 2
+    finally:
+        bucket.app.refused = ""
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("first use")]
+    assert line.startswith(f"textmill: {out}/") and refused in line
+    assert "We had an internal error" in line and line.endswith("run the same command again later")
+    assert run_to_pages(out, *settings) == 0
+
+
+def test_files_in_a_bucket_are_read_by_lines_and_in_parts(bucket: Bucket, tmp_path: Path) -> None:
+    lines = [json.dumps({"text": f"text {i} " * (i % 50)}) + "\n" for i in range(9000)]
+    table = pa.table({"text": [json.loads(line)["text"] for line in lines]})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=1000)
+    parquet = bucket.put("rows/a.parquet", (tmp_path / "a.parquet").read_bytes())
+    for name, content in (("a.jsonl", "".join(lines).encode()), ("b.jsonl.gz", gzip.compress("".join(lines).encode()))):
+        assert list(read_rows(bucket.put(f"rows/{name}", content))) == table.to_pylist()
+    assert list(read_rows(parquet)) == table.to_pylist()
+    with storage.open_parquet(parquet) as file:
+        assert file.read_row_group(7).equals(table.slice(7000, 1000))
+    bucket.app.faults = ["503"] * 100
+    try:
+        with pytest.raises(EnvironmentFault, match=r"rows/a\.jsonl: cannot be reached \(.*reduce your request rate"):
+            list(read_rows("s3://bucket/rows/a.jsonl"))
+        with pytest.raises(EnvironmentFault, match=r"rows/a\.parquet: cannot be reached"):
+            storage.read_table(parquet)
+    finally:
+        bucket.app.faults = []
+
+
 def test_training_takes_its_tokens_from_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put("tokens/00000.train.bin", b"\1\0\2\0")
     bucket.put("tokens/00000.manifest.json", b"{}")
@@ -828,6 +873,19 @@ def test_a_store_out_of_reach_is_one_line(
     there, here = "s3://bucket/w", str(tmp_path / "w")
     for out, warcs in [(here, there), (there, f"{mirror}/crawl-data/{CRAWL}/segments/1.1/warc")]:
         assert "is this machine online?" in one_line(capsys, *run, "--out", out, "--set", f"warcs={warcs}")
+    (tmp_path / "a.jsonl").write_text('{"text": "a text"}\n')
+    read, written = "s3://bucket/a.jsonl", str(tmp_path / "a.jsonl")
+    commands = [
+        ("tokenizer", "train", read, "--vocab-size", "300", "--out", here),
+        ("perplexity", "train", "--text", read, "--out", here),
+        ("classifier", "train", "--positive", read, "--negative", written, "--out", here),
+        ("dedup", read, "--out", here),
+        ("report", there),
+        ("tokenizer", "train", written, "--vocab-size", "300", "--out", there),
+    ]
+    for command in commands:
+        line = one_line(capsys, *command)
+        assert line.startswith(f"textmill: {there if there in command else read}") and "machine online?" in line
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
@@ -835,6 +893,8 @@ def test_a_store_out_of_reach_is_one_line(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     s3fs.S3FileSystem.clear_instance_cache()
     assert "no credentials found; set AWS_PROFILE" in one_line(capsys, "crawls", "--base", "s3://bucket")
+    for command in commands:
+        assert "no credentials found; set AWS_PROFILE" in one_line(capsys, *command)
     s3fs.S3FileSystem.clear_instance_cache()
 
 

@@ -58,6 +58,8 @@ class Even(Stage):
         values = storage.read_table(task.file(self.numbers, task.shard))["doc_id"].to_pylist()
         if self.fault == "full":
             raise OSError(errno.ENOSPC, "no space")
+        if self.fault == "broken":
+            raise OSError(errno.EIO, "Input/output error", "/there/a.parquet")
         if self.fault == "bug" and task.shard == "00001":
             raise ZeroDivisionError
         writer = save(task, [v for v in values if v % 2 == 0])
@@ -212,9 +214,11 @@ def test_a_bug_names_its_task_and_what_is_finished_stays(tmp_path: Path) -> None
     assert missing_shards(target, Workspace(str(tmp_path / "w"))) == ["00001"]
 
 
-def test_a_full_disk_is_the_machines_fault(tmp_path: Path) -> None:
+def test_a_full_or_broken_disk_is_the_machines_fault(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match="no space left"):
         run(tmp_path / "w", Even(Count(4), fault="full"))
+    with pytest.raises(EnvironmentFault, match=r"^/there/a\.parquet: Input/output error$"):
+        run(tmp_path / "w", Even(Count(4), fault="broken"))
     assert not list((tmp_path / "w").glob(".scratch/*"))
 
 

@@ -24,6 +24,7 @@ from textmill import storage
 from textmill.dedup import external_sort, substring
 from textmill.dedup.external_sort import ExternalSort
 from textmill.dedup.normalize import UNSPACED_SCRIPTS
+from textmill.dedup.repeats import KEEP
 from textmill.dedup.substring import SPANS, Batch, Counts, Cut, SubstringSearch, TextBatch, TokenBatch, stretches_of
 from textmill.dedup.word_spans import (
     NO_WINDOW,
@@ -256,7 +257,7 @@ corpora = st.lists(wordy | any_text, max_size=7)
 
 
 @settings(deadline=None, derandomize=True, max_examples=200)
-@given(corpora, st.integers(2, 6), st.sampled_from(substring.KEEP), st.integers(1, 4), st.integers(1, 4))
+@given(corpora, st.integers(2, 6), st.sampled_from(KEEP), st.integers(1, 4), st.integers(1, 4))
 def test_the_search_finds_what_brute_force_finds(
     texts: list[str], n_words: int, keep: str, n_shards: int, batch_size: int
 ) -> None:
@@ -292,7 +293,7 @@ def test_quotes_in_larger_pages_through_files() -> None:
 
 def test_every_span_stands_word_for_word_at_its_match() -> None:
     pages = shuffled_pages(100, seed=2)
-    for keep in substring.KEEP:
+    for keep in KEEP:
         spans, _ = search(pages, 20, keep)
         for span in spans:
             own = pages[span["doc_id"]].encode()[span["start_bytes"] : span["end_bytes"]]
@@ -304,7 +305,7 @@ def test_every_span_stands_word_for_word_at_its_match() -> None:
 
 @pytest.mark.parametrize("texts", [[], [""], ["one document, and nothing twice"], ["too short"] * 3, ["", " ", "\n"]])
 def test_nothing_to_find(texts: list[str]) -> None:
-    for keep in substring.KEEP:
+    for keep in KEEP:
         assert search(texts, 5, keep)[0] == []
 
 

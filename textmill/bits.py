@@ -22,21 +22,26 @@ from numba.extending import intrinsic
 from numba.np import linalg
 from numpy.typing import NDArray
 
+from textmill.kernel_cache import compiled
+
 _Item = TypeVar("_Item", bound=np.generic)
 
 FNV_BASIS = np.uint64(0xCBF29CE484222325)
 FNV_PRIME = np.uint64(0x100000001B3)
 
+# For what Python calls.
+kernel = compiled(nogil=True)
+
 # For what kernels call for a word or a line, and what makes no array. Without this, numba counts references to each
 # array that such a function gets, with an atomic operation each time, unless it can prove that it need not.
-leaf = numba.njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True)
+leaf = compiled(nogil=True, _nrt=False, no_cfunc_wrapper=True)
 
 # The same for what Python never calls (that would end the process): without the wrappers for it, a quarter of the time
 # to compile is saved.
-inner = numba.njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True)
+inner = compiled(nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True)
 
 # For what makes arrays, and kernels alone call.
-part = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True)
+part = compiled(nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True)
 
 # For what does little but to call others: numba writes it into its callers. As a function of its own it would have LLVM
 # go through all that it calls once more.
@@ -44,9 +49,7 @@ glue = numba.njit(inline="always")
 
 # As `inner`, but put into its callers: what is a few instructions long, and called for many bytes or every block, as a
 # call hands on seven numbers for each array.
-inlined = numba.njit(
-    cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=True
-)
+inlined = compiled(nogil=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True, forceinline=True)
 
 
 def _without_scipy() -> None:
@@ -121,7 +124,7 @@ def salted_hash(text: NDArray[np.uint8], start: int, end: int, salt: np.uint64) 
     return hash_end(value)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def hash_pieces(data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> NDArray[np.uint64]:
     """The hash of each of the pieces ``data[bounds[i]:bounds[i + 1]]``."""
     hashes = np.empty(len(bounds) - 1, np.uint64)

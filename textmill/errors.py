@@ -15,7 +15,14 @@ A bad *record* is no error: it is a row with a status.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+# What an OSError is about when the machine is to blame, and not textmill.
+MACHINE_FAULTS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG),
+)
 
 
 class TextmillError(Exception):

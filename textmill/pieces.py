@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +15,7 @@ from textmill.bits import (
     hash_end,
     hash_step,
     inner,
+    kernel,
     load,
     load_eight,
     lowest_one,
@@ -59,7 +59,7 @@ def blank(data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash_and_count(
     data: NDArray[np.uint8],
     start: NDArray[np.int64],
@@ -71,7 +71,7 @@ def _hash_and_count(
         hashes[k], n_chars[k] = hash_and_length(data, start[k], end[k])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _find_classes(
     data: NDArray[np.uint8],
     start: NDArray[np.int64],
@@ -83,7 +83,7 @@ def _find_classes(
         found[k] = classes_of(data, start[k], end[k], classes)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _find_blank(
     data: NDArray[np.uint8],
     start: NDArray[np.int64],
@@ -101,7 +101,7 @@ def _find_blank(
         found[k] = i >= stop
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def sums(values: NDArray, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """The sum of ``values[offsets[i]:offsets[i + 1]]``, for each i."""
     found = np.zeros(len(offsets) - 1, np.int64)

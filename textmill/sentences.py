@@ -28,11 +28,10 @@ from __future__ import annotations
 import functools
 import unicodedata
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, as_number, byte_mask, hash_bytes, hash_of, inlined, inner, lowest_one
+from textmill.bits import ALL_ONES, as_number, byte_mask, hash_bytes, hash_of, inlined, inner, kernel, lowest_one
 from textmill.characters import (
     LETTER,
     N_CODE_POINTS,
@@ -121,7 +120,7 @@ def sentences(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Bounds:
     return found, start[: found[-1]], end[: found[-1]]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cut_sentences(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],

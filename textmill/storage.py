@@ -16,6 +16,7 @@ import errno
 import functools
 import gzip
 import hashlib
+import io
 import json
 import os
 import re
@@ -35,7 +36,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from textmill.errors import EnvironmentFault, InputError, InvariantError, MissingExtraError, WorkspaceError
+from textmill.errors import (
+    EnvironmentFault,
+    InputError,
+    InvariantError,
+    MissingExtraError,
+    TextmillError,
+    WorkspaceError,
+)
 
 FORMAT = 1
 MANIFEST_ENDING = ".manifest.json"
@@ -44,6 +52,9 @@ PROTOCOLS = ("file", "local", "s3", "gs", "abfs", "http", "https", "memory")
 
 
 EXTRAS = {"s3": ("s3fs", "s3"), "gs": ("gcsfs", "gcs")}  # protocol -> the package that speaks it, our extra with it
+_NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "DefaultCredentialsError")
+_SILENT = ("EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError", "ConnectionRefusedError")
+_READ_BYTES = 1 << 16  # from an object store, whose library reads ahead itself
 _USERINFO = re.compile(r"(?<=://)[^/\s]*@")
 _QUERY = re.compile(r"(\w://[^\s?#]*)\?[^\s#]*")
 _PLAIN_HOST = re.compile(r"https?://([A-Za-z0-9.-]+)(?::[0-9]*)?(?:[/?#]|\Z)")  # of nearly all URLs
@@ -51,7 +62,9 @@ _SECRET = re.compile(r"secret|token|password|passwd|signature|credential|api-?_?
 
 
 def check_uri(uri: str) -> None:
-    """Errors: `InputError` for a protocol that is not allowed, and for credentials: a URI is written into files."""
+    """Errors: `InputError` for no name, a protocol that is not allowed, or credentials: URIs are written into files."""
+    if not uri:
+        raise InputError("'': an empty name; give a file, a folder or a URL")
     protocol = uri.partition("://")[0] if "://" in uri else "file"
     if protocol not in PROTOCOLS or ("::" in uri and not is_web(uri)):  # there it can be an IPv6 address
         raise InputError(f"{redact(uri)}: protocol not allowed; use a local path or one of {', '.join(PROTOCOLS[2:7])}")
@@ -84,7 +97,16 @@ def redact(text: str) -> str:
 
 
 def filesystem(uri: str) -> tuple[Any, str]:
-    """The fsspec file system of ``uri`` and the path in it. Errors: those of `check_uri`, `EnvironmentFault`."""
+    """The fsspec file system of ``uri`` and the path in it. Errors: those of `check_uri`, `EnvironmentFault`.
+
+    All that is done with that of an object store has the errors of `reached`; its files are for `open_read` to open.
+    """
+    fs, path = own_filesystem(uri)
+    return fs if is_local(uri) else _Reached(fs, uri), path
+
+
+def own_filesystem(uri: str) -> tuple[Any, str]:
+    """As `filesystem`, but with the errors that its library has."""
     check_uri(uri)
     if is_web(uri):
         raise InputError(f"{redact(uri)}: on the web there are archives to read, but no folders to list or to write to")
@@ -97,6 +119,91 @@ def filesystem(uri: str) -> tuple[Any, str]:
             raise MissingExtraError(*EXTRAS[protocol]) from error
         raise EnvironmentFault(f"{redact(uri)}: {error}") from error
     return fs, path
+
+
+class Unreached(EnvironmentFault):
+    """An object store did not do as it was asked; another try may help. ``is_silent``: nobody answers there."""
+
+    def __init__(self, uri: str, reason: str, is_silent: bool) -> None:
+        remedy = "is this machine online?" if is_silent else "run the same command again later"
+        super().__init__(f"{uri}: cannot be reached ({reason}); {remedy}")
+        self._arguments = self.uri, self.reason, self.is_silent = uri, reason, is_silent
+
+    def __reduce__(self) -> tuple[type[Unreached], tuple[str, str, bool]]:
+        return type(self), self._arguments
+
+
+@contextlib.contextmanager
+def reached(uri: str) -> Iterator[None]:
+    """What is wrong with an object store is an `EnvironmentFault` that names ``uri``, a lack of permission an
+    `InputError`; FileNotFoundError stays. Each library has errors of its own, so these are told apart by name."""
+    shown = redact(uri)
+    try:
+        yield
+    except (TextmillError, FileNotFoundError, GeneratorExit):
+        raise
+    except PermissionError as error:
+        raise InputError(f"{shown}: no permission, or no such bucket") from error
+    except Exception as error:
+        names = [type(cause).__name__ for cause in causes(error)]
+        if any(name in _NO_CREDENTIALS for name in names):
+            hint = "set AWS_PROFILE or the like, or FSSPEC_S3_ANON=true for a public bucket"
+            raise EnvironmentFault(f"{shown}: no credentials found; {hint}") from error
+        told = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = redact(" ".join(told.split()))[:300]
+        raise Unreached(shown, reason, any(name in _SILENT for name in names)) from error
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception, and what it came from."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+class _Reached:
+    """A file system whose methods have the errors of `reached`."""
+
+    def __init__(self, fs: Any, uri: str) -> None:
+        self._fs, self._uri = fs, uri
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._fs, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            with reached(self._uri):
+                return method(*arguments, **options)
+
+        return call
+
+
+class _ReachedFile(io.RawIOBase):
+    """A file that is read with the errors of `reached`."""
+
+    def __init__(self, file: Any, uri: str) -> None:
+        self._file, self._uri = file, uri
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with reached(self._uri):
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def is_web(uri: str) -> bool:
@@ -143,7 +250,9 @@ def size(uri: str) -> int:
 def open_read(uri: str) -> Any:
     """A seekable binary file object."""
     fs, path = filesystem(uri)
-    return open(path, "rb") if is_local(uri) else fs.open(path, "rb")  # noqa: PTH123
+    if is_local(uri):
+        return open(path, "rb")  # noqa: PTH123
+    return io.BufferedReader(_ReachedFile(fs.open(path, "rb"), uri), _READ_BYTES)
 
 
 UNREADABLE = (OSError, EOFError, zlib.error)  # what reading from `open_unpacked` raises for a damaged file
@@ -180,11 +289,12 @@ def sha256(path: Path) -> str:
 def publish(source: Path, uri: str) -> None:
     """Move the complete local file ``source`` to ``uri`` in one atomic step, replacing the file that is there.
 
-    Errors: `WorkspaceError` for a folder.
+    Errors: `WorkspaceError` for a folder, and where there is no such bucket.
     """
     fs, path = filesystem(uri)
     if not is_local(uri):
-        fs.put_file(str(source), path)
+        with _in_a_bucket(uri):
+            fs.put_file(str(source), path)
         source.unlink()
         return
     target = Path(path)
@@ -202,6 +312,14 @@ def publish(source: Path, uri: str) -> None:
         source.unlink()
 
 
+@contextlib.contextmanager
+def _in_a_bucket(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise WorkspaceError(f"{uri}: no such bucket; make it first") from error
+
+
 def write_json(value: object, uri: str) -> None:
     """Publish ``value`` as canonical JSON at ``uri``, atomically."""
     write_text(to_json(value), uri)
@@ -212,7 +330,8 @@ def write_text(text: str, uri: str) -> None:
     fs, path = filesystem(uri)
     data = text.encode()
     if not is_local(uri):
-        fs.pipe_file(path, data)
+        with _in_a_bucket(uri):
+            fs.pipe_file(path, data)
         return
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

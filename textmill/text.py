@@ -29,13 +29,12 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from textmill import pieces, sentences, treebank, whitespace, words
-from textmill.bits import FNV_BASIS, FNV_PRIME, byte_mask, hash_bytes, lowest_one
+from textmill.bits import FNV_BASIS, FNV_PRIME, byte_mask, hash_bytes, kernel, lowest_one
 from textmill.characters import (
     BEGINS_ALNUM,
     LETTER,
@@ -266,7 +265,7 @@ class Segmentation(_Source):
         return self.cut(kind).counts
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count_lines(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """Offsets of the lines, [documents + 1]."""
     line_offsets = np.zeros_like(offsets)
@@ -278,7 +277,7 @@ def _count_lines(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray
     return line_offsets
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cut_lines(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],

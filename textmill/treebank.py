@@ -15,11 +15,21 @@ from __future__ import annotations
 
 import functools
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, byte_mask, count_ones, highest_one, inlined, inner, load, load_eight, lowest_one
+from textmill.bits import (
+    ALL_ONES,
+    byte_mask,
+    count_ones,
+    highest_one,
+    inlined,
+    inner,
+    kernel,
+    load,
+    load_eight,
+    lowest_one,
+)
 from textmill.characters import (
     LETTER,
     NUMBER,
@@ -66,7 +76,7 @@ def count_treebank_words(data: NDArray[np.uint8], sentences: Bounds) -> NDArray[
     return _cut_treebank_words(data, sentence_offsets, begin, stop, _treebank_table(), *scratch, False)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cut_treebank_words(
     data: NDArray[np.uint8],
     sentence_offsets: NDArray[np.int64],

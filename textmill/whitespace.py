@@ -6,7 +6,6 @@ block ends with whitespace, so no word is in two of them; words of 64 bytes and 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from textmill.bits import (
     highest_one,
     inlined,
     inner,
+    kernel,
     load_eight,
     lowest_one,
 )
@@ -59,7 +59,7 @@ def count_words(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[
     return _count_words(data, offsets, character_classes())
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count_words(data: NDArray[np.uint8], offsets: NDArray[np.int64], classes: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Offsets of the words, [documents + 1]."""
     word_offsets = np.zeros_like(offsets)
@@ -75,7 +75,7 @@ def _count_words(data: NDArray[np.uint8], offsets: NDArray[np.int64], classes: N
     return word_offsets
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cut_words(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
@@ -185,7 +185,7 @@ def _hash(data: NDArray[np.uint8], i: int, size: int) -> np.uint64:
     return hash_end(hash_step(value, load_eight(data, i) & ALL_ONES >> np.uint64(64 - 8 * size)))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _next_word(data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.uint8]) -> tuple[int, int]:
     """Where the next word of ``data[i:stop]`` starts and ends; there may be none."""
     while i < stop:
@@ -201,7 +201,7 @@ def _next_word(data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.u
     return i, stop
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _spaces(
     text: NDArray[np.uint8], i: int, classes: NDArray[np.uint8], rest: np.uint64
 ) -> tuple[np.uint64, np.uint64]:

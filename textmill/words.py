@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, byte_mask, highest_one, leaf, lowest_one
+from textmill.bits import ALL_ONES, byte_mask, highest_one, kernel, leaf, lowest_one
 from textmill.characters import (
     LETTER,
     NUMBER,
@@ -68,7 +67,7 @@ def unicode_words(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Bounds
     return word_offsets, start[: word_offsets[-1]], end[: word_offsets[-1]]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cut_unicode_words(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],

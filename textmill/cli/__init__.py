@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
 import os
 import sys
@@ -15,7 +14,7 @@ from textmill.cli import evaluate, shards, tokenizer, train
 from textmill.cli.first_use import EXTRACTING, say_if_compiling
 from textmill.cli.options import Parser, add_against, add_executor, add_run_options, positive
 from textmill.cli.trace_step import TRACE, add_trace
-from textmill.errors import EnvironmentFault, InvariantError, UserError
+from textmill.errors import MACHINE_FAULTS, EnvironmentFault, InvariantError, UserError
 
 if TYPE_CHECKING:
     from textmill.pipeline.dag import Dag
@@ -132,7 +131,6 @@ folders of them, or runs. In --out: report.html, report.json, matches.parquet, a
 INTERRUPTED = 130
 SLIDER_PAGE = "whatif.html"  # beside the report
 SHOWN_FILES = 50  # of those that were lost
-MACHINE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

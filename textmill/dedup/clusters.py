@@ -13,11 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import distinct
+from textmill.bits import distinct, kernel
 from textmill.dedup.records import Block
 
 
@@ -63,7 +62,7 @@ def _joined(a: _Forest, b: _Forest) -> _Forest:
     return _Forest(ids, roots)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _merge(
     a: NDArray[np.uint64], b: NDArray[np.uint64], place_a: NDArray[np.int64], place_b: NDArray[np.int64]
 ) -> NDArray[np.uint64]:
@@ -83,7 +82,7 @@ def _merge(
     return merged[:n].copy()
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _union(a: NDArray[np.int64], b: NDArray[np.int64], parents: NDArray[np.int64]) -> None:
     """Joins the two ends of every edge; leaves in ``parents`` the root of each node.
 
@@ -97,7 +96,7 @@ def _union(a: NDArray[np.int64], b: NDArray[np.int64], parents: NDArray[np.int64
         parents[node] = parents[parents[node]]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _find(parents: NDArray[np.int64], node: int) -> int:
     while parents[node] != node:
         parents[node] = parents[parents[node]]

@@ -23,13 +23,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from textmill.bits import distinct
+from textmill.bits import distinct, kernel
 from textmill.dedup.word_spans import NO_WINDOW, Stretches, cut_words, merged, replace_stretches, window_hashes
 from textmill.errors import InputError, UnknownNameError, UserError
 
@@ -204,7 +203,7 @@ class _Hits(NamedTuple):
     entry: NDArray[np.int64]  # which of the index
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _are_equal(hashes, first, other_hashes, other_first, n):  # type: ignore[no-untyped-def]
     """Whether the n words from each place on are those from the other."""
     equal = np.ones(len(first), np.bool_)
@@ -216,7 +215,7 @@ def _are_equal(hashes, first, other_hashes, other_first, n):  # type: ignore[no-
     return equal
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _slot(table, key):  # type: ignore[no-untyped-def]
     """The slot of this key, or the free one where it belongs."""
     slot = np.int64(((key >> np.uint64(32)) * np.uint64(len(table))) >> np.uint64(32))
@@ -227,7 +226,7 @@ def _slot(table, key):  # type: ignore[no-untyped-def]
     return slot
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _insert(keys, table, number, bits):  # type: ignore[no-untyped-def]
     mask = np.uint64(64 * len(bits) - 1)
     for k in range(len(keys)):
@@ -237,7 +236,7 @@ def _insert(keys, table, number, bits):  # type: ignore[no-untyped-def]
         bits[bit >> np.uint64(6)] |= np.uint64(1) << (bit & np.uint64(63))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _look_up(windows, table, number, bits):  # type: ignore[no-untyped-def]
     """The number of each window in the table, -1 if it is not there. Few windows pass the bits, which fit a cache."""
     found = np.full(len(windows), -1, np.int32)

@@ -11,12 +11,11 @@ import hashlib
 import itertools
 from urllib.parse import urlsplit
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import copy_bytes
+from textmill.bits import copy_bytes, kernel
 from textmill.text import Segmentation
 
 HASH_BYTES = 16
@@ -39,7 +38,7 @@ def content_hashes(text: pa.LargeStringArray) -> tuple[NDArray[np.uint64], NDArr
     return halves[:, 0].copy(), halves[:, 1].copy()
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _join(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],

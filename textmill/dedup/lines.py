@@ -11,10 +11,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.bits import kernel
 from textmill.dedup.repeats import Repeats
 from textmill.errors import InputError, UserError
 
@@ -101,7 +101,7 @@ def _cut(text: bytes) -> Lines:
     return data, start, end
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _without(data: NDArray[np.uint8], start: NDArray[np.int64], removed: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """The bytes of the lines that stay, with their newlines."""
     kept = np.empty(len(data), np.uint8)

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.bits import kernel
 from textmill.dedup.records import Block
 
 NO_BAND = 0  # the band hash of a document without shingles; it is equal to nothing, not even to itself
@@ -34,7 +34,7 @@ def candidate_pairs(band: Iterable[Block], chain: bool = True) -> Iterator[Block
         yield larger[:n], smaller[:n]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _link(
     hashes: NDArray[np.uint64],
     ids: NDArray[np.uint64],

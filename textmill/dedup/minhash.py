@@ -40,11 +40,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from textmill.bits import kernel
 from textmill.dedup import minhash_kernels as kernels
 from textmill.dedup import records
 from textmill.dedup.clusters import connected_components
@@ -293,7 +293,7 @@ def bands_for(
 # ---- similarities
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def jaccard(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> float:
     """Shared values / all values of two ascending arrays without repeats; 0 if both are empty."""
     i = j = n_shared = 0
@@ -306,7 +306,7 @@ def jaccard(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> float:
     return n_shared / n_all if n_all else 0.0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def pair_similarities(
     hashes: NDArray[np.uint64], offsets: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]
 ) -> NDArray[np.float32]:

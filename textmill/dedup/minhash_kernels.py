@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, byte_mask, hash_end, hash_step, leaf, load, load_eight, lowest_one
+from textmill.bits import ALL_ONES, byte_mask, hash_end, hash_step, kernel, leaf, load, load_eight, lowest_one
 from textmill.dedup.lsh import NO_BAND
 from textmill.dedup.normalize import IGNORED, SEPARATOR, STARTS_WORD, WIDE
 from textmill.text import decode
@@ -47,7 +46,7 @@ class Cutting(NamedTuple):
     collapse_whitespace: bool
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def shingle(data, offsets, cutting):  # type: ignore[no-untyped-def]
     """The shingles of texts: hashes, their offsets (int64 [n + 1]), and how many units each text has (int32 [n])."""
     n = offsets.shape[0] - 1
@@ -66,7 +65,7 @@ def shingle(data, offsets, cutting):  # type: ignore[no-untyped-def]
     return hashes[: shingle_offsets[n]], shingle_offsets, n_units
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _room(offsets, words):  # type: ignore[no-untyped-def]
     """The most units that texts may have: a word takes a byte and a separator, or three bytes."""
     n = 0
@@ -254,7 +253,7 @@ def _units_to_shingles(units, n_units, ngram):  # type: ignore[no-untyped-def]
     return last + 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def unique(hashes, offsets):  # type: ignore[no-untyped-def]
     """Moves the hashes of each text together, sorted as they are, without repeats; returns their new offsets."""
     new_offsets = np.zeros_like(offsets)
@@ -271,7 +270,7 @@ def unique(hashes, offsets):  # type: ignore[no-untyped-def]
 # --- Minima ---
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def sign(hashes, offsets, multipliers, increments, signatures):  # type: ignore[no-untyped-def]
     """Writes the minimum of every permutation over the shingles of each text."""
     low, high = np.empty(BLOCK, dtype=np.uint32), np.empty(BLOCK, dtype=np.uint32)
@@ -306,7 +305,7 @@ def _minimum(values, multiplier, increment):  # type: ignore[no-untyped-def]
     return minimum
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def collapse(signatures, hashes):  # type: ignore[no-untyped-def]
     """One hash a band. Rows of a band lie ``n_bands`` apart, so that both halves of the minima go into each."""
     n_bands, n_minima = hashes.shape[1], signatures.shape[1]

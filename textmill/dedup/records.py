@@ -17,13 +17,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from textmill import storage
+from textmill.bits import kernel
 from textmill.errors import InputError
 
 Block = tuple[NDArray[np.uint64], NDArray[np.uint64]]
@@ -276,7 +276,7 @@ def _resized(blocks: Iterable[Block], n_records: int) -> Iterator[Block]:
         yield key, value
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _merge_two(
     a_key: NDArray[np.uint64], a_value: NDArray[np.uint64], b_key: NDArray[np.uint64], b_value: NDArray[np.uint64]
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
@@ -292,7 +292,7 @@ def _merge_two(
     return key, value
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _is_sorted(key: NDArray[np.uint64], value: NDArray[np.uint64]) -> bool:
     for i in range(1, len(key)):
         if key[i] < key[i - 1] or (key[i] == key[i - 1] and value[i] < value[i - 1]):

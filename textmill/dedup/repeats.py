@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import hash_begin, hash_end, hash_step, load
+from textmill.bits import hash_begin, hash_end, hash_step, kernel, load
 from textmill.dedup import records
 from textmill.errors import UnknownNameError, UserError
 
@@ -84,7 +83,7 @@ def repeated(blocks: Iterable[records.Block], keep: str) -> Iterator[NDArray[np.
         yield numbers[: _find_repeated(key, value, keep == "none", group, numbers)]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _find_repeated(
     key: NDArray[np.uint64],
     value: NDArray[np.uint64],
@@ -110,7 +109,7 @@ def _find_repeated(
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash_pieces(
     data: NDArray[np.uint8],
     start: NDArray[np.int64],

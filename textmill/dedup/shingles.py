@@ -9,11 +9,11 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from textmill.bits import kernel
 from textmill.dedup.mapped import MappedRows, by_batch
 
 SCHEMA = pa.schema(
@@ -104,7 +104,7 @@ def _sums(hashes: NDArray[np.uint64], offsets: NDArray[np.int64]) -> pa.Array:
     return pa.array(until[offsets[1:]] - until[offsets[:-1]])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _copy(
     source: NDArray[np.uint64],
     source_offsets: NDArray[np.int64],

@@ -32,18 +32,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import distinct
+from textmill.bits import distinct, kernel
 from textmill.dedup.external_sort import ExternalSort, Rows
+from textmill.dedup.repeats import check_keep
 from textmill.dedup.word_spans import NO_WINDOW, Stretches, cut_words, folded, merged, replace_stretches, spread
 from textmill.dedup.word_spans import window_hashes as hashes_of_windows
 from textmill.errors import InvariantError, UnknownNameError, UserError
 
-KEEP = ("first", "none")
 SHARD_SHIFT = np.uint64(40)  # a place is a number of a shard, and of a word in it: 2**24 shards of 2**40 words
 MEMORY_BYTES = 256 << 20
 
@@ -123,11 +122,10 @@ class Counts:
 
 
 def check(n_words: int, keep: str) -> None:
-    """Errors: `UserError` for fewer than 2 words, `UnknownNameError` for a ``keep`` that is none of `KEEP`."""
+    """Errors: `UserError` for fewer than 2 words, those of `check_keep`."""
     if n_words < 2:
         raise UserError(f"n_words is {n_words}; a span needs at least 2 words")
-    if keep not in KEEP:
-        raise UnknownNameError("keep", keep, KEEP)
+    check_keep(keep)
 
 
 class SubstringSearch:
@@ -338,7 +336,7 @@ def _tables(own: Rows, match: Rows) -> Iterator[tuple[int, pa.Table]]:
         yield shard, pa.table(arrays, schema=SPANS)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _least_of(windows, offsets, n_words, n_sample_words):  # type: ignore[no-untyped-def]
     """For each window of ``n_words`` the place of the least hash among those of the shorter windows in it, the last one
     of equals; -1 where the document has too few words. A monotone queue: linear whatever the hashes."""
@@ -361,7 +359,7 @@ def _least_of(windows, offsets, n_words, n_sample_words):  # type: ignore[no-unt
     return least
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _spread_all(values):  # type: ignore[no-untyped-def]
     for i in range(len(values)):
         values[i] = spread(values[i] + np.uint64(1))

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from textmill.bits import kernel
 from textmill.characters import decode
 from textmill.dedup.normalize import IGNORED, LETTERS_AND_DIGITS, SEPARATOR, STARTS_WORD
 from textmill.text import Segmentation
@@ -50,7 +50,7 @@ def cut_words(text: pa.LargeStringArray) -> Words:
     return Words(offsets, hashes[:n], start[:n], end[:n])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cut_words(data, text_offsets, characters, offsets, hashes, start, end):  # type: ignore[no-untyped-def]
     n = 0
     for document in range(len(offsets) - 1):
@@ -80,7 +80,7 @@ def _cut_words(data, text_offsets, characters, offsets, hashes, start, end):  # 
         offsets[document + 1] = n
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def spread(value):  # type: ignore[no-untyped-def]
     """Spreads every bit over all 64 (the finalizer of MurmurHash3)."""
     value = (value ^ (value >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
@@ -95,7 +95,7 @@ def folded(text: bytes) -> bytes:
     return letters[: _fold(data, LETTERS_AND_DIGITS.characters(), letters)].tobytes()
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _fold(text, characters, letters):  # type: ignore[no-untyped-def]
     n = i = 0
     in_word = False
@@ -116,7 +116,7 @@ def _fold(text, characters, letters):  # type: ignore[no-untyped-def]
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def window_hashes(hashes: NDArray[np.uint64], offsets: NDArray[np.int64], n: int) -> NDArray[np.uint64]:
     """For each word the hash of the n words that begin with it, `NO_WINDOW` where the document has not so many."""
     windows = np.full(len(hashes), NO_WINDOW)
@@ -153,7 +153,7 @@ def merged(row: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int
     return Stretches(row[:n], start[:n], end[:n])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _merge(row, start, end):  # type: ignore[no-untyped-def]
     """In place; returns how many stretches are left."""
     n = 0
@@ -180,7 +180,7 @@ def replace_stretches(text: pa.LargeStringArray, cuts: Stretches, replacement: s
     return pa.LargeStringArray.from_buffers(len(text), pa.py_buffer(offsets), pa.py_buffer(data[: offsets[-1]]))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _replace(text, text_offsets, row, start, end, mask, data, offsets):  # type: ignore[no-untyped-def]
     n = k = 0
     for document in range(len(offsets) - 1):
@@ -197,7 +197,7 @@ def _replace(text, text_offsets, row, start, end, mask, data, offsets):  # type:
         offsets[document + 1] = n
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _copy(source, start, end, target, n):  # type: ignore[no-untyped-def]
     for i in range(start, end):
         target[n] = source[i]
@@ -205,7 +205,7 @@ def _copy(source, start, end, target, n):  # type: ignore[no-untyped-def]
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _skip_blanks(text, i, stop, before):  # type: ignore[no-untyped-def]
     """Where to go on when nothing stands between byte ``before`` and byte i."""
     if before == NEWLINE or before == SPACE or before == TAB:

@@ -35,10 +35,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import as_read_only, copy_bytes, inner
+from textmill.bits import as_read_only, copy_bytes, inner, kernel
 from textmill.characters import decode_before
 from textmill.errors import UnknownNameError
 from textmill.filters import lexicon
@@ -318,7 +317,7 @@ def passes(text: str, preset: str = "c4@tfds") -> bool:
 # Kernels
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fates(  # type: ignore[no-untyped-def]
     data,
     start,
@@ -393,7 +392,7 @@ def _citation_end(line, i, classes):  # type: ignore[no-untyped-def]
     return j + 1 if j < line.size and line[j] == _CLOSE else i
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _without_citations(line, classes):  # type: ignore[no-untyped-def]
     kept = np.empty(line.size, np.uint8)
     n = _copy_without_citations(line, kept, np.int64(0), classes)[0]
@@ -416,7 +415,7 @@ def _copy_without_citations(line, out, n, classes):  # type: ignore[no-untyped-d
     return n, n_citations
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _unmark_parts_of_words(data, start, end, classes, marks):  # type: ignore[no-untyped-def]
     """Takes the mark of "javascript" from lines that have it only as a part of longer words."""
     for k in range(start.size):
@@ -442,7 +441,7 @@ def _has_javascript_word(data, i, end, classes):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _page_marks(offsets, marks, fates, where):  # type: ignore[no-untyped-def]
     """Whether "lorem ipsum" and "{" were met in each document: two uint8 [documents]."""
     lorem, curly = np.zeros(offsets.size - 1, np.uint8), np.zeros(offsets.size - 1, np.uint8)
@@ -459,7 +458,7 @@ def _page_marks(offsets, marks, fates, where):  # type: ignore[no-untyped-def]
     return lorem, curly
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count_values(offsets, values, n_values):  # type: ignore[no-untyped-def]
     """How often each value below ``n_values`` occurs in each document: int64 [documents, values]."""
     counts = np.zeros((offsets.size - 1, n_values), np.int64)
@@ -469,7 +468,7 @@ def _count_values(offsets, values, n_values):  # type: ignore[no-untyped-def]
     return counts
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count_sentences(data, offsets, start, end, fates, classes, sentence_start):  # type: ignore[no-untyped-def]
     """Sentences in the kept lines of each document, one at least in each line: int64 [documents]."""
     n_sentences = np.zeros(offsets.size - 1, np.int64)
@@ -488,7 +487,7 @@ def _count_sentences(data, offsets, start, end, fates, classes, sentence_start):
     return n_sentences
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _keep(data, offsets, start, end, marks, fates, classes, strip, keep_empty):  # type: ignore[no-untyped-def]
     """The kept lines of each document, joined by newlines: (bytes, offsets [documents + 1], citations cut out)."""
     out = np.empty(end[-1] - start[0] if start.size else 0, np.uint8)

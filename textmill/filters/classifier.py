@@ -21,10 +21,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill import storage
 from textmill.errors import InputError, UnknownNameError
 from textmill.filters.base import Preset, Rule, Scorer, named
-from textmill.filters.fasttext_model import FastTextModel, load_same
+from textmill.filters.fasttext_model import FastTextModel, load_named, load_same
 from textmill.text import Documents
 
 HIGH, LOW = "high", "low"
@@ -85,13 +84,10 @@ PRESETS = {"classifier@textmill": Preset("classifier@textmill", _OURS, (QualityC
 
 
 def find_classifier(path: str | Path | None = None, positive: str = HIGH) -> QualityClassifier:
-    """The scorer with the model at ``path``, or the default one. Errors: `InputError` if it cannot be read."""
+    """The scorer with the model at ``path``, or the default one. Errors: those of `digest_of`."""
     if path is None:
         return QualityClassifier(positive=positive)
-    try:
-        return QualityClassifier(str(Path(path).resolve()), storage.sha256(Path(path)), positive)
-    except OSError as error:
-        raise InputError(f"{path}: cannot read this model ({error.strerror}); give a fastText file") from error
+    return QualityClassifier(str(Path(path).resolve()), digest_of(path, positive), positive)
 
 
 def preset_of(name: str, path: str | Path) -> Preset:
@@ -134,6 +130,19 @@ def probabilities(model: FastTextModel, documents: Documents) -> NDArray[np.floa
     found = model.probabilities(pieces.data, np.arange(n + 1), pieces.offsets[:-1], pieces.offsets[1:])
     found[np.diff(pieces.offsets) == 0] = 0  # a model judges its end-of-sentence token even then
     return found
+
+
+def digest_of(path: str | Path, positive: str) -> str:
+    """The sha256 of the model at ``path``, which is looked into: a run should not come to know after hours.
+
+    Errors: `InputError` if it cannot be read, is no fastText classifier, or has no label ``positive``.
+    """
+    try:
+        model, digest = load_named(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot read this model ({error.strerror}); give a fastText file") from error
+    label_number(model, positive, str(path))
+    return digest
 
 
 def label_number(model: FastTextModel, label: str, path: str) -> int:

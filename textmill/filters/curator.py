@@ -22,12 +22,11 @@ import string
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, as_number, byte_mask, count_ones, equal_mask, inlined, inner, lowest_one
+from textmill.bits import ALL_ONES, as_number, byte_mask, count_ones, equal_mask, inlined, inner, kernel, lowest_one
 from textmill.filters import gopher
 from textmill.filters.base import Preset, Rule, Scorer, named, numbers
 from textmill.filters.line_marks import words_of_lines
@@ -213,7 +212,7 @@ def _phrases() -> _Phrases:
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count_marked(
     data: NDArray[np.uint8],
     line_offsets: NDArray[np.int64],
@@ -232,7 +231,7 @@ def _count_marked(
     return counts
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count_documents(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],

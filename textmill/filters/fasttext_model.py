@@ -23,12 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from textmill import storage
-from textmill.bits import add_eight, copy_bytes, count_ones, inner, prefetch
+from textmill.bits import add_eight, copy_bytes, count_ones, inner, kernel, prefetch
 from textmill.errors import EnvironmentFault, InputError
 
 LABEL_PREFIX = "__label__"
@@ -166,12 +165,33 @@ def load_same(path: str, digest: str) -> FastTextModel:
     Errors: `EnvironmentFault` if the file is not there or another; `InputError` as `load` has it.
     """
     try:
-        found = storage.sha256(Path(path))
+        found = _digest_of(path)
     except OSError as error:
         raise EnvironmentFault(f"{path}: no model here ({error.strerror}); put it on every machine") from error
     if found != digest:
         raise EnvironmentFault(f"{path}: the model has sha256 {found}, not {digest}; put back the right one")
     return load(path)
+
+
+def load_named(path: str | Path) -> tuple[FastTextModel, str]:
+    """The model at ``path`` and the sha256 to name it by for `load_same`, which will not read it again.
+
+    Errors: `OSError` if it cannot be opened, `InputError` as `load` has it.
+    """
+    path = str(Path(path).resolve())
+    digest = _digest_of(path)
+    return load_same(path, digest), digest
+
+
+def _digest_of(path: str) -> str:
+    """The sha256 of a file, of gigabytes perhaps: as long as it stays the same, read once a process."""
+    status = Path(path).stat()
+    return _sha256(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=16)
+def _sha256(path: str, *version: int) -> str:
+    return storage.sha256(Path(path))
 
 
 def load(path: str | Path) -> FastTextModel:
@@ -382,7 +402,7 @@ def _tree(counts: NDArray[np.int64]) -> NDArray[np.int32]:
     return children
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _scan_entries(
     data: NDArray[np.uint8],
     position: int,
@@ -410,7 +430,7 @@ def _scan_entries(
     return position
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash_words(
     data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64]
 ) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:
@@ -430,7 +450,7 @@ def _hash_words(
 # The kernel
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _predict(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
@@ -463,7 +483,7 @@ def _predict(
             found[text] = 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _room(
     offsets: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64], network: Network
 ) -> tuple[Memory, NDArray[np.uint8], NDArray[np.int64]]:

@@ -30,9 +30,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 import regex
-from numba import njit
 from numpy.typing import NDArray
 
+from textmill.bits import kernel
 from textmill.filters.base import Preset, Rule, Scorer, named, numbers
 from textmill.filters.line_marks import character_set, last_character
 from textmill.text import Documents
@@ -142,7 +142,7 @@ def _ratio(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float6
     return counts / np.maximum(n, 1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _ends_with(data, start, end, marks):  # type: ignore[no-untyped-def]
     """Which lines end with one of the marks."""
     found = np.zeros(start.size, np.bool_)
@@ -152,7 +152,7 @@ def _ends_with(data, start, end, marks):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _duplicate_chars(offsets, hashes, n_chars, counted):  # type: ignore[no-untyped-def]
     """Characters of each document's counted lines that have the hash of an earlier one of it."""
     n_duplicate = np.zeros(offsets.size - 1, np.int64)

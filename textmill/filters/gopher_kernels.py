@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import inner, lowest_one
+from textmill.bits import inner, kernel, lowest_one
 from textmill.filters.phrases import pair_mask
 from textmill.filters.stop_words import find
 from textmill.text import LETTER, MARK, NUMBER, OTHER, SPACE, SYMBOL, decode
@@ -18,7 +17,7 @@ _HASH = ord("#")
 _MAX_EXACT = 64  # longer words share a bin of a histogram
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def not_punctuation(
     data: NDArray[np.uint8],
     start: NDArray[np.int64],
@@ -36,7 +35,7 @@ def not_punctuation(
     return counts
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def count_words(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
@@ -94,7 +93,7 @@ def _has_ascii_letter(data: NDArray[np.uint8], start: int, end: int) -> bool:
     return start < end
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def median_chars(
     offsets: NDArray[np.int64], n_chars: NDArray[np.int32], measured: NDArray[np.uint8]
 ) -> NDArray[np.float64]:
@@ -117,7 +116,7 @@ def median_chars(
     return medians
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _in_order(n_chars: NDArray[np.int32], measured: NDArray[np.uint8], n: int) -> NDArray[np.int32]:
     """The lengths of the n words that count, ascending."""
     lengths = np.empty(n + 1, dtype=np.int32)
@@ -138,7 +137,7 @@ def _at_rank(histogram: NDArray[np.int64], rank: int) -> int:
     return value
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def count_occurrences(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
@@ -173,7 +172,7 @@ def count_occurrences(
     return counts
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def count_symbol_words(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
@@ -235,7 +234,7 @@ def _is_at(data: NDArray[np.uint8], i: int, end: int, marks: NDArray[np.uint8], 
     return k == size
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def count_marked_lines(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],

@@ -28,16 +28,16 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numba
 import numpy as np
 import platformdirs
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from textmill import storage
+from textmill.bits import kernel
 from textmill.errors import InputError, UserError
 from textmill.filters.base import Scorer
-from textmill.filters.fasttext_model import load_same
+from textmill.filters.fasttext_model import load_named, load_same
 from textmill.text import LETTER, SPACE, Documents, character_classes, decode
 
 OFFICIAL_URL = "https://dl.fbaipublicfiles.com/fasttext/supervised-models/lid.176.ftz"
@@ -144,17 +144,17 @@ def identify(text: str, scorer: Language | None = None) -> tuple[str, float]:
     return language[0].as_py(), score[0].as_py()
 
 
-def find_model(path: str | None = None, *, url: str = OFFICIAL_URL) -> Language:
+def find_model(path: str | None = None, wanted: str = "", *, url: str = OFFICIAL_URL) -> Language:
     """The scorer with the best model at hand.
 
     That is the model at ``path`` if given ("builtin" is the built-in detector); else ``lid.176.ftz`` in the user's
     cache; else that file, downloaded from ``url`` into the cache; else, with a warning, the built-in detector. Errors:
-    `InputError` if ``path`` is no file.
+    `InputError` if ``path`` is no fastText classifier, or knows no language ``wanted``: nothing would be in it.
     """
     if path == BUILTIN:
         return Language()
     if path is not None:
-        return _given_model(Path(path))
+        return _given_model(Path(path), wanted)
     cached = Path(platformdirs.user_cache_dir("textmill")) / "lid.176.ftz"
     try:
         if not cached.is_file() or storage.sha256(cached) != OFFICIAL_DIGEST:
@@ -171,11 +171,15 @@ def find_model(path: str | None = None, *, url: str = OFFICIAL_URL) -> Language:
     return Language(str(cached), OFFICIAL_DIGEST)
 
 
-def _given_model(path: Path) -> Language:
+def _given_model(path: Path, wanted: str) -> Language:
     try:
-        return Language(str(path.resolve()), storage.sha256(path))
+        model, digest = load_named(path)
     except OSError as error:
         raise InputError(f"{path}: cannot read this language model ({error.strerror}); give a fastText file") from error
+    if wanted and wanted not in (UNDETERMINED, *map(iso_code, model.labels)):
+        names = ", ".join(model.labels[:10])
+        raise InputError(f"{path}: this model does not know the language {wanted!r}; its labels: {names}")
+    return Language(str(path.resolve()), digest)
 
 
 def _download(url: str, target: Path) -> None:
@@ -228,7 +232,7 @@ def _detect(
     return (first, second), scores
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cut_samples(
     data: NDArray[np.uint8],
     start: NDArray[np.int64],
@@ -253,7 +257,7 @@ def _cut_samples(
     return starts, ends
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count_languages(
     labels: NDArray[np.int32], n_chars: NDArray[np.int32], offsets: NDArray[np.int64], n_labels: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:

@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from textmill.bits import kernel
 from textmill.errors import InputError
 from textmill.filters import list_files
 from textmill.filters.list_files import ListFile
@@ -174,7 +174,7 @@ def _kinds() -> NDArray[np.uint8]:
 # Kernels
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count(data, offsets, kinds, lower, n_entries, keys, entry, goes_on, starts):  # type: ignore[no-untyped-def]
     """Distinct entries, and occurrences of entries, in each document."""
     n_distinct = np.zeros(offsets.size - 1, np.int64)
@@ -197,7 +197,7 @@ def _count(data, offsets, kinds, lower, n_entries, keys, entry, goes_on, starts)
     return n_distinct, n_total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _longest(text, i, kinds, lower, keys, entry, goes_on):  # type: ignore[no-untyped-def]
     """The longest entry that begins at byte i, which begins a token or is whitespace: (its number or -1, its end)."""
     key, number, end = FNV_BASIS, np.int32(-1), i
@@ -217,7 +217,7 @@ def _longest(text, i, kinds, lower, keys, entry, goes_on):  # type: ignore[no-un
     return number, end
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _trie_keys(entry, kinds, lower):  # type: ignore[no-untyped-def]
     """The key behind each token of an entry."""
     keys = np.empty(entry.size, np.uint64)
@@ -232,7 +232,7 @@ def _trie_keys(entry, kinds, lower):  # type: ignore[no-untyped-def]
     return keys[:n]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _token_end(text, i, kinds):  # type: ignore[no-untyped-def]
     """Where the token that begins at byte i ends; behind byte i's character if that is whitespace."""
     code_point, size = decode(text, i)
@@ -252,7 +252,7 @@ def _token_end(text, i, kinds):  # type: ignore[no-untyped-def]
     return i
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _gap_end(text, i, kinds):  # type: ignore[no-untyped-def]
     """Where the whitespace from byte i on ends."""
     while i < text.size:
@@ -263,7 +263,7 @@ def _gap_end(text, i, kinds):  # type: ignore[no-untyped-def]
     return i
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _extend(key, text, i, end, lower):  # type: ignore[no-untyped-def]
     """FNV-1a, begun with ``key``, over the code points of ``text[i:end]`` in lower case; never 0."""
     while i < end:
@@ -277,7 +277,7 @@ def _extend(key, text, i, end, lower):  # type: ignore[no-untyped-def]
     return key if key else FNV_PRIME
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _slot(key, keys):  # type: ignore[no-untyped-def]
     """Where the key is, or the free place where it would be."""
     last = np.uint64(keys.size - 1)

@@ -10,10 +10,9 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import as_read_only, copy_bytes, inner
+from textmill.bits import as_read_only, copy_bytes, inner, kernel
 from textmill.characters import decode_before
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
@@ -94,7 +93,7 @@ def count_words(data, start, end, classes):  # type: ignore[no-untyped-def]
     return n_words
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _words_before(word_start, line_end):  # type: ignore[no-untyped-def]
     """How many words start before each line end, and a 0 before them: int64 [lines + 1]."""
     offsets = np.zeros(line_end.size + 1, np.int64)

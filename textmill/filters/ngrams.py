@@ -25,10 +25,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from textmill import storage
+from textmill.bits import kernel
 from textmill.errors import InputError
 from textmill.text import FNV_BASIS, FNV_PRIME, Documents, decode
 
@@ -167,7 +167,7 @@ def _normal_form(character: str) -> int:
 # Kernels
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def next_word(data, i, end, forms):  # type: ignore[no-untyped-def]
     """The hash of the next word in ``data[i:end]``, `NO_WORD` if there is none, and where it ends."""
     text = data[:end]
@@ -186,13 +186,13 @@ def next_word(data, i, end, forms):  # type: ignore[no-untyped-def]
     return (_spread(key) if key != FNV_BASIS else NO_WORD), i
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _form(text, i, forms):  # type: ignore[no-untyped-def]
     code_point, size = decode(text, i)
     return forms[code_point], size
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _spread(key):  # type: ignore[no-untyped-def]
     """Spreads the bits of a hash (the finalizer of MurmurHash3); never one of the reserved values."""
     key = (key ^ (key >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
@@ -201,7 +201,7 @@ def _spread(key):  # type: ignore[no-untyped-def]
     return key if key > END else key + np.uint64(3)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def extend_left(key, word):  # type: ignore[no-untyped-def]
     """The hash of an n-gram with one word more before it."""
     key = (key ^ (word * np.uint64(0x9E3779B97F4A7C15))) * np.uint64(0xFF51AFD7ED558CCD)
@@ -209,7 +209,7 @@ def extend_left(key, word):  # type: ignore[no-untyped-def]
     return key if key > END else key + np.uint64(3)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def find_slot(table, key):  # type: ignore[no-untyped-def]
     """The slot of this n-gram, or the free one where it belongs."""
     n_slots = np.uint64(len(table))
@@ -219,7 +219,7 @@ def find_slot(table, key):  # type: ignore[no-untyped-def]
     return slot
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _score(data, offsets, start, end, forms, table, values, unknown, order):  # type: ignore[no-untyped-def]
     sums = np.zeros(len(offsets) - 1, np.float64)
     n_events = np.zeros(len(offsets) - 1, np.int64)
@@ -251,7 +251,7 @@ def _score(data, offsets, start, end, forms, table, values, unknown, order):  # 
     return sums, n_events
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _find(word, context, n_context, table, values, unknown, found):  # type: ignore[no-untyped-def]
     """Log probability of the longest n-gram that ends in ``word``, and its order; ``found``: weights of all of them.
 

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from textmill.bits import kernel
 from textmill.errors import InputError, UserError
 from textmill.filters.ngrams import (
     BEGIN,
@@ -201,7 +201,7 @@ def _log(values: NDArray[np.float64]) -> NDArray[np.float64]:
 # Kernels
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _read_words(data, start, end, forms, words, lengths):  # type: ignore[no-untyped-def]
     """Writes the words of each line that has some, and `END`; returns how many there are."""
     n = 0
@@ -219,7 +219,7 @@ def _read_words(data, start, end, forms, words, lengths):  # type: ignore[no-unt
     return n
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _extend_all(hashes, words, place, n):  # type: ignore[no-untyped-def]
     """Hashes of the n-grams that end in each word, from those of order n - 1; 0 where a line has too few words."""
     longer = np.zeros(len(words), np.uint64)
@@ -229,7 +229,7 @@ def _extend_all(hashes, words, place, n):  # type: ignore[no-untyped-def]
     return longer
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _insert(table, values, keys, log_p, log_weight):  # type: ignore[no-untyped-def]
     for k in range(len(keys)):
         slot = find_slot(table, keys[k])

@@ -8,11 +8,10 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import as_number, equal_mask, inner, lowest_one
+from textmill.bits import as_number, equal_mask, inner, kernel, lowest_one
 
 # From rare to common in English. What is not here, such as marks, is taken to be rare.
 _LETTERS = "zqjxkvbywgpfmucdlhrsnioate "
@@ -94,7 +93,7 @@ def pair_mask(data: NDArray[np.uint8], i: int, pairs: NDArray[np.uint8]) -> np.u
     return as_number(found)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _find_phrases(
     data: NDArray[np.uint8],
     start: NDArray[np.int64],

@@ -29,7 +29,6 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from textmill.bits import (
@@ -41,6 +40,7 @@ from textmill.bits import (
     count_ones,
     inlined,
     inner,
+    kernel,
     lowest_one,
 )
 from textmill.characters import N_CODE_POINTS, decode_before, everything
@@ -212,7 +212,7 @@ def _url_characters() -> NDArray[np.uint8]:
 # Kernels: lines
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fates(data, start, end, n_chars, n_words, kinds, classes, max_upper_frac, min_words):  # type: ignore[no-untyped-def]
     """What becomes of each line: uint8 [lines]."""
     fates = np.zeros(start.size, np.uint8)
@@ -360,7 +360,7 @@ def _count_words(text, kinds, classes):  # type: ignore[no-untyped-def]
     return n_words
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _apply(data, offsets, start, end, marks, fates, n_words, counted, kinds, classes, any_dots):  # type: ignore[no-untyped-def]
     """The texts: (bytes, offsets [documents + 1], changes [documents, kinds], words removed [documents])."""
     out = np.empty(end[-1] - start[0] if start.size else 0, np.uint8)
@@ -500,7 +500,7 @@ def _among(key, keys):  # type: ignore[no-untyped-def]
     return low < keys.size and keys[low] == key
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _cut_urls(data, offsets, table, domains, kinds, classes, max_newlines, guarded):  # type: ignore[no-untyped-def]
     """The texts: (bytes, offsets [documents + 1], changes [documents, 3])."""
     out = np.empty(offsets[-1] - offsets[0], np.uint8)

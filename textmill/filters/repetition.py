@@ -23,12 +23,11 @@ import secrets
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple, get_args
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import hash_of, inner
+from textmill.bits import hash_of, inner, kernel
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
 from textmill.filters.base import Rule, Scorer, numbers
@@ -278,7 +277,7 @@ def _number_of(
     return np.int32(number)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count_duplicates(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
@@ -328,7 +327,7 @@ def _n_chars(data: NDArray[np.uint8], start: int, end: int) -> int:
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _ngram_fracs(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],

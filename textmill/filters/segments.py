@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import as_number, byte_mask, count_ones, inner, lowest_one
+from textmill.bits import as_number, byte_mask, count_ones, inner, kernel, lowest_one
 from textmill.text import NEWLINE, SPACE, Segmentation, character_classes, decode
 
 Split = Literal[
@@ -49,7 +48,7 @@ def _ways(how: Split) -> tuple[bool, bool, bool]:
     return how == "runs", how in ("nonblank", "stripped"), how == "stripped"
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def strip_all(
     data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64], classes: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -60,7 +59,7 @@ def strip_all(
     return starts, ends
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _leave_out_blank(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
@@ -128,7 +127,7 @@ def _skip_spaces_back(data: NDArray[np.uint8], start: int, end: int, classes: ND
     return end
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _join_lines(
     data: NDArray[np.uint8],
     line_offsets: NDArray[np.int64],
@@ -181,7 +180,7 @@ def _newlines_after(
     return after - line
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cut_splitlines(data: NDArray[np.uint8], text_offsets: NDArray[np.int64]) -> Bounds:
     """What ``str.splitlines()`` gives."""
     n_breaks = np.uint64(0)

@@ -13,7 +13,6 @@ import string
 import unicodedata
 from collections.abc import Iterator
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +21,7 @@ from textmill.bits import (
     as_read_only,
     byte_mask,
     count_ones,
+    glue,
     hash_begin,
     hash_end,
     hash_of,
@@ -29,6 +29,7 @@ from textmill.bits import (
     highest_one,
     inlined,
     inner,
+    leaf,
     load_eight,
     lowest_one,
 )
@@ -87,9 +88,6 @@ MIN_SLOTS = 16
 MIN_BYTES = 64  # that data must have: what a mask reads
 
 
-kernel = numba.njit(cache=True, nogil=True, _nrt=False)
-
-
 @functools.cache
 def characters() -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
     """Traits and places of the normal forms of all characters, and these forms in UTF-8; made on first use."""
@@ -145,7 +143,7 @@ def gains() -> NDArray[np.float64]:
     return np.diff(n_log_n)
 
 
-@kernel
+@leaf
 def count_documents(
     data: NDArray[np.uint8],
     line_offsets: NDArray[np.int64],
@@ -473,7 +471,7 @@ def _normalise(
     return n_bytes, n_stop
 
 
-@numba.njit(cache=True, nogil=True, _nrt=False, inline="always")
+@glue
 def _append(
     scratch: NDArray[np.uint8],
     n_bytes: int,

@@ -23,10 +23,9 @@ import numpy as np
 import platformdirs
 import pyarrow as pa
 
-from textmill import storage
-from textmill.errors import EnvironmentFault, InputError
+from textmill.errors import EnvironmentFault
 from textmill.filters.base import Rule, Scorer, numbers
-from textmill.filters.classifier import label_number, probabilities
+from textmill.filters.classifier import digest_of, label_number, probabilities
 from textmill.filters.fasttext_model import load_same
 from textmill.filters.lexicon import count_hits, find_lists
 from textmill.filters.list_files import ListFile
@@ -105,7 +104,7 @@ def find_nsfw(model: str | Path | None = None, lists: Sequence[str] = ()) -> Nsf
 
     Without a path: the file that the environment variable ``TEXTMILL_NSFW_MODEL`` names; else Dolma's file in the
     user's cache; else none, if there are lists. Errors: `EnvironmentFault` if there is nothing at all, `InputError`
-    for a file that cannot be read.
+    for a list that cannot be read, and those of `digest_of`.
     """
     return Nsfw(*_find("nsfw", model, lists))
 
@@ -146,10 +145,7 @@ def _find(family: str, model: str | Path | None, lists: Sequence[str]) -> tuple[
         if not words:
             raise EnvironmentFault(f"no model and no word list for {family!r}: {_how(family)}")
         return words, "", ""
-    try:
-        return words, str(path.resolve()), storage.sha256(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot read this model ({error.strerror}); give a fastText file") from error
+    return words, str(path.resolve()), digest_of(path, family)
 
 
 def _variable(family: str) -> str:

@@ -29,10 +29,9 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import distinct
+from textmill.bits import distinct, kernel
 from textmill.filters import list_files, url_words
 from textmill.filters.base import Preset, Rule, Scorer, failures, measure, named
 from textmill.filters.list_files import ListFile
@@ -147,7 +146,7 @@ _SPACE, _HASH, _SLASH, _DOT, _QUERY = (np.uint8(ord(c)) for c in " #/.?")
 _NEWLINE = np.uint8(10)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _hash_entries(data, keys, of_url):  # type: ignore[no-untyped-def]
     n = start = line = n_bad = first = 0
     while start < data.size:
@@ -178,7 +177,7 @@ def _hash_entries(data, keys, of_url):  # type: ignore[no-untyped-def]
     return n, n_bad, first
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _find_covered(data, offsets, hosts, urls, keys, kinds, covered):  # type: ignore[no-untyped-def]
     """Marks the URLs that an entry covers: ``covered`` [columns, URLs], by sorted hashes of ``hosts`` and ``urls``."""
     for i in range(len(offsets) - 1):
@@ -191,7 +190,7 @@ def _find_covered(data, offsets, hosts, urls, keys, kinds, covered):  # type: ig
         covered[1, i], covered[2, i], covered[3, i] = by_domain, by_host, by_url
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _covers_host(data, start, end, hosts, domain):  # type: ignore[no-untyped-def]
     """Whether an entry is the registered domain, which begins at ``domain``, or above it; and whether one is below."""
     by_domain = by_host = False
@@ -203,7 +202,7 @@ def _covers_host(data, start, end, hosts, domain):  # type: ignore[no-untyped-de
     return by_domain, by_host
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _covers_url(data, start, end, path, path_end, urls):  # type: ignore[no-untyped-def]
     key = extend(FNV_BASIS, data, start, end)
     for i in range(path + 1, path_end + 1):

@@ -18,9 +18,9 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from textmill.bits import kernel
 from textmill.filters.base import Scorer
 from textmill.text import FNV_BASIS, FNV_PRIME, Documents, Segmentation
 
@@ -92,7 +92,7 @@ def _hash(name: bytes) -> int:
 # Kernels
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _find_names(data, offsets, keys, kinds, domains, tlds):  # type: ignore[no-untyped-def]
     """Writes where in ``data`` the registered domain and the top-level domain of each URL begin and end."""
     for i in range(len(offsets) - 1):
@@ -102,7 +102,7 @@ def _find_names(data, offsets, keys, kinds, domains, tlds):  # type: ignore[no-u
         tlds[i, 0], tlds[i, 1] = label_start(data, start, end) if _is_name(data, start, end) else end, end
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def domain_start(data, start, end, keys, kinds):  # type: ignore[no-untyped-def]
     """Where the registered domain of the host ``data[start:end]`` begins; ``end`` if it has none."""
     if not _is_name(data, start, end):
@@ -122,14 +122,14 @@ def domain_start(data, start, end, keys, kinds):  # type: ignore[no-untyped-def]
     return end if suffix == start else label_start(data, start, suffix - 1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _kind_of(data, start, end, keys, kinds):  # type: ignore[no-untyped-def]
     key = extend(FNV_BASIS, data, start, end)
     place = np.searchsorted(keys, key)
     return kinds[place] if place < keys.size and keys[place] == key else np.uint8(0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def label_start(data, start, end):  # type: ignore[no-untyped-def]
     """Where the last label of ``data[start:end]`` begins."""
     while end > start and data[end - 1] != _DOT:
@@ -137,7 +137,7 @@ def label_start(data, start, end):  # type: ignore[no-untyped-def]
     return end
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _is_name(data, start, end):  # type: ignore[no-untyped-def]
     """Whether a host is a name, neither too long nor an address: in brackets, or with a number as its last label."""
     if start == end or end - start > MAX_HOST_BYTES or data[start] == _BRACKET:
@@ -148,7 +148,7 @@ def _is_name(data, start, end):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def cut_url(data, start, end):  # type: ignore[no-untyped-def]
     """Of the URL ``data[start:end]``, with or without scheme: (host, its end, path and query, their end).
 
@@ -182,7 +182,7 @@ def cut_url(data, start, end):  # type: ignore[no-untyped-def]
     return start, host_end, path, path_end
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def after_www(data, start, end):  # type: ignore[no-untyped-def]
     """Where the host ``data[start:end]`` begins without its "www."."""
     if end - start <= 4 or data[start + 3] != _DOT:
@@ -193,7 +193,7 @@ def after_www(data, start, end):  # type: ignore[no-untyped-def]
     return start + 4
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def extend(key, data, start, end):  # type: ignore[no-untyped-def]
     """FNV-1a, begun with ``key``, over ``data[start:end]`` in lower case (ASCII)."""
     for i in range(start, end):
@@ -201,19 +201,19 @@ def extend(key, data, start, end):  # type: ignore[no-untyped-def]
     return key
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _lower(byte):  # type: ignore[no-untyped-def]
     return byte + 32 if 65 <= byte <= 90 else byte
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def among(key, keys):  # type: ignore[no-untyped-def]
     """Whether ``key`` is one of the sorted ``keys``."""
     place = np.searchsorted(keys, key)
     return place < keys.size and keys[place] == key
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _copy_lowered(data, spans, offsets, out):  # type: ignore[no-untyped-def]
     for k in range(len(spans)):
         for i in range(offsets[k + 1] - offsets[k]):

@@ -26,9 +26,9 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from textmill.bits import kernel
 from textmill.errors import InputError
 from textmill.filters import list_files
 from textmill.filters.base import Rule, Scorer
@@ -250,7 +250,7 @@ def _dictionary(hard: Iterable[str], soft: Iterable[str]) -> Dictionary:
 # Kernels
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _unescape(data, offsets, plain, plain_offsets):  # type: ignore[no-untyped-def]
     """Writes the URLs with "%XX" decoded to bytes, as ``urllib.parse.unquote_to_bytes`` does."""
     n = plain_offsets[0] = 0
@@ -268,7 +268,7 @@ def _unescape(data, offsets, plain, plain_offsets):  # type: ignore[no-untyped-d
         plain_offsets[url + 1] = n
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _hex_digit(byte):  # type: ignore[no-untyped-def]
     """The value of a hexadecimal digit, else -1."""
     if _ZERO <= byte < _ZERO + 10:
@@ -277,7 +277,7 @@ def _hex_digit(byte):  # type: ignore[no-untyped-def]
     return letter + 10 if 0 <= letter < 6 else -1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _decode(text, i):  # type: ignore[no-untyped-def]
     """`decode`, but strict: an escape can give any byte, and must not hide the letters after it (``%E3porn``)."""
     code_point, size = decode(text, i)
@@ -289,7 +289,7 @@ def _decode(text, i):  # type: ignore[no-untyped-def]
     return code_point, size
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count_strict(data, offsets, letters, step, n_ends, counts):  # type: ignore[no-untyped-def]
     """Counts where a word of the automaton ends in each URL."""
     for url in range(len(offsets) - 1):
@@ -305,7 +305,7 @@ def _count_strict(data, offsets, letters, step, n_ends, counts):  # type: ignore
         counts[url] = n
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count_words(data, offsets, classes, lower, keys, kinds, n_hard, n_soft):  # type: ignore[no-untyped-def]
     """Counts the hard words, and the distinct soft ones, in each URL."""
     last_seen = np.full(len(keys), -1, np.int64)  # the latest URL that has the word

@@ -29,6 +29,7 @@ class ItemFile:
     @classmethod
     def find(cls, path: str, question: Sequence[str] = (), answer: Sequence[str] = ()) -> ItemFile:
         """The file as it is now. Errors: `InputError`."""
+        storage.check_uri(path)
         try:
             digest = storage.sha256(storage.local_path(path))
         except OSError as error:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from textmill import storage
-from textmill.errors import EnvironmentFault, InvariantError, TextmillError, UserError
+from textmill.errors import MACHINE_FAULTS, EnvironmentFault, InvariantError, TextmillError, UserError
 from textmill.pipeline.stage import Result, Stage, Task
 from textmill.pipeline.workspace import Run, Workspace
 
@@ -178,7 +178,7 @@ def _check_counts(address: TaskAddress, counts: Mapping[str, int]) -> None:
 
 @contextlib.contextmanager
 def _named(address: TaskAddress) -> Iterator[None]:
-    """Say in which task an unexpected exception happened; a full disk is the machine's fault."""
+    """Say in which task an unexpected exception happened; a full or broken disk is the machine's fault."""
     try:
         yield
     except TextmillError:
@@ -186,6 +186,8 @@ def _named(address: TaskAddress) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise EnvironmentFault(f"{address.workspace}: no space left; free some and run again") from error
+        if error.errno in MACHINE_FAULTS:
+            raise EnvironmentFault(f"{error.filename or address.workspace}: {error.strerror}") from error
         error.add_note(f"in stage {address.folder}, shard {address.shard}")
         raise
     except Exception as error:

@@ -34,13 +34,14 @@ def gate(
 ) -> Materialize:
     """The pages in one language that may be used, by their URLs and by what they say of themselves.
 
-    ``language_model`` is as `find_model` takes it. Errors: `InputError` for a list or a model that cannot be read.
+    ``language_model`` is as `find_model` takes it. Errors: `InputError` for a list or a model that cannot be read, or a
+    model that does not know the language.
     """
     scorers = (
         optout.OptOut(),
         url.find_lists(deny_list),
         url_words.find_words(word_lists),
-        languages.find_model(language_model or None),
+        languages.find_model(language_model or None, language),
     )
     wanted = (
         *optout.RULES,

@@ -19,7 +19,6 @@ from pathlib import Path
 
 from textmill import storage
 from textmill.errors import InputError, UnknownNameError, WorkspaceError
-from textmill.pipeline.sources import store
 from textmill.pipeline.stage import Stage, from_description, to_description
 
 DEDUP_RUN = "run"  # the workspace within the folder that `textmill dedup` writes
@@ -40,9 +39,10 @@ class Run:
 
 
 class Workspace:
-    """A folder with stages and runs. Stages are loaded from their own descriptions."""
+    """A folder with stages and runs. Stages are loaded from their own descriptions. Errors: those of `check_uri`."""
 
     def __init__(self, root: str) -> None:
+        storage.check_uri(root)
         self.root = root.rstrip("/") or "/"
 
     def path(self, *names: str) -> str:
@@ -55,14 +55,10 @@ class Workspace:
 
     def create(self) -> None:
         """Make it a workspace. Errors: `WorkspaceError` for a folder of something else, or without permission."""
-        first_contact = contextlib.nullcontext() if storage.is_local(self.root) else store.reached(self.root)
         try:
-            with first_contact:
-                if not storage.exists(self.path(MARKER)):
-                    self._refuse_other_content()
-                    storage.write_json({"format": storage.FORMAT}, self.path(MARKER))
-        except FileNotFoundError as error:
-            raise WorkspaceError(f"{self.root}: no such bucket; make it first") from error
+            if not storage.exists(self.path(MARKER)):
+                self._refuse_other_content()
+                storage.write_json({"format": storage.FORMAT}, self.path(MARKER))
         except PermissionError as error:
             raise WorkspaceError(f"{self.root}: no permission to write there; choose another --out") from error
         except (NotADirectoryError, FileExistsError) as error:
@@ -166,8 +162,8 @@ def versions() -> dict[str, str]:
 
 def open_run(address: str) -> tuple[Workspace, Run]:
     """The run that ``WORKSPACE`` (its newest) or ``WORKSPACE:NAME`` names. Errors: `InputError`, `UnknownNameError`."""
-    root, colon, name = address.rpartition(":")
-    if not colon or "//" in name or not storage.exists(storage.join(root, MARKER)):
+    root, _, name = address.rpartition(":")
+    if not root or "//" in name or not storage.exists(storage.join(root, MARKER)):
         root, name = address, ""
     workspace = Workspace(root)
     if not storage.exists(workspace.path(MARKER)):

@@ -23,11 +23,11 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import numba
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
+from textmill.bits import kernel
 from textmill.errors import InputError, UnknownNameError, UserError
 from textmill.tokenize.shards.permutation import permute_passes
 from textmill.train.config import DOCUMENTS, ModelConfig, TrainConfig
@@ -138,7 +138,7 @@ class TokenStream:
             )
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _copy_within(shard, first, starts, lengths, out, places):  # type: ignore[no-untyped-def]
     """Copy what of the stretches lies in the shard whose first token is number ``first``."""
     for i in range(len(starts)):

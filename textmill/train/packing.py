@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, leaf, lowest_one
+from textmill.bits import ALL_ONES, kernel, leaf, lowest_one
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def _pieces(
     return starts, sizes.astype(np.int32), places == 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _best_fit(lengths: NDArray[np.int32], row_tokens: int) -> tuple[NDArray[np.int64], int]:
     """The row of each piece, and how many rows there are. Lengths are 1 to ``row_tokens``."""
     rows = np.empty(len(lengths), np.int64)
@@ -80,7 +79,7 @@ def _best_fit(lengths: NDArray[np.int32], row_tokens: int) -> tuple[NDArray[np.i
     return rows, n_rows
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _longest_first(lengths: NDArray[np.int32], longest: int) -> NDArray[np.int64]:
     """The numbers of pieces by their lengths; equal ones in order."""
     place = np.zeros(longest + 1, np.int64)

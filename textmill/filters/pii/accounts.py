@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.filters.pii.alphabet import ALNUM, DIGIT, UPPER, finder, isa, peek
+from textmill.bits import inner
+from textmill.filters.pii.alphabet import ALNUM, DIGIT, UPPER, isa, peek
 
 _SPACE, _DASH, _DOT = map(ord, " -.")
 MAX_CARD_DIGITS = 19
@@ -29,7 +30,7 @@ for _entry in _IBAN_CHARS:
     IBAN_CHARS[ord(_entry[0]) - ord("A"), ord(_entry[1]) - ord("A")] = int(_entry[2:])
 
 
-@finder
+@inner
 def card(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     """Start and end of the card number whose first digit is at i; the end is 0 if there is none."""
     if not ord("2") <= data[i] <= ord("6") or _touches(data, i - 1, i - 2, lo, hi):
@@ -42,7 +43,7 @@ def card(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     return i, end
 
 
-@finder
+@inner
 def _touches(data: NDArray[np.uint8], i: int, beyond: int, lo: int, hi: int) -> bool:
     """Whether the byte at i, or a digit beyond a mark there, makes a number part of a longer one."""
     byte = peek(data, i, lo, hi)
@@ -51,7 +52,7 @@ def _touches(data: NDArray[np.uint8], i: int, beyond: int, lo: int, hi: int) -> 
     return byte == ord("_") or isa(data, i, lo, hi, ALNUM)
 
 
-@finder
+@inner
 def _read(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> tuple[int, int, int]:
     """End, digits, and the lengths of the groups as digits of a number: 4444 for four groups of four.
 
@@ -74,7 +75,7 @@ def _read(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> tuple[int, i
     return i, n_digits, 10 * shape + n_in_group if shape else n_in_group
 
 
-@finder
+@inner
 def _is_issued(data: NDArray[np.uint8], start: int, n_digits: int) -> bool:
     """Whether numbers of this length that begin so are issued. Not here: Maestro, which begins as many numbers do."""
     four, i, n = 0, start, 0
@@ -95,7 +96,7 @@ def _is_issued(data: NDArray[np.uint8], start: int, n_digits: int) -> bool:
     return False
 
 
-@finder
+@inner
 def _luhn(data: NDArray[np.uint8], start: int, end: int) -> bool:
     """Whether the digits between two positions pass Luhn's test."""
     total, doubled = 0, False
@@ -107,7 +108,7 @@ def _luhn(data: NDArray[np.uint8], start: int, end: int) -> bool:
     return total % 10 == 0
 
 
-@finder
+@inner
 def iban(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     """Start and end of the IBAN whose first letter is at i; the end is 0 if there is none."""
     if (
@@ -132,7 +133,7 @@ def iban(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     return (0, 0) if rest != 1 or isa(data, k, lo, hi, ALNUM) else (i, k)
 
 
-@finder
+@inner
 def _append(rest: int, byte: np.uint8) -> int:
     """A remainder modulo 97 after one more digit, or after a letter, which counts as two (A is 10)."""
     if byte <= ord("9"):

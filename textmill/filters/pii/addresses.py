@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.bits import inner
 from textmill.filters.pii.alphabet import (
     ALNUM,
     CASE,
@@ -21,7 +22,6 @@ from textmill.filters.pii.alphabet import (
     HEX,
     LETTER,
     UPPER,
-    finder,
     is_in,
     isa,
     peek,
@@ -48,7 +48,7 @@ _ADDRESS_WORDS = word_set(
 )
 
 
-@finder
+@inner
 def ipv4(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     """Start and end of the IPv4 address whose first digit is at i; the end is 0 if there is none."""
     before = peek(data, i - 1, lo, hi)
@@ -62,7 +62,7 @@ def ipv4(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     return i, end
 
 
-@finder
+@inner
 def quad_end(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> int:
     """Where the four numbers with dots between them end; 0 if they do not begin at ``start``."""
     i = start
@@ -80,7 +80,7 @@ def quad_end(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> int:
     return i
 
 
-@finder
+@inner
 def _goes_on(data: NDArray[np.uint8], end: int, lo: int, hi: int) -> bool:
     """Whether what ends at ``end`` is part of a longer number or name."""
     after = peek(data, end, lo, hi)
@@ -91,7 +91,7 @@ def _goes_on(data: NDArray[np.uint8], end: int, lo: int, hi: int) -> bool:
     return after == _DASH and isa(data, end + 1, lo, hi, LETTER)
 
 
-@finder
+@inner
 def _is_version(data: NDArray[np.uint8], start: int, end: int, lo: int, hi: int) -> bool:
     """Whether what stands before a quad says that it is a version or the number of a section."""
     word_end = start
@@ -111,7 +111,7 @@ def _is_version(data: NDArray[np.uint8], start: int, end: int, lo: int, hi: int)
     return isa(data, word, lo, hi, UPPER) and data[start - 1] == _SPACE and word_end == start - 1
 
 
-@finder
+@inner
 def _first_number(data: NDArray[np.uint8], i: int) -> int:
     value = 0
     while data[i] != _DOT:
@@ -120,7 +120,7 @@ def _first_number(data: NDArray[np.uint8], i: int) -> int:
     return value
 
 
-@finder
+@inner
 def ipv6(data: NDArray[np.uint8], colon: int, lo: int, hi: int) -> tuple[int, int]:
     """Start and end of the IPv6 address whose first colon is at ``colon``; the end is 0 if there is none."""
     start = colon
@@ -140,7 +140,7 @@ def ipv6(data: NDArray[np.uint8], colon: int, lo: int, hi: int) -> tuple[int, in
     return 0, 0
 
 
-@finder
+@inner
 def _groups(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> tuple[int, int, bool, bool]:
     """Reads an IPv6 address: its end, number of groups, and whether it has a "::" and a quad. 0 groups: it has none."""
     i, n_groups, has_gap = start, 0, False
@@ -174,7 +174,7 @@ def _groups(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> tuple[int,
     return i, n_groups, has_gap, False
 
 
-@finder
+@inner
 def _is_given_out(data: NDArray[np.uint8], start: int, end: int) -> bool:
     """Whether the first group of an IPv6 address is of a range that is in use."""
     value = 0

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.bits import inner
 from textmill.text import FNV_BASIS, FNV_PRIME
 
 DIGIT, LOWER, UPPER, HEX = np.uint8(1), np.uint8(2), np.uint8(4), np.uint8(8)
@@ -36,25 +36,22 @@ CLASSES = np.zeros(256, np.uint8)
 for _kind, _bytes in _MEMBERS.items():
     CLASSES[list(_bytes)] |= _kind
 
-# What makes no array and Python never calls: without counting references and converting arguments, less to compile.
-finder = numba.njit(cache=True, nogil=True, _nrt=False, no_cpython_wrapper=True)
-
 CASE = np.uint8(0x20)  # the bit that makes an ASCII letter lower-case
 
 
-@finder
+@inner
 def peek(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> np.uint8:
     """Byte i of the gap; NUL outside of it."""
     return data[i] if lo <= i < hi else np.uint8(0)
 
 
-@finder
+@inner
 def isa(data: NDArray[np.uint8], i: int, lo: int, hi: int, kinds: np.uint8) -> bool:
     """Whether byte i of the gap belongs to one of these classes."""
     return lo <= i < hi and CLASSES[data[i]] & kinds != 0
 
 
-@finder
+@inner
 def reads(data: NDArray[np.uint8], i: int, hi: int, word: NDArray[np.uint8]) -> bool:
     """Whether the gap has ``word`` (lower-case letters and punctuation) at i, in any case."""
     if i + len(word) > hi:
@@ -65,7 +62,7 @@ def reads(data: NDArray[np.uint8], i: int, hi: int, word: NDArray[np.uint8]) -> 
     return True
 
 
-@finder
+@inner
 def word_hash(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     """FNV-1a of the bytes, ASCII letters lower-cased."""
     value = FNV_BASIS
@@ -77,7 +74,7 @@ def word_hash(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     return value
 
 
-@finder
+@inner
 def is_in(value: np.uint64, words: NDArray[np.uint64]) -> bool:
     """Whether a `word_hash` is one of a `word_set`."""
     first, last = 0, len(words)

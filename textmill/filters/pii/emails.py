@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.bits import inner
 from textmill.filters.pii.alphabet import (
     ALNUM,
     CASE,
@@ -25,7 +26,6 @@ from textmill.filters.pii.alphabet import (
     LETTER,
     LOCAL,
     ascii_bytes,
-    finder,
     is_in,
     isa,
     peek,
@@ -53,7 +53,7 @@ _NO_HOSTS = word_set(
 _FILE_NAMES = word_set("png jpg jpeg gif svg webp avif css js".split())  # icon@2x.png
 
 
-@finder
+@inner
 def plain_email(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     """Start and end of the address around the ``@`` at i; the end is 0 if there is none."""
     start = _local_start(data, i, lo)
@@ -63,7 +63,7 @@ def plain_email(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int,
     return start, end
 
 
-@finder
+@inner
 def spelt_email(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     """Start and end of the address around the letters ``at`` at i; the end is 0 if there is none."""
     left, right, style = _mark(data, i, i + 2, lo, hi)
@@ -80,7 +80,7 @@ def spelt_email(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int,
     return _spelt_local_start(data, start, lo, hi), end
 
 
-@finder
+@inner
 def _local_start(data: NDArray[np.uint8], at: int, lo: int) -> int:
     """Where the local part before ``at`` begins; ``at`` if there is none."""
     start = at
@@ -92,12 +92,12 @@ def _local_start(data: NDArray[np.uint8], at: int, lo: int) -> int:
     return start
 
 
-@finder
+@inner
 def _two_dots(data: NDArray[np.uint8], i: int, end: int) -> bool:
     return i + 1 < end and data[i] == _DOT and data[i + 1] == _DOT
 
 
-@finder
+@inner
 def _spelt_local_start(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> int:
     """Where a local part of which the last piece begins at ``start`` begins: there may be spelt dots in it."""
     for _ in range(2):
@@ -114,7 +114,7 @@ def _spelt_local_start(data: NDArray[np.uint8], start: int, lo: int, hi: int) ->
     return start
 
 
-@finder
+@inner
 def _domain_end(data: NDArray[np.uint8], start: int, lo: int, hi: int, at: int) -> tuple[int, int]:
     """Where the longest domain that begins at ``start`` ends, 0 if there is none, and how many dots in it are spelt.
 
@@ -145,7 +145,7 @@ def _domain_end(data: NDArray[np.uint8], start: int, lo: int, hi: int, at: int) 
     return end, n_spelt_at_end
 
 
-@finder
+@inner
 def _label_end(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> int:
     """Where the label that begins at ``start`` ends; ``start`` if none does."""
     i = start
@@ -163,13 +163,13 @@ def _label_end(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> int:
     return i if i - start <= MAX_LABEL else start
 
 
-@finder
+@inner
 def _spelt_dash(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> bool:
     """Whether ``-dot-`` stands at i."""
     return reads(data, i + 1, hi, _DOT_WORD) and peek(data, i + 4, lo, hi) == _DASH
 
 
-@finder
+@inner
 def _top_label_end(data: NDArray[np.uint8], start: int, end: int, lo: int, hi: int) -> int:
     """Where a last label that begins at ``start`` ends, not after ``end``; 0 if none does."""
     i = start
@@ -183,7 +183,7 @@ def _top_label_end(data: NDArray[np.uint8], start: int, end: int, lo: int, hi: i
     return i if i - start >= 2 and not isa(data, i, lo, hi, DIGIT) else 0
 
 
-@finder
+@inner
 def _dot(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     """Where the dot at i ends, and how it is written; 0 if there is none."""
     if peek(data, i, lo, hi) == _DOT:
@@ -202,7 +202,7 @@ def _dot(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     return right, style if left == i else 0
 
 
-@finder
+@inner
 def _mark(data: NDArray[np.uint8], start: int, end: int, lo: int, hi: int) -> tuple[int, int, int]:
     """Bounds of a spelt mark with what sets it off, given its bare word, and its style: BRACKETED, BARE, or 0."""
     left, right = start, end
@@ -227,24 +227,24 @@ def _mark(data: NDArray[np.uint8], start: int, end: int, lo: int, hi: int) -> tu
     return left, right, 0
 
 
-@finder
+@inner
 def _is_dashed(data: NDArray[np.uint8], left: int, right: int, lo: int, hi: int) -> bool:
     """Whether a mark with spaces around it is set off by dashes and spaces again."""
     before = peek(data, left - 1, lo, hi) == _DASH and peek(data, left - 2, lo, hi) == _SPACE
     return before and peek(data, right, lo, hi) == _DASH and peek(data, right + 1, lo, hi) == _SPACE
 
 
-@finder
+@inner
 def _is_open(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> bool:
     return peek(data, i, lo, hi) in (ord("("), ord("["), ord("{"), ord("<"))
 
 
-@finder
+@inner
 def _is_close(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> bool:
     return peek(data, i, lo, hi) in (ord(")"), ord("]"), ord("}"), ord(">"))
 
 
-@finder
+@inner
 def _label_hash(data: NDArray[np.uint8], start: int, hi: int) -> np.uint64:
     """Hash of the run of letters, at most a label, that begins at ``start``."""
     end = start
@@ -253,7 +253,7 @@ def _label_hash(data: NDArray[np.uint8], start: int, hi: int) -> np.uint64:
     return word_hash(data, start, end)
 
 
-@finder
+@inner
 def may_spell_at(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> bool:
     """Whether a word or mark ``at`` begins at i, in any case: a cheap look before `spelt_email`."""
     if i + 2 > hi or data[i + 1] | CASE != ord("t") or i == lo:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.bits import inner
 from textmill.filters.pii.alphabet import (
     ALNUM,
     BASE64,
@@ -19,7 +20,6 @@ from textmill.filters.pii.alphabet import (
     LOWER,
     UPPER,
     ascii_bytes,
-    finder,
     isa,
     peek,
     reads,
@@ -38,7 +38,7 @@ _IN_ARMOUR = np.zeros(256, np.bool_)  # beside base64
 _IN_ARMOUR[list(b" \t\r\n:,-.\\")] = True
 
 
-@finder
+@inner
 def access_key(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     """Start and end of the access key id whose A is at i; the end is 0 if there is none."""
     if peek(data, i + 2, lo, hi) != ord("I") or peek(data, i + 3, lo, hi) != ord("A"):
@@ -52,7 +52,7 @@ def access_key(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, 
     return (0, 0) if isa(data, end, lo, hi, ALNUM) else (i, end)
 
 
-@finder
+@inner
 def secret_key(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     """Start and end of the secret key after the mark "secret" at i; the end is 0 if there is none."""
     if not reads(data, i, hi, _SECRET):
@@ -78,7 +78,7 @@ def secret_key(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, 
     return (start, end) if has_lower and has_upper and has_digit and not isa(data, end, lo, hi, BASE64) else (0, 0)
 
 
-@finder
+@inner
 def private_key(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     """Start and end of the private key whose line BEGIN is at i; the end is 0 if there is none."""
     if not reads(data, i, hi, _BEGIN):
@@ -97,7 +97,7 @@ def private_key(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int,
     return (i, end) if end else (0, 0)
 
 
-@finder
+@inner
 def _label_end(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> int:
     """Where the dashes after the label of a private key end; 0 if ``start`` begins another label."""
     is_private = False

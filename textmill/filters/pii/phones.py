@@ -18,7 +18,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.filters.pii.alphabet import ALNUM, DIGIT, LETTER, finder, is_in, isa, peek, word_hash, word_set
+from textmill.bits import inner
+from textmill.filters.pii.alphabet import ALNUM, DIGIT, LETTER, is_in, isa, peek, word_hash, word_set
 
 MAX_DIGITS = 15  # E.164
 MAX_JOINT = 4  # characters between two groups
@@ -76,7 +77,7 @@ for _n, _codes in _MAX_NATIONAL.items():
     MAX_NATIONAL[[int(code) for code in _codes.split()]] = _n
 
 
-@finder
+@inner
 def phone(data: NDArray[np.uint8], i: int, lo: int, hi: int, follows: bool) -> tuple[int, int]:
     """Start and end of the number whose first digit, the first of a group, is at i; the end is 0 if there is none.
 
@@ -94,7 +95,7 @@ def phone(data: NDArray[np.uint8], i: int, lo: int, hi: int, follows: bool) -> t
     return (start, end) if end else (0, 0)
 
 
-@finder
+@inner
 def _opening(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, bool]:
     """Where a number whose first digit is at i begins, with parenthesis and plus, and whether it has a plus."""
     start, has_plus = i, False
@@ -110,7 +111,7 @@ def _opening(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, bo
     return start, has_plus
 
 
-@finder
+@inner
 def _touches_left(data: NDArray[np.uint8], i: int, start: int, lo: int, hi: int) -> bool:
     """Whether what stands before makes the group at i part of a word or of a longer number."""
     before = peek(data, start - 1, lo, hi)
@@ -127,7 +128,7 @@ def _touches_left(data: NDArray[np.uint8], i: int, start: int, lo: int, hi: int)
     return peek(data, start - 1, lo, hi) == _SLASH and start == i
 
 
-@finder
+@inner
 def _longest(data: NDArray[np.uint8], i: int, lo: int, hi: int, start: int, has_plus: bool, marked: bool) -> int:
     """Where the longest number that begins with the group at i ends; 0 if none does."""
     end = best = n_digits = 0
@@ -154,7 +155,7 @@ def _longest(data: NDArray[np.uint8], i: int, lo: int, hi: int, start: int, has_
     return best
 
 
-@finder
+@inner
 def _is_number(
     data: NDArray[np.uint8],
     i: int,
@@ -186,13 +187,13 @@ def _is_number(
     return marked and MIN_MARKED <= n_digits <= MAX_DIGITS
 
 
-@finder
+@inner
 def _is_piece(n_groups: int, n_digits: int) -> bool:
     """Whether a number is one group of the length of a North American one."""
     return n_groups == 1 and n_digits == 10
 
 
-@finder
+@inner
 def _is_national(data: NDArray[np.uint8], i: int, lo: int, hi: int, shape: int, n_digits: int, n_groups: int) -> bool:
     """Whether groups that begin with 0 look like a national number. "0-306-..." is an ISBN, "02110-1301" a ZIP code."""
     if n_groups == 1 or n_digits > MAX_TRUNK or not isa(data, i + 1, lo, hi, DIGIT):
@@ -202,7 +203,7 @@ def _is_national(data: NDArray[np.uint8], i: int, lo: int, hi: int, shape: int, 
     return n_digits >= MIN_TRUNK and not (shape == 54 and data[i + 5] == _DASH)
 
 
-@finder
+@inner
 def _is_north_american(
     data: NDArray[np.uint8],
     i: int,
@@ -221,7 +222,7 @@ def _is_north_american(
     return n_groups == 1 and n_digits == 10 and data[i] >= ord("2") and (marked or _stands_alone(data, i, end, lo, hi))
 
 
-@finder
+@inner
 def _area_begins(data: NDArray[np.uint8], i: int, end: int) -> bool:
     """Whether the next digit from i on may begin an area code."""
     while i < end and not isa(data, i, i, end, DIGIT):
@@ -229,7 +230,7 @@ def _area_begins(data: NDArray[np.uint8], i: int, end: int) -> bool:
     return i < end and data[i] >= ord("2")
 
 
-@finder
+@inner
 def _stands_alone(data: NDArray[np.uint8], i: int, end: int, lo: int, hi: int) -> bool:
     """Whether nothing around ten digits in one piece says that they are something else than a phone number."""
     if peek(data, end, lo, hi) in (_SLASH, _DASH, ord("=")) or peek(data, i - 1, lo, hi) in (_SLASH, _DASH, _DOT):
@@ -242,7 +243,7 @@ def _stands_alone(data: NDArray[np.uint8], i: int, end: int, lo: int, hi: int) -
     return not is_in(word_hash(data, word, word_end), _NO_PHONES)
 
 
-@finder
+@inner
 def _is_international(data: NDArray[np.uint8], i: int, end: int, n_digits: int, n_skipped: int) -> bool:
     """Whether the digits from i on, but for the first ``n_skipped``, are a calling code and a national number.
 
@@ -271,7 +272,7 @@ def _is_international(data: NDArray[np.uint8], i: int, end: int, n_digits: int, 
     return n_national <= max_national and n_national + code_digits >= MIN_INTERNATIONAL
 
 
-@finder
+@inner
 def _n_said_at_home(data: NDArray[np.uint8], i: int, end: int) -> int:
     for k in range(i, end - 2):
         if data[k] == _OPEN and data[k + 1] == _ZERO and data[k + 2] == _CLOSE:
@@ -281,7 +282,7 @@ def _n_said_at_home(data: NDArray[np.uint8], i: int, end: int) -> int:
     return 0
 
 
-@finder
+@inner
 def _is_date(data: NDArray[np.uint8], i: int, end: int, shape: int, n_digits: int, lo: int, hi: int) -> bool:
     """Whether groups look like a date, first or last among them, or begin with a year or a span of years."""
     first = shape
@@ -294,14 +295,14 @@ def _is_date(data: NDArray[np.uint8], i: int, end: int, shape: int, n_digits: in
     return shape % 1000 in (224, 124, 214, 114) and _is_year(data, end - 4, lo, hi)
 
 
-@finder
+@inner
 def _is_year(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> bool:
     """Whether 18, 19 or 20 stands at i."""
     first, second = peek(data, i, lo, hi), peek(data, i + 1, lo, hi)
     return (first == ord("1") and second in (ord("8"), ord("9"))) or (first == ord("2") and second == _ZERO)
 
 
-@finder
+@inner
 def _touches_right(data: NDArray[np.uint8], end: int, lo: int, hi: int) -> bool:
     """Whether what follows makes groups that end at ``end`` part of a word, of an address or of a longer number."""
     after = peek(data, end, lo, hi)
@@ -312,7 +313,7 @@ def _touches_right(data: NDArray[np.uint8], end: int, lo: int, hi: int) -> bool:
     return False
 
 
-@finder
+@inner
 def _is_extension(data: NDArray[np.uint8], end: int, lo: int, hi: int) -> bool:
     """Whether ``x123`` or glued text with a capital follows: "555-0100Fax"."""
     after = peek(data, end, lo, hi)
@@ -321,13 +322,13 @@ def _is_extension(data: NDArray[np.uint8], end: int, lo: int, hi: int) -> bool:
     return ord("A") <= after <= ord("Z") and ord("a") <= peek(data, end + 1, lo, hi) <= ord("z")
 
 
-@finder
+@inner
 def _is_tight(byte: np.uint8) -> bool:
     """Whether a joint that begins with this byte holds two groups of one number together."""
     return byte in (_DASH, _DOT, _SLASH) or byte == 0xE2
 
 
-@finder
+@inner
 def _joint_end(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> int:
     """Where what joins two groups ends, right before a digit; 0 if nothing does."""
     i = start
@@ -344,7 +345,7 @@ def _joint_end(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> int:
     return i if i > start and isa(data, i, lo, hi, DIGIT) else 0
 
 
-@finder
+@inner
 def _closes(data: NDArray[np.uint8], i: int, end: int) -> bool:
     """Whether the first parenthesis after i closes."""
     for k in range(i, end):
@@ -353,7 +354,7 @@ def _closes(data: NDArray[np.uint8], i: int, end: int) -> bool:
     return False
 
 
-@finder
+@inner
 def _is_marked(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> bool:
     """Whether one of the last three words before ``start`` says "phone", and nothing but links stands between."""
     position = start
@@ -371,7 +372,7 @@ def _is_marked(data: NDArray[np.uint8], start: int, lo: int, hi: int) -> bool:
     return False
 
 
-@finder
+@inner
 def _has_colon(data: NDArray[np.uint8], start: int, end: int) -> bool:
     """Whether there is a colon, as in "Phone (office): 555-0100"."""
     for i in range(start, end):  # noqa: SIM110 - numba has no any()
@@ -380,7 +381,7 @@ def _has_colon(data: NDArray[np.uint8], start: int, end: int) -> bool:
     return False
 
 
-@finder
+@inner
 def _word_before(data: NDArray[np.uint8], position: int, lo: int, hi: int) -> tuple[int, int]:
     """Bounds of the word before a position, over punctuation and white space; they are equal if there is none."""
     end = position

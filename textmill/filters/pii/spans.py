@@ -16,14 +16,14 @@ import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from textmill.bits import inner, kernel
 from textmill.filters.pii.accounts import card, iban
 from textmill.filters.pii.addresses import ipv4, ipv6
-from textmill.filters.pii.alphabet import DIGIT, LABEL, UPPER, finder, isa
+from textmill.filters.pii.alphabet import DIGIT, LABEL, UPPER, isa
 from textmill.filters.pii.emails import may_spell_at, plain_email, spelt_email
 from textmill.filters.pii.keys import access_key, private_key, secret_key
 from textmill.filters.pii.phones import phone
@@ -123,7 +123,7 @@ def replace(text: pa.LargeStringArray, found: Found, placeholders: Mapping[str, 
     return pa.LargeStringArray.from_buffers(len(text), pa.py_buffer(offsets), pa.py_buffer(data))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _splice(
     data: NDArray[np.uint8],
     start: NDArray[np.int64],
@@ -145,7 +145,7 @@ def _splice(
     out[n:] = data[done:]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _find(
     data: NDArray[np.uint8], offsets: NDArray[np.int64], wanted: int, anchors: NDArray[np.uint8]
 ) -> NDArray[np.int64]:
@@ -174,7 +174,7 @@ def _find(
     return found[:n]
 
 
-@finder
+@inner
 def _next(
     data: NDArray[np.uint8], lo: int, first: int, hi: int, phone_end: int, wanted: int, anchors: NDArray[np.uint8]
 ) -> tuple[int, int, int]:
@@ -202,7 +202,7 @@ def _next(
     return 0, 0, 0
 
 
-@finder
+@inner
 def _number(data: NDArray[np.uint8], i: int, lo: int, hi: int, phone_end: int, wanted: int) -> tuple[int, int, int]:
     """What the first digit of a group begins."""
     if wanted >> IP & 1:
@@ -220,7 +220,7 @@ def _number(data: NDArray[np.uint8], i: int, lo: int, hi: int, phone_end: int, w
     return 0, 0, 0
 
 
-@finder
+@inner
 def _joins(data: NDArray[np.uint8], start: int, end: int) -> bool:
     """Whether nothing but marks stands between two phone numbers."""
     for i in range(start, end):  # noqa: SIM110 - numba has no all()
@@ -229,7 +229,7 @@ def _joins(data: NDArray[np.uint8], start: int, end: int) -> bool:
     return True
 
 
-@finder
+@inner
 def _lettered(data: NDArray[np.uint8], i: int, lo: int, hi: int, anchor: int, wanted: int) -> tuple[int, int, int]:
     """What a letter begins."""
     start = end = 0

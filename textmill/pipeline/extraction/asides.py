@@ -13,10 +13,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import part
+from textmill.bits import kernel, part
 from textmill.pipeline.extraction.markup import Markup, hint_hash, tag
 
 MOST: Final = (
@@ -61,7 +60,7 @@ def within(markup: Markup, kept_words: NDArray[np.float32], names: Names) -> NDA
     return inside
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _within(markup, kept_words, names, inside):  # type: ignore[no-untyped-def]
     mark_within(markup, kept_words, names, inside)
 

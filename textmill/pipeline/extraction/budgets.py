@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from textmill.bits import kernel
 
 MAX_HTML_BYTES = 8 << 20
 MAX_TAGS = 300_000
@@ -84,7 +85,7 @@ _OPTION = _keys("option")
 _LT, _GT, _SLASH, _BANG, _DASH, _EQUALS, _QUOTE, _APOSTROPHE = (np.uint8(ord(c)) for c in "<>/!-='\"")
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _measure(html):  # type: ignore[no-untyped-def]
     """The fields of `Extremes`, of uint8[n]."""
     stack = np.empty(MAX_DEPTH + 2, np.uint64)
@@ -116,7 +117,7 @@ def _measure(html):  # type: ignore[no-untyped-def]
     return n_tags, max_depth, max_attributes, n_options, work
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _next_tag(html, position):  # type: ignore[no-untyped-def]
     """Where the next tag begins, comments left out; the size if nowhere."""
     while position < html.size - 1:
@@ -132,7 +133,7 @@ def _next_tag(html, position):  # type: ignore[no-untyped-def]
     return html.size
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _comment_end(html, position):  # type: ignore[no-untyped-def]
     """Behind the comment at ``position``; behind its first two bytes when "<!" begins none."""
     after = position + 2
@@ -146,7 +147,7 @@ def _comment_end(html, position):  # type: ignore[no-untyped-def]
     return html.size
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _name(html, start):  # type: ignore[no-untyped-def]
     """Key and end of the tag name that begins at ``start``; upper and lower case are one."""
     key = np.uint64(0)
@@ -159,7 +160,7 @@ def _name(html, start):  # type: ignore[no-untyped-def]
     return key, html.size
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _attributes(html, position):  # type: ignore[no-untyped-def]
     """(n_attributes, whether "/>" ends the tag, position behind it), from the end of the tag name on."""
     n_attributes = 0
@@ -177,7 +178,7 @@ def _attributes(html, position):  # type: ignore[no-untyped-def]
     return n_attributes, False, html.size
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _attribute_end(html, start):  # type: ignore[no-untyped-def]
     """Behind the attribute that begins at ``start``: a name, and perhaps "=" and a value, quoted or not."""
     position = start + 1
@@ -201,7 +202,7 @@ def _attribute_end(html, start):  # type: ignore[no-untyped-def]
     return value
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _raw_end(html, position, key):  # type: ignore[no-untyped-def]
     """Where the end tag of a raw element begins; the size if nowhere."""
     while position < html.size - 2:
@@ -211,7 +212,7 @@ def _raw_end(html, position, key):  # type: ignore[no-untyped-def]
     return html.size
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _pop(stack, depth, key):  # type: ignore[no-untyped-def]
     """The depth after an end tag: that of the innermost open element of its name; unchanged if there is none."""
     for i in range(depth - 1, -1, -1):
@@ -220,7 +221,7 @@ def _pop(stack, depth, key):  # type: ignore[no-untyped-def]
     return depth
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _among(key, keys):  # type: ignore[no-untyped-def]
     for other in keys:  # noqa: SIM110 - no generators in a kernel
         if other == key:
@@ -228,16 +229,16 @@ def _among(key, keys):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _ends_name(byte):  # type: ignore[no-untyped-def]
     return _is_space(byte) or byte in (_SLASH, _GT, _EQUALS)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _is_space(byte):  # type: ignore[no-untyped-def]
     return byte == 32 or 9 <= byte <= 13
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _is_letter(byte):  # type: ignore[no-untyped-def]
     return 65 <= byte <= 90 or 97 <= byte <= 122

@@ -12,10 +12,9 @@ of a row, if each holds one block, stand in one line between bars.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import copy_bytes, inner, part
+from textmill.bits import copy_bytes, inner, kernel, part
 from textmill.pipeline.extraction.markup import Markup, tag
 
 _LI, _TD, _TH, _TR, _TABLE, _UL, _OL = (tag(name) for name in ["li", "td", "th", "tr", "table", "ul", "ol"])
@@ -32,12 +31,12 @@ def compose(markup: Markup, keep: NDArray[np.bool_]) -> bytes:
     return _compose(markup, keep).tobytes()
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _choose(p, words):  # type: ignore[no-untyped-def]
     return best_set(p, words)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _compose(markup, keep):  # type: ignore[no-untyped-def]
     return written(markup, keep)
 

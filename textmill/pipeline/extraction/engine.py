@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from textmill.bits import glue
+from textmill.bits import glue, kernel
 from textmill.errors import EnvironmentFault
 from textmill.pipeline.extraction import features
 from textmill.pipeline.extraction.asides import BOXES, COMMENTS, mark_within
@@ -125,7 +124,7 @@ def main_content(html: bytes, comments: bool = False) -> str:
 # One kernel does it all: to call the parts from Python, with arrays in and out, took a third of the time.
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _main_content(  # type: ignore[no-untyped-def]
     html, max_elements, max_hints, comments,
     hints, words, texts, feature, threshold, leaf, feature_2, threshold_2, leaf_2,
@@ -136,12 +135,12 @@ def _main_content(  # type: ignore[no-untyped-def]
     return written(markup, _choose(markup, blocks, p, comments))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _choose_blocks(markup, blocks, p, comments):  # type: ignore[no-untyped-def]
     return _choose(markup, blocks, p, comments)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _judge_blocks(  # type: ignore[no-untyped-def]
     markup, blocks, hints, words, texts, feature, threshold, leaf, feature_2, threshold_2, leaf_2
 ):

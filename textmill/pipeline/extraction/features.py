@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from textmill.bits import (
@@ -27,6 +26,7 @@ from textmill.bits import (
     glue,
     inlined,
     inner,
+    kernel,
     leaf,
     lowest_one,
     part,
@@ -147,22 +147,22 @@ def fill_context(markup: Markup, blocks: Blocks, p: NDArray[np.float32], x: NDAr
     _fill_context(markup, blocks, p, x)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _measure_blocks(markup, html):  # type: ignore[no-untyped-def]
     return measure_blocks(markup, html)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fill_structure(markup, blocks, x):  # type: ignore[no-untyped-def]
     structure(markup, blocks, x)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fill_lexicon(markup, blocks, hints, words, texts, x):  # type: ignore[no-untyped-def]
     look_up(markup, blocks, hints, words, texts, x)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fill_context(markup, blocks, p, x):  # type: ignore[no-untyped-def]
     context(markup, blocks, p, x)
 
@@ -214,7 +214,7 @@ _BASIS: Final = np.uint32(2166136261)
 _ONE, _ONE_32 = np.uint64(1), np.uint32(1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fill(slots, entries):  # type: ignore[no-untyped-def]
     for entry in entries:
         key = np.uint32(entry >> np.uint64(32))
@@ -701,7 +701,7 @@ def _core(element, parent, good, s_good, first_block, end_block):  # type: ignor
     return e
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _same_shape(element, parent, shape):  # type: ignore[no-untyped-def]
     """For each block, the first block whose element, and its two parents, have the same tags and classes.
 

@@ -13,8 +13,6 @@ out of its table cell. What it does to formatting is not followed. Elements deep
 An index of the bytes that matter comes first (as simdjson does it: Langdale and Lemire 2019, arXiv 1902.08318).
 Linear in the page, whatever its nesting: the search for an open element is bounded by `MAX_DEPTH`, and made only if
 one is open. Any bytes may be passed; other than UTF-8 they give arbitrary text.
-
-One file, though a long one: numba's cache on disk does not see that a kernel in another file has changed.
 """
 
 from __future__ import annotations
@@ -23,7 +21,6 @@ from html.entities import html5
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from textmill.bits import (
@@ -34,6 +31,7 @@ from textmill.bits import (
     glue,
     inlined,
     inner,
+    kernel,
     load,
     load_eight,
     lowest_one,
@@ -196,7 +194,7 @@ def read_markup(html: bytes) -> Markup:
     return _cut(np.frombuffer(html, np.uint8), MAX_ELEMENTS, MAX_HINTS)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _cut(html, max_elements, max_hints):  # type: ignore[no-untyped-def]
     return cut(html, max_elements, max_hints)
 

@@ -15,12 +15,11 @@ from typing import Any, Final
 
 import numpy as np
 from llvmlite import ir
-from numba import njit
 from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from textmill.bits import part, splat
+from textmill.bits import kernel, part, splat
 
 DEPTH: Final = 5
 _INNER: Final = 2**DEPTH - 1
@@ -95,7 +94,7 @@ def _at_most(threshold: float) -> float:
     return float(rounded if float(rounded) <= threshold else np.nextafter(rounded, np.float32(-np.inf)))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _predict(feature, threshold, leaf, x, rows, p):  # type: ignore[no-untyped-def]
     predict(feature, threshold, leaf, x, rows, p)
 

@@ -25,9 +25,8 @@ from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import numpy as np
-from numba import njit
 
-from textmill.bits import as_number, byte_mask, inner, lowest_one
+from textmill.bits import as_number, byte_mask, inner, kernel, lowest_one
 from textmill.pipeline.reading.optout import AGENTS
 from textmill.storage import host_of
 
@@ -271,7 +270,7 @@ def _look_through(markup: bytes) -> _Found:
     return _Found(tags[:n_tags].tolist(), body, published[:n_published], times[:n_times])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _scan(markup, values, tags, places):  # type: ignore[no-untyped-def]
     """Fill ``tags`` (see `_scan_head`) and ``places`` (int64[2, n]: "datePublished", "datetime="); the number of tags,
     where the body begins, and the numbers of places. One kernel for all, as to call one costs 2 us.

@@ -16,12 +16,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from textmill import storage
-from textmill.errors import EnvironmentFault, InputError, TextmillError
 from textmill.pipeline.sources.server import Facts, TryAgain, changed
 
 PIECE_BYTES = 8 << 20  # of one request
-NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "DefaultCredentialsError")
-UNREACHABLE = ("EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError", "ConnectionRefusedError")
 
 logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it prints a traceback of each try
 
@@ -30,14 +27,14 @@ class Store:
     """Object stores. Implements `textmill.pipeline.sources.server.Server`; may be used by several threads."""
 
     def look(self, uri: str, n_bytes: int) -> tuple[Facts, bytes]:
-        fs, path = storage.filesystem(uri)
-        with _translated(uri):
+        fs, path = storage.own_filesystem(uri)
+        with _tried(uri):
             facts = _facts(uri)
             return facts, fs.cat_file(path, start=0, end=min(n_bytes, facts.n_bytes)) if facts.n_bytes else b""
 
     def chunks(self, uri: str, start: int, end: int, facts: Facts) -> Iterator[bytes]:
-        fs, path = storage.filesystem(uri)
-        with _translated(uri):
+        fs, path = storage.own_filesystem(uri)
+        with _tried(uri):
             if _facts(uri) != facts:
                 raise changed(uri)
             with fs.open(path, "rb", cache_type="none") as stream:
@@ -52,20 +49,18 @@ class Store:
 def listed(pattern: str) -> list[str]:
     """The files that ``pattern`` (a file, a glob, a folder) names in an object store, as URIs; perhaps none."""
     fs, path = storage.filesystem(pattern)
-    with reached(pattern):
-        kind = _kind(fs, path)
-        if kind == "file":
-            return [pattern]
-        entries = fs.ls(path, detail=True) if kind else fs.glob(path, detail=True).values()
-        return sorted(fs.unstrip_protocol(entry["name"]) for entry in entries if entry["type"] == "file")
+    kind = _kind(fs, path)
+    if kind == "file":
+        return [pattern]
+    entries = fs.ls(path, detail=True) if kind else fs.glob(path, detail=True).values()
+    return sorted(fs.unstrip_protocol(entry["name"]) for entry in entries if entry["type"] == "file")
 
 
 def folders(folder: str) -> list[str]:
     """The names of the folders in ``folder``; none if it is not there. Errors: `InputError`, `EnvironmentFault`."""
     fs, path = storage.filesystem(folder)
-    with reached(folder):
-        entries = fs.ls(path, detail=True) if _kind(fs, path) == "directory" else []
-        return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory"]
+    entries = fs.ls(path, detail=True) if _kind(fs, path) == "directory" else []
+    return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory"]
 
 
 def _kind(fs: Any, path: str) -> str:
@@ -77,7 +72,7 @@ def _kind(fs: Any, path: str) -> str:
 
 
 def _facts(uri: str) -> Facts:
-    fs, path = storage.filesystem(uri)
+    fs, path = storage.own_filesystem(uri)
     info = fs.info(path)
     if info["type"] != "file":
         raise FileNotFoundError(uri)
@@ -86,37 +81,13 @@ def _facts(uri: str) -> Facts:
 
 
 @contextlib.contextmanager
-def reached(uri: str) -> Iterator[None]:
-    """For what somebody waits for, with no further tries: whatever is wrong with the store is an `EnvironmentFault`."""
+def _tried(uri: str) -> Iterator[None]:
+    """What is wrong with the store, and not known to stay so, is worth another try."""
     try:
-        with _translated(uri):
+        with storage.reached(uri):
             yield
-    except TryAgain as error:
-        raise EnvironmentFault(f"{uri}: cannot be reached ({error.reason}); is this machine online?") from error
-
-
-@contextlib.contextmanager
-def _translated(uri: str) -> Iterator[None]:
-    """Each library has errors of its own, so these are told apart by name. What is not known is worth another try."""
-    shown = storage.redact(uri)
-    try:
-        yield
-    except (TextmillError, FileNotFoundError, GeneratorExit):
-        raise
-    except PermissionError as error:
-        raise InputError(f"{shown}: no permission to read it, or no such bucket") from error
-    except Exception as error:
-        names = [type(cause).__name__ for cause in _causes(error)]
-        if any(name in NO_CREDENTIALS for name in names):
-            hint = "set AWS_PROFILE or the like, or FSSPEC_S3_ANON=true for a public bucket"
-            raise EnvironmentFault(f"{shown}: no credentials found; {hint}") from error
-        if "FileExpired" in names or getattr(error, "errno", None) == errno.EINVAL:
+    except storage.Unreached as error:
+        names = [type(cause).__name__ for cause in storage.causes(error)]
+        if "FileExpired" in names or getattr(error.__cause__, "errno", None) == errno.EINVAL:
             raise changed(uri) from error
-        reason = storage.redact(" ".join(str(error).split()))[:300]
-        raise TryAgain(reason, unreachable=any(name in UNREACHABLE for name in names)) from error
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+        raise TryAgain(error.reason, unreachable=error.is_silent) from error

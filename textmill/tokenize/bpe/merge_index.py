@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import leaf
+from textmill.bits import kernel, leaf
 from textmill.tokenize.bpe.merge_text import BOUNDARY, FIRST_SYMBOL, Text, weight_of
 
 NO_PAIR = -1
@@ -70,7 +69,7 @@ def _hash_of(left: int, right: int) -> np.uint64:
     return (np.uint64(left) << np.uint64(32) | np.uint64(right)) * _FACTOR >> np.uint64(28)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def fill_slots(pairs: Pairs, n_pairs: int) -> None:
     """Enters the pairs in a hash table that is empty."""
     for pair in range(n_pairs):
@@ -80,7 +79,7 @@ def fill_slots(pairs: Pairs, n_pairs: int) -> None:
 # --- The index of a whole text ---
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def bound_counts(text: Text, length: NDArray[np.int64], bounds: NDArray[np.int64]) -> np.int64:
     """Adds the weight of each place to the bound that its pair shares with others; no pair can occur more often.
 
@@ -99,7 +98,7 @@ def bound_counts(text: Text, length: NDArray[np.int64], bounds: NDArray[np.int64
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def count_pairs(
     text: Text,
     length: NDArray[np.int64],
@@ -139,7 +138,7 @@ def _may_matter(bounds: NDArray[np.int64], left: int, right: int, floor: int) ->
     return bounds[_hash_of(left, right) & np.uint64(len(bounds) - 1)] >= floor
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def allot(pairs: Pairs, n_pairs: int, floor: int) -> np.int64:
     """Gives the pairs that occur ``floor`` times room for their positions; returns the most places that one has."""
     start = most = np.int64(0)
@@ -151,7 +150,7 @@ def allot(pairs: Pairs, n_pairs: int, floor: int) -> np.int64:
     return most
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def place_pairs(text: Text, length: NDArray[np.int64], floor: int, pairs: Pairs) -> None:
     """Writes the positions of the pairs that occur ``floor`` times."""
     left, left_cell, cell = np.int64(BOUNDARY), np.int64(0), np.int64(0)

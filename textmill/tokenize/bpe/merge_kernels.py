@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import leaf
+from textmill.bits import kernel, leaf
 from textmill.tokenize.bpe.merge_index import (
     N_LEFT,
     N_PAIRS,
@@ -47,7 +46,7 @@ class Neighbours(NamedTuple):
     beside: NDArray[np.int32]  # [places, 2]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def queue_pairs(
     spelling: Spelling, pairs: Pairs, queue: Queue, state: NDArray[np.int64], rule: int, floor: int
 ) -> None:
@@ -58,7 +57,7 @@ def queue_pairs(
             _queue_pair(spelling, pairs, queue, state, rule, pair)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def merge_some(
     text: Text,
     spelling: Spelling,

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import leaf
+from textmill.bits import kernel, leaf
 
 BOUNDARY, INSIDE, FIRST_SYMBOL = 0, 1, 2  # INSIDE: where a token began that has become the right half of another
 BLOCK_BITS = 6  # the table of runs has an entry for 64 cells
@@ -69,7 +68,7 @@ def weight_of(text: Text, cell: int) -> int:
     return text.run_weight[run]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _by_count(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """The pretokens in order of their counts, as far as these are small."""
     place = np.zeros(_N_SORTED + 1, np.int64)
@@ -84,7 +83,7 @@ def _by_count(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return order
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _write(
     arena: NDArray[np.uint8],
     starts: NDArray[np.int64],

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import copy_bytes
+from textmill.bits import copy_bytes, kernel
 from textmill.errors import InputError
 
 _DTYPES = (np.uint16, np.uint32, np.int64)  # of ids, for which kernels are compiled
@@ -69,7 +68,7 @@ def _as_text(offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> pa.LargeStr
     return text
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count_bytes(
     places: NDArray, starts: NDArray[np.int64], offsets: NDArray[np.int64], ends: NDArray[np.int64]
 ) -> None:
@@ -81,7 +80,7 @@ def _count_bytes(
         ends[document] = n
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _copy_tokens(places: NDArray, arena: NDArray[np.uint8], starts: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
     """Writes the bytes of all tokens one after the other."""
     n = 0

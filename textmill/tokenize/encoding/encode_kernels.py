@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import leaf
+from textmill.bits import kernel, leaf
 from textmill.tokenize.files.definition import N_BYTES
 
 SHORT = 48  # bytes
@@ -57,7 +56,7 @@ def empty_pairs(n: int) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
     return np.zeros(n_slots, np.uint8), np.empty((n_slots, 2), np.uint64)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _fill_pairs(
     tags: NDArray[np.uint8],
     pairs: NDArray[np.uint64],
@@ -70,7 +69,7 @@ def _fill_pairs(
             put_pair(tags, pairs, left[rank], right[rank], rank, merged[rank])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _fill_byte_pairs(
     tags: NDArray[np.uint8], pairs: NDArray[np.uint64], byte_ids: NDArray[np.uint32], values: NDArray[np.uint64]
 ) -> None:
@@ -115,7 +114,7 @@ def _slot_and_tag(pair: np.uint64, n_slots: int) -> tuple[np.int64, np.uint8]:
 # --- Merging ---
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def encode_pretokens(
     arena: NDArray[np.uint8],
     starts: NDArray[np.int64],
@@ -196,7 +195,7 @@ def merge_short(
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def merge_long(ids: NDArray[np.uint32], tags: NDArray[np.uint8], pairs: NDArray[np.uint64]) -> int:
     """Merge ``ids`` in place; returns how many are left, at the front.
 
@@ -287,7 +286,7 @@ def _pop(heap: NDArray[np.uint64], size: int) -> int:
 # --- Writing the tokens of texts ---
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def gather(
     numbers: NDArray[np.int32],
     pretoken_ends: NDArray[np.int64],

@@ -16,10 +16,10 @@ import base64
 import binascii
 import hashlib
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.bits import kernel
 from textmill.errors import InputError, UserError
 from textmill.tokenize.encoding.encode_kernels import SHORT, empty_pairs, merge_long, merge_short, put_pair, value_of
 from textmill.tokenize.files.definition import END_OF_TEXT, MAX_IDS, N_BYTES, Definition
@@ -82,7 +82,7 @@ def merges_of_ranks(vocab: dict[int, bytes], name: str) -> list[tuple[bytes, byt
     return [(vocab[left], vocab[right]) for left, right in pairs[n_parts == 2].tolist()]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _find_pairs(
     arena: NDArray[np.uint8],
     starts: NDArray[np.int64],

@@ -23,12 +23,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import hash_pieces, read_only
+from textmill.bits import hash_pieces, kernel, read_only
 from textmill.errors import InputError, InvariantError
 from textmill.tokenize.pretokens.blocks import BLOCK_BYTES, blocks, text_buffers
 from textmill.tokenize.pretokens.cut import cut_pretokens
@@ -345,7 +344,7 @@ def _first_wrong(piece: bytes) -> int:
 # --- Kernels ---
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _tally(
     numbers: NDArray[np.int32],
     begin: int,
@@ -364,7 +363,7 @@ def _tally(
         begin = ends[k]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _tally_counts(
     numbers: NDArray[np.int32],
     more: NDArray[np.int64],

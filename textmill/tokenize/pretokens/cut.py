@@ -12,11 +12,10 @@ single letters.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import lowest_one, read_only
+from textmill.bits import kernel, lowest_one, read_only
 from textmill.errors import InvariantError
 from textmill.tokenize.pretokens.masks import pretoken_starts
 from textmill.tokenize.pretokens.next_pretoken import BLANK, LINE_FEED, end_of_next, look
@@ -50,7 +49,7 @@ def next_cut(data: NDArray[np.uint8], i: int, stop: int) -> int:
     return int(_next_cut(read_only(data), i, min(stop, len(data)), character_kinds()))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cut(
     pattern: int,
     data: NDArray[np.uint8],
@@ -81,7 +80,7 @@ def _cut(
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _next_cut(data: NDArray[np.uint8], i: int, stop: int, kinds: NDArray[np.uint8]) -> int:
     for place in range(max(i, 1), stop - 1):
         if data[place] == BLANK:
@@ -95,7 +94,7 @@ def _next_cut(data: NDArray[np.uint8], i: int, stop: int, kinds: NDArray[np.uint
     return stop
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _is_space_before(data: NDArray[np.uint8], place: int, kinds: NDArray[np.uint8]) -> bool:
     """Whether the character that ends at ``place`` is white space."""
     i = place - 1

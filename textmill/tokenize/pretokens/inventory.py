@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import secrets
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import copy_bytes, enlarged, leaf, load, load_eight, prefetch, read_only, salted_hash
+from textmill.bits import copy_bytes, enlarged, kernel, leaf, load, load_eight, prefetch, read_only, salted_hash
 from textmill.errors import InvariantError
 
 MAX_STRINGS = (1 << 31) - 1  # numbers are int32
@@ -93,7 +92,7 @@ class Inventory:
             self._starts, self._slots = starts, slots  # both or none: a table with more strings than slots has no end
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _number(
     data: NDArray[np.uint8],
     start: int,
@@ -186,7 +185,7 @@ def _equal(data: NDArray[np.uint8], begin: int, end: int, arena: NDArray[np.uint
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _move(slots: NDArray[np.uint64], larger: NDArray[np.uint64], salt: np.uint64) -> None:
     """Fills a larger table, which is empty."""
     for k in range(0, len(slots), 3):

@@ -5,11 +5,10 @@ It takes any bytes. One that is not part of valid UTF-8 is a character that is n
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import leaf
+from textmill.bits import inlined, leaf
 from textmill.tokenize.pretokens.patterns import (
     CL100K,
     GPT2,
@@ -25,9 +24,6 @@ from textmill.tokenize.pretokens.patterns import (
 )
 
 LINE_FEED, BLANK, APOSTROPHE, SLASH = 0x0A, 0x20, 0x27, 0x2F
-
-# Read by the character: not inlined, they take most of the time. Called from few places, or compiling takes it.
-_inlined = numba.njit(cache=True, nogil=True, _nrt=False, forceinline=True)
 
 
 @leaf
@@ -162,7 +158,10 @@ def contraction_bytes(data: NDArray[np.uint8], i: int, stop: int, any_case: bool
     return 3 if any_case and data[i + 1] == 0xC5 and data[i + 2] == 0xBF else 0
 
 
-@_inlined
+# Read by the character: not inlined, these two take most of the time. Called from few places, or compiling takes it.
+
+
+@inlined
 def _skip(data: NDArray[np.uint8], i: int, stop: int, kinds: NDArray[np.uint8], wanted: int) -> int:
     """Where the run of characters with one of the bits ``wanted`` ends that begins at byte i."""
     while True:
@@ -172,7 +171,7 @@ def _skip(data: NDArray[np.uint8], i: int, stop: int, kinds: NDArray[np.uint8], 
         i += size
 
 
-@_inlined
+@inlined
 def look(data: NDArray[np.uint8], i: int, stop: int, kinds: NDArray[np.uint8]) -> tuple[np.int64, int]:
     """What the character at byte i is, and its bytes; 0, 0 at the end of the text."""
     if i >= stop:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import byte_mask, copy_bytes, leaf, lowest_one, read_only
+from textmill.bits import byte_mask, copy_bytes, kernel, leaf, lowest_one, read_only
 
 _N_FOUND = 1 << 10  # places that are looked up at once
 
@@ -62,7 +61,7 @@ class SpecialTokens:
         return np.concatenate([self.find(data, start, stop) for start, stop in pairs])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _find(
     data: NDArray[np.uint8],
     i: int,
@@ -105,7 +104,7 @@ def _size_at(data: NDArray[np.uint8], i: int, stop: int, arena: NDArray[np.uint8
     return 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def copy_pieces(
     data: NDArray[np.uint8], starts: NDArray[np.int64], sizes: NDArray[np.int64], out: NDArray[np.uint8]
 ) -> None:

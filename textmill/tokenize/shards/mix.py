@@ -24,12 +24,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from textmill import storage
+from textmill.bits import kernel
 from textmill.errors import InputError, UserError
 from textmill.tokenize.encoding.tokenizer import Tokenizer
 from textmill.tokenize.shards.permutation import permute_passes
@@ -225,7 +225,7 @@ def _blended(shares: Sequence[Share], readers: Sequence[DocumentReader], seed: i
         yield _Order(np.concatenate(chosen), np.concatenate(found))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _blend(
     lengths: NDArray[np.int64], at: NDArray[np.int64], taken: NDArray[np.int64], targets: NDArray[np.int64], room: int
 ) -> tuple[NDArray[np.int32], int]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import leaf
+from textmill.bits import kernel, leaf
 
 N_ROUNDS = 4
 
@@ -40,7 +39,7 @@ def permute_passes(ranks: NDArray[np.int64], n: int, key: Sequence[int]) -> NDAr
     return things
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _permute(indices: NDArray[np.int64], n: int, half_bits: int, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
     places = np.empty(len(indices), np.int64)
     for i in range(len(indices)):

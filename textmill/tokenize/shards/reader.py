@@ -11,12 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from textmill import storage
+from textmill.bits import kernel
 from textmill.errors import InputError
 from textmill.tokenize.shards.token_shards import N_BYTES, RECORD, TokenShards
 
@@ -107,7 +107,7 @@ def _in_pieces(uris: Sequence[str]) -> Iterator[pa.Table]:
         yield pa.concat_tables(pending).combine_chunks()
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _copy(
     out: NDArray[Any],
     to: NDArray[np.int64],
