@@ -30,7 +30,7 @@ from textmill.errors import UserError
 from textmill.filters.base import Rule
 from textmill.filters.pii import ALL, mask
 from textmill.pipeline.finished import FinishedRun
-from textmill.pipeline.report.samples import mix, texts_of
+from textmill.pipeline.report.samples import mix, near, texts_of
 from textmill.pipeline.report.values import Section, lines, long_text
 from textmill.pipeline.stages import Extract, Keepers
 from textmill.pipeline.verdicts import Chain, ScoredShard
@@ -48,6 +48,7 @@ class Sample(NamedTuple):
     """The documents that the page holds, in the order of their hashes."""
 
     doc_ids: NDArray[np.uint64]  # [n]
+    shards: NDArray[np.int64]  # [n], the number of the shard that holds it
     text_bytes: NDArray[np.int32]  # [n]
     n_stages: NDArray[np.uint8]  # [n], how many stages of rules scored it
     n_failed: NDArray[np.int64]  # [n], rules that it fails
@@ -139,11 +140,11 @@ def _sample(run: FinishedRun, chain: Chain) -> tuple[Sample, Totals, int]:
     """The documents of the page, what the run kept, and of how many documents."""
     last = np.uint64(min(1.0, N_DOCUMENTS / max(1, _n_expected(run, chain))) * HASH_TOP)
     totals, n_documents = Totals.of(len(chain.rules)), 0
-    parts: list[Sample] = [_part(chain, _no_documents(chain), np.uint64(0))]
-    for shard in chain.shards(run):
+    parts: list[Sample] = [_part(chain, 0, _no_documents(chain), np.uint64(0))]
+    for number, shard in enumerate(chain.shards(run)):
         n_documents += len(shard.doc_ids)
         totals.add(shard, chain.verdicts(shard, chain.rules))
-        parts.append(_part(chain, shard, last))
+        parts.append(_part(chain, number, shard, last))
     return _by_hash(parts), totals, n_documents
 
 
@@ -153,6 +154,7 @@ def _by_hash(parts: Sequence[Sample]) -> Sample:
     order = np.argsort(mix(doc_ids))[:N_DOCUMENTS]
     return Sample(
         doc_ids[order],
+        np.concatenate([part.shards for part in parts])[order],
         np.concatenate([part.text_bytes for part in parts])[order],
         np.concatenate([part.n_stages for part in parts])[order],
         np.concatenate([part.n_failed for part in parts])[order],
@@ -175,7 +177,7 @@ def _no_documents(chain: Chain) -> ScoredShard:
     return ScoredShard(none.astype(np.uint64), none, none, [none for _ in scores], scores, fails)
 
 
-def _part(chain: Chain, shard: ScoredShard, last: np.uint64) -> Sample:
+def _part(chain: Chain, number: int, shard: ScoredShard, last: np.uint64) -> Sample:
     """The documents of a shard whose hash is at most ``last``."""
     chosen = mix(shard.doc_ids) <= last
     values = []
@@ -187,7 +189,9 @@ def _part(chain: Chain, shard: ScoredShard, last: np.uint64) -> Sample:
         values.append(whole[chosen])
     text_bytes, n_stages = shard.text_bytes.astype(np.int32), shard.n_stages.astype(np.uint8)
     n_failed = shard.fails.sum(axis=0)
-    return Sample(shard.doc_ids[chosen], text_bytes[chosen], n_stages[chosen], n_failed[chosen], values)
+    doc_ids = shard.doc_ids[chosen]
+    shards = np.full(len(doc_ids), number)
+    return Sample(doc_ids, shards, text_bytes[chosen], n_stages[chosen], n_failed[chosen], values)
 
 
 def _as_javascript_has_it(column: pa.Array) -> NDArray[Any]:
@@ -202,13 +206,15 @@ def _texts(run: FinishedRun, chain: Chain, sample: Sample) -> list[list[Any]]:
     """[place in the sample, URL, beginning of the text] of some documents, as many of each kind as there are.
 
     Kinds are kept, failing one rule, failing more, by the last stage that scored them: so that whatever changes sides,
-    some of it can be read.
+    some of it can be read. They lie in shards that are `near`.
     """
-    kind = len(chain.stages) * np.minimum(sample.n_failed, 2) + sample.n_stages
+    n_by_shard = np.bincount(sample.shards, minlength=len(run.tables(chain.stages[0])))
+    places = np.flatnonzero(near(n_by_shard)[sample.shards])
+    kind = (len(chain.stages) * np.minimum(sample.n_failed, 2) + sample.n_stages)[places]
     place_in_kind = np.zeros(len(kind), np.int64)
     for each in np.unique(kind):
         place_in_kind[kind == each] = np.arange(np.count_nonzero(kind == each))
-    chosen = np.sort(np.argsort(place_in_kind, kind="stable")[:N_TEXTS])
+    chosen = np.sort(places[np.argsort(place_in_kind, kind="stable")[:N_TEXTS]])
     found = texts_of(run, chain.stages[0].scores.documents, sample.doc_ids[chosen].tolist()) if len(chosen) else {}
     urls_and_texts = [found[i] for i in sample.doc_ids[chosen].tolist()]
     masked, _ = mask(pa.array([text for _, text in urls_and_texts], pa.large_string()), ALL)
