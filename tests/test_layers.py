@@ -33,7 +33,7 @@ HEAVY_OWNERS = {
     "backports": {"textmill.pipeline.reading.members"},
     "isal": {"textmill.pipeline.reading.members"},
     "lz4": {"textmill.pipeline.reading.members"},
-    "tldextract": {"textmill.filters.url_parts"},
+    "tldextract": set(),  # only its list is read
     "bokeh": set(),  # charts are SVG
     "warcio": {"textmill.simulate"},
     "urllib3": {"textmill.pipeline.sources.web"},
