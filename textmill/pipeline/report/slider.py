@@ -31,7 +31,7 @@ from textmill.filters.base import Rule
 from textmill.filters.pii import ALL, mask
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.samples import mix, near, texts_of
-from textmill.pipeline.report.values import Section, lines, long_text
+from textmill.pipeline.report.values import Section, lines, long_text, templates
 from textmill.pipeline.stages import Extract, Keepers
 from textmill.pipeline.verdicts import Chain, ScoredShard
 from textmill.pipeline.whatif import Totals, bytes_per_token, cluster_members, compares, keepers_of
@@ -69,11 +69,7 @@ def write_slider(workspace: Workspace, run: Run, histograms: Sequence[Section], 
 
 def to_html(facts: Section, columns: bytes) -> str:
     """The page, from what `collect` found."""
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(
-        loader=PackageLoader("textmill.pipeline.report", "."), autoescape=True, keep_trailing_newline=True
-    )
+    environment = templates(trim_blocks=False, lstrip_blocks=False)
     packed = _packed(json.dumps(facts, allow_nan=False).encode())
     return environment.get_template("slider.html.j2").render(facts=packed, columns=_packed(columns))
 
