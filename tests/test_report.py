@@ -25,6 +25,7 @@ from textmill.filters.pii import Mask
 from textmill.filters.refinedweb import COLUMNS as REFINEDWEB
 from textmill.filters.refinedweb import RULES as REFINEDWEB_RULES
 from textmill.filters.repetition import COLUMNS as REPETITION
+from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.query import row_groups
 from textmill.pipeline.reading.optout import NO_OPTOUT
 from textmill.pipeline.report import account_of, charts, print_report, published, write_html
@@ -216,7 +217,7 @@ class Fixture:
         self.publish(stage, {"log.jsonl": log, "summary.json": summary}, {"n_steps": 2}, "all")
 
     def account(self) -> dict[str, Any]:
-        return account_of(self.workspace, self.run)
+        return account_of(FinishedRun(self.workspace, self.run))
 
 
 def rows_of(kind: pa.Schema, rows: list[tuple[Any, ...]]) -> pa.Table:

@@ -29,6 +29,7 @@ class FinishedRun:
     """The finished stages of a run, found by their class, and their tables."""
 
     def __init__(self, workspace: Workspace, run: Run) -> None:
+        self.run = run
         self._workspace = workspace
         # By the names on record: computed anew, a fingerprint would differ after an upgrade of some package.
         self._folders = {n: f for n, f in run.stages.items() if storage.exists(workspace.path(f, "_SUCCESS"))}

@@ -49,7 +49,7 @@ from textmill.pipeline.stages import (
 from textmill.pipeline.stages.duplicates import N_SIMILARITIES
 from textmill.pipeline.stages.keepers import COPIES
 from textmill.pipeline.stages.scores import TEXT_BYTES, fails_of
-from textmill.pipeline.workspace import Run, Workspace
+from textmill.pipeline.workspace import Run
 from textmill.tokenize.shards.token_shards import SPLITS
 
 REMOVED_WORDS = "refinedweb_removed_word_frac"  # which edits may not be too large
@@ -59,16 +59,15 @@ CURVE_AT = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)  # similarities
 UNITS = ("", "_bytes")  # of what a rule removes: documents, and bytes of their text
 
 
-def account_of(workspace: Workspace, run: Run) -> Section:
+def account_of(finished: FinishedRun) -> Section:
     """The account of a run; sections that have nothing to say are absent. Errors: `InputError` for damaged files."""
     from textmill.pipeline.whatif import bytes_per_token  # which needs this package
 
-    finished = FinishedRun(workspace, run)
     decisions = [_decision(finished, decide) for decide in finished.all(Decide)]
     per_token = bytes_per_token(finished)
     funnel = funnel_of(finished, {decision["stage"]: decision for decision in decisions}, per_token["value"])
     sections = {
-        "run": _run(run),
+        "run": _run(finished.run),
         "funnel": funnel,
         "bytes_per_token": per_token if funnel else None,
         "published": beside(funnel) if decisions else None,
@@ -83,7 +82,7 @@ def account_of(workspace: Workspace, run: Run) -> Section:
         "masked": _prefixed(finished, Corpus, "masked_"),
         "tokens": _tokens(finished),
         "model": _model(finished),
-        "stages": [_stage(finished, stage, run.seconds.get(stage.name)) for stage in finished.stages],
+        "stages": [_stage(finished, stage, finished.run.seconds.get(stage.name)) for stage in finished.stages],
         "samples": samples_of(finished),
     }
     return {name: section for name, section in sections.items() if section}

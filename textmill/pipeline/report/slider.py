@@ -35,7 +35,6 @@ from textmill.pipeline.report.values import Section, lines, long_text, templates
 from textmill.pipeline.stages import Extract, Keepers
 from textmill.pipeline.verdicts import Chain, ScoredShard
 from textmill.pipeline.whatif import Totals, bytes_per_token, cluster_members, compares, keepers_of
-from textmill.pipeline.workspace import Run, Workspace
 from textmill.schema import show_doc_id
 
 N_DOCUMENTS = 20_000
@@ -55,12 +54,12 @@ class Sample(NamedTuple):
     values: list[NDArray[Any]]  # for each rule [n], what it reads; 0 where that was not scored
 
 
-def write_slider(workspace: Workspace, run: Run, histograms: Sequence[Section], uri: str) -> None:
+def write_slider(run: FinishedRun, histograms: Sequence[Section], uri: str) -> None:
     """Write the page to ``uri``, whole or not at all; ``histograms`` are those of the run's account.
 
     Errors: `UserError` for a run without decisions, or where the page cannot be written.
     """
-    page = to_html(*collect(FinishedRun(workspace, run), run.name, histograms))
+    page = to_html(*collect(run, histograms))
     try:
         storage.write_text(page, uri)
     except OSError as error:
@@ -78,16 +77,16 @@ def _packed(data: bytes) -> str:
     return base64.b64encode(gzip.compress(data, mtime=0, compresslevel=6)).decode()
 
 
-def collect(run: FinishedRun, name: str, histograms: Sequence[Section]) -> tuple[Section, bytes]:
+def collect(run: FinishedRun, histograms: Sequence[Section]) -> tuple[Section, bytes]:
     """What the page knows, as JSON values, and the columns of its documents, one after the other."""
-    chain = Chain.of(run, name)
+    chain = Chain.of(run, run.run.name)
     sample, totals, n_documents = _sample(run, chain)
     is_complete = len(sample.doc_ids) == n_documents
     blocks: list[NDArray[Any]] = [sample.text_bytes, sample.n_stages, *sample.values]
     comparison = compares(run, chain)
     shapes = {(made["stage"], made["column"]): made for made in histograms}
     facts: Section = {
-        "run": name,
+        "run": run.run.name,
         "n_documents": n_documents,
         "n_sample": len(sample.doc_ids),
         "kept": totals.section(bytes_per_token(run)["value"]),
