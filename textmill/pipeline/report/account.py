@@ -5,8 +5,8 @@ A rule is counted three ways, because one number misleads: how many documents fa
 else (``only``: what switching the rule off would bring back), and how many it removes when the rules are applied one
 after the other (``in_order``).
 
-Cost: reads every score and every verdict once (of runs that are larger than `FinishedRun` holds, for each part anew), a
-shard at a time. TODO
+Cost: reads every score and every verdict once, a shard at a time (those of a run that is larger than
+`textmill.pipeline.finished` holds, once for each part), and the texts of some thousand pages.
 """
 
 from __future__ import annotations

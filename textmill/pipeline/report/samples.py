@@ -35,7 +35,7 @@ from textmill.schema import show_doc_id
 from textmill.text import Documents
 
 N_KEPT_SAMPLES, N_DROPPED_SAMPLES = 6, 3  # the second for each reason
-NEAR_DOCUMENTS = 6_000  # that samples come from, if these have enough; fewer shards, less to read
+NEAR_DOCUMENTS = 4_000  # that samples come from, if these have enough; fewer shards, less to read
 SHOWN_CHARS = 400
 READ_CHARS = 5 * SHOWN_CHARS  # masking may shorten, and must see an address whole
 SEARCHED_CHARS = 100_000  # of a text, in which it is looked for what makes a rule fail

@@ -74,7 +74,8 @@ def to_html(facts: Section, columns: bytes) -> str:
 
 
 def _packed(data: bytes) -> str:
-    return base64.b64encode(gzip.compress(data, mtime=0, compresslevel=6)).decode()
+    # Level 6 takes twice as long, for 3 % less.
+    return base64.b64encode(gzip.compress(data, mtime=0, compresslevel=4)).decode()
 
 
 def collect(run: FinishedRun, histograms: Sequence[Section]) -> tuple[Section, bytes]:
