@@ -104,7 +104,7 @@ def main() -> None:
         histograms = [made for scores in finished.all(Score) for made in histograms_of(finished, scores)]
         jobs = {
             "whatif": lambda: what_if(workspace, run, {"rule_0": {"low": "0.01"}}, 5),
-            "page": lambda: write_slider(workspace, run, histograms, str(page)),
+            "page": lambda: write_slider(FinishedRun(workspace, run), histograms, str(page)),
         }
         for name, job in jobs.items():
             seconds = [_cpu_s(job) for _ in range(options.repeats)]

@@ -18,6 +18,7 @@ from textmill.filters.classifier import DEFAULT_MODEL
 from textmill.pipeline import dag as dags
 from textmill.pipeline.executors import Serial
 from textmill.pipeline.explain import explain
+from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.account import account_of
 from textmill.pipeline.runner import run_pipeline
 from textmill.pipeline.stage import Stage
@@ -78,7 +79,7 @@ def test_a_recipe_runs_and_nothing_vanishes(crawl: Path, tmp_path: Path, name: s
     assert counts["tokens"]["rows_in"] == counts["corpus"]["rows_out"] > 0
     assert counts["decisions"]["n_keep"] >= counts["corpus"]["rows_out"]
 
-    account = account_of(workspace, workspace.load_run(workspace.run_names()[0]))
+    account = account_of(FinishedRun(workspace, workspace.load_run(workspace.run_names()[0])))
     beside = {figure["step"]: figure["here"] for figure in account["published"]}
     assert 0 < beside["quality classifier"] <= 1
     funnel = account["funnel"]

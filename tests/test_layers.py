@@ -35,7 +35,7 @@ HEAVY_OWNERS = {
     "isal": {"textmill.pipeline.reading.members"},
     "lz4": {"textmill.pipeline.reading.members"},
     "numba": {"textmill.bits", "textmill.kernel_cache", "textmill.pipeline.extraction.trees"},  # `bits` has decorators
-    "tldextract": {"textmill.filters.url_parts"},
+    "tldextract": set(),  # only its list is read
     "bokeh": set(),  # charts are SVG
     "warcio": {"textmill.simulate"},
     "urllib3": {"textmill.pipeline.sources.web"},

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from textmill import schema, storage
-from textmill.errors import UserError
+from textmill.errors import InputError, InvariantError, UserError
 from textmill.filters import preset as preset_named
 from textmill.filters.base import PerDocument, Rule, stack
 from textmill.filters.c4 import COLUMNS as C4_COLUMNS
@@ -25,9 +26,10 @@ from textmill.filters.pii import Mask
 from textmill.filters.refinedweb import COLUMNS as REFINEDWEB
 from textmill.filters.refinedweb import RULES as REFINEDWEB_RULES
 from textmill.filters.repetition import COLUMNS as REPETITION
+from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.query import row_groups
 from textmill.pipeline.reading.optout import NO_OPTOUT
-from textmill.pipeline.report import account_of, charts, print_report, published, write_html
+from textmill.pipeline.report import account_of, charts, print_report, published, samples, write_html
 from textmill.pipeline.report.account import tally
 from textmill.pipeline.report.histograms import choose_bins
 from textmill.pipeline.report.marks import excerpt, marks_of, pieces_of
@@ -216,7 +218,7 @@ class Fixture:
         self.publish(stage, {"log.jsonl": log, "summary.json": summary}, {"n_steps": 2}, "all")
 
     def account(self) -> dict[str, Any]:
-        return account_of(self.workspace, self.run)
+        return account_of(FinishedRun(self.workspace, self.run))
 
 
 def rows_of(kind: pa.Schema, rows: list[tuple[Any, ...]]) -> pa.Table:
@@ -665,9 +667,33 @@ def test_an_account_is_plain_json_and_always_the_same(whole: Fixture) -> None:
     assert texts[0] == texts[1]
 
 
+def test_an_account_is_the_same_without_room_for_columns(whole: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = whole.account()
+    monkeypatch.setattr("textmill.pipeline.finished.HELD_BYTES", 0)
+    assert whole.account() == account
+
+
+def test_scores_of_other_documents_are_a_bug(fixture: Fixture) -> None:
+    decide = fixture.judged(fixture.pages([page(i, text) for i, text in enumerate(TEXTS)]), RULES)
+    run = FinishedRun(fixture.workspace, fixture.run)
+    uri = run.tables(decide)[0]
+    decisions = pq.read_table(uri)
+    pq.write_table(
+        decisions.set_column(0, decisions.schema.field(0), pa.array(range(len(decisions)), pa.uint64())), uri
+    )
+    with pytest.raises(InvariantError, match="documents differ"):
+        account_of(run)
+
+
+def test_a_column_that_is_not_there_is_named(whole: Fixture) -> None:
+    run = FinishedRun(whole.workspace, whole.run)
+    with pytest.raises(InputError, match="no column 'colour'"):
+        run.read(run.tables(run.stages[0])[0], ["doc_id", "colour"])
+
+
 def test_no_mail_address_is_shown(whole: Fixture) -> None:
-    samples = whole.account()["samples"]
-    shown = [sample["text"] for group in samples.values() for sample in group]
+    groups = whole.account()["samples"].values()
+    shown = [sample["text"] for group in groups for sample in group]
     assert len(shown) > 8 and not any("someone@mail" in text for text in shown)
 
 
@@ -789,3 +815,19 @@ def test_a_page_is_written_whole_or_not_at_all(whole: Fixture, tmp_path: Path) -
         with pytest.raises(UserError, match="cannot be written"):
             write_html(account, str(bad))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "report.html"]
+
+
+def test_samples_come_from_few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "NEAR_DOCUMENTS", 25)
+    assert samples.near(np.full(9, 10)).sum() == 3
+    assert samples.near(np.array([3, 0, 4])).all()
+    assert not len(samples.near(np.array([], np.int64)))
+
+
+def test_what_few_shards_lack_is_drawn_elsewhere() -> None:
+    drawn: dict[str, list[samples.Draw]] = {"usual": [], "rare": []}
+    for is_near, kinds in ((False, [0, 0, 0, 1, -1]), (True, [0, 0, -1, 0, -1])):
+        doc_ids = pa.chunked_array([np.arange(5, dtype=np.uint64) + np.uint64(10 * is_near)])
+        samples._draw(drawn, doc_ids, np.array(kinds), [doc_ids, doc_ids], 3, is_near)
+    assert sorted(draw.doc_id for draw in drawn["usual"]) == [10, 11, 13]
+    assert [(draw.doc_id, draw.value, draw.is_far) for draw in drawn["rare"]] == [(3, 3, True)]

@@ -20,6 +20,7 @@ from textmill import cli
 from textmill.errors import UserError
 from textmill.filters.base import Rule
 from textmill.pipeline.dag import parse_bounds
+from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report import account_of, slider
 from textmill.pipeline.whatif import what_if
 from textmill.pipeline.workspace import Run, Workspace
@@ -37,7 +38,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Run]:
 
 
 def write(workspace: Workspace, run: Run, path: Path) -> Path:
-    slider.write_slider(workspace, run, account_of(workspace, run)["histograms"], str(path))
+    finished = FinishedRun(workspace, run)
+    slider.write_slider(finished, account_of(finished)["histograms"], str(path))
     return path
 
 
@@ -197,9 +199,9 @@ def test_a_change_is_estimated_with_its_error(fixture: Fixture, monkeypatch: pyt
 def test_a_run_without_rules_or_documents(fixture: Fixture) -> None:
     pages = fixture.pages([page(0, None)])
     with pytest.raises(UserError, match="no decisions yet"):
-        slider.write_slider(fixture.workspace, fixture.run, [], str(fixture.root / "a.html"))
+        slider.write_slider(FinishedRun(fixture.workspace, fixture.run), [], str(fixture.root / "a.html"))
     fixture.judged(pages, RULES)
-    slider.write_slider(fixture.workspace, fixture.run, [], str(fixture.root / "a.html"))
+    slider.write_slider(FinishedRun(fixture.workspace, fixture.run), [], str(fixture.root / "a.html"))
     assert facts_of((fixture.root / "a.html").read_text("utf-8"))["n_documents"] == 0
 
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -99,6 +100,15 @@ def test_tables_that_do_not_agree_are_a_bug(tmp_path: Path, other: tuple[tuple[i
     a, b = write(tmp_path / "a", (1, 2), (3,)), write(tmp_path / "b", *other)
     with pytest.raises(InvariantError):
         list(storage.read_aligned({a: None, b: None}))
+
+
+@pytest.mark.parametrize("ids", [[], [0], [3, 4, 7], [6, 11, 20], [20, 29], [30], list(range(40))])
+def test_rows_are_read_by_id(tmp_path: Path, ids: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "PIECE_ROWS", 4)
+    groups = tuple(range(10)), tuple(range(10, 11)), tuple(range(20, 30))
+    uri = write(tmp_path / "a", *groups)
+    found = [table["n"].to_pylist() for table in storage.read_ids(uri, ["n"], np.array(ids, np.uint64))]
+    assert found == [same for group in groups if (same := [i for i in group if i in ids])]
 
 
 def test_a_table_with_a_stray_null_or_column_is_a_bug(tmp_path: Path) -> None:

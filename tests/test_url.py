@@ -20,7 +20,7 @@ from textmill.errors import EnvironmentFault, InputError
 from textmill.filters import preset, url, url_words
 from textmill.filters.base import Scorer, measure
 from textmill.filters.url import UrlDenied, find_lists, passes
-from textmill.filters.url_parts import UrlParts
+from textmill.filters.url_parts import UrlParts, icann_rules
 from textmill.filters.url_words import UrlWords, find_words
 from textmill.pipeline.stage import _identity
 from textmill.text import Documents, Segmentation
@@ -233,6 +233,10 @@ OURS = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=())
 )
 def test_registered_domains(address: str, domain: str, tld: str) -> None:
     assert columns(UrlParts(), address).to_pylist() == [{"url_registered_domain": domain, "url_tld": tld}]
+
+
+def test_the_suffixes_are_those_of_tldextract() -> None:
+    assert sorted(icann_rules()) == sorted(OURS.tlds)
 
 
 SUFFIXES = st.sampled_from([rule.strip("*!.") for rule in OURS.tlds])

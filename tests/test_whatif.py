@@ -22,6 +22,7 @@ from textmill.errors import InputError, InvariantError, UnknownNameError, UserEr
 from textmill.filters.base import Rule
 from textmill.pipeline import dag as dags
 from textmill.pipeline.executors import Serial
+from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report import account_of
 from textmill.pipeline.runner import run_pipeline
 from textmill.pipeline.sources.inputs import Inputs
@@ -68,7 +69,7 @@ def rule_counts(account: dict[str, Any], when: str) -> dict[str, tuple[int, ...]
 
 def reported(work: tuple[Workspace, Run]) -> tuple[dict[str, tuple[int, ...]], int, int]:
     """Rules, documents that pass them, and documents of the corpus, as the report of a run counts them."""
-    account = account_of(*work)
+    account = account_of(FinishedRun(*work))
     rules = [rule for decision in account["decisions"] for rule in decision["rules"]]
     counts = {rule["reason"]: (rule["in_order"], rule["alone"], rule["only"]) for rule in rules}
     funnel = {step["step"]: step["rows"] for step in account["funnel"]}

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from textmill.filters.pii import PLACEHOLDERS
 from textmill.pipeline import dag as dags
+from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.query import row_groups
 from textmill.pipeline.report import account_of, print_report
 from textmill.pipeline.stage import Stage
@@ -35,7 +36,7 @@ def run_demo(options: argparse.Namespace, execute: Execute) -> None:
     dag = dags.load_dag("demo")
     values, bounds = dags.parse_settings(dag, [f"warcs={crawl}", *options.settings])
     workspace, run = execute(options, dags.build(dag, values, bounds), "demo")
-    print_report(account_of(workspace, run))
+    print_report(account_of(FinishedRun(workspace, run)))
     if {"gate_scores", "clusters", "corpus"} <= run.stages.keys():
         _print_measures(_measures(workspace, run, pq.read_table(truth)))
     _say_what_next(workspace, workspace.report_page(run))

@@ -46,6 +46,7 @@ from textmill.errors import (
 )
 
 FORMAT = 1
+PIECE_ROWS = 256  # of a row group that holds texts
 MANIFEST_ENDING = ".manifest.json"
 # Chained ("a::b") and exotic protocols can read other machines or run code; page content never becomes a path at all.
 PROTOCOLS = ("file", "local", "s3", "gs", "abfs", "http", "https", "memory")
@@ -557,13 +558,18 @@ def read_id_range(uri: str, columns: list[str], low: int, high: int) -> pa.Table
 def read_ids(uri: str, columns: list[str], ids: NDArray[np.uint64]) -> Iterator[pa.Table]:
     """The rows of the table at ``uri`` whose ``doc_id`` is in the sorted array ``ids``, row group by row group.
 
-    Of row groups that hold none of them, nothing but the ids is read.
+    Of row groups that hold none of them, nothing but the ids is read. Others are read in pieces, so that their memory
+    is used again and again, and only up to the last row that is wanted.
     """
     with open_parquet(uri) as file:
         for group in range(file.num_row_groups):
             chosen = is_among(file.read_row_group(group, ["doc_id"])["doc_id"].to_numpy(), ids)
-            if chosen.any():
-                yield file.read_row_group(group, columns).filter(pa.array(chosen))
+            found: list[pa.RecordBatch] = []
+            pieces = file.iter_batches(PIECE_ROWS, [group], columns, use_threads=False)
+            for start in range(0, int(chosen.nonzero()[0].max(initial=-1)) + 1, PIECE_ROWS):
+                found.append(next(pieces).filter(pa.array(chosen[start : start + PIECE_ROWS])))
+            if found:
+                yield pa.Table.from_batches(found)
 
 
 def is_among(values: NDArray[np.uint64], members: NDArray[np.uint64]) -> NDArray[np.bool_]:

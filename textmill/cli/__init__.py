@@ -18,6 +18,7 @@ from textmill.errors import MACHINE_FAULTS, EnvironmentFault, InvariantError, Us
 
 if TYPE_CHECKING:
     from textmill.pipeline.dag import Dag
+    from textmill.pipeline.finished import FinishedRun
     from textmill.pipeline.stage import Stage
     from textmill.pipeline.workspace import Run, Workspace
 
@@ -477,21 +478,23 @@ def _save_report(workspace: Workspace, run: Run, again: bool) -> None:
 
     page = workspace.report_page(run)
     if again or not exists(page):
+        from textmill.pipeline.finished import FinishedRun
         from textmill.pipeline.report import account_of, write_html
 
-        account = account_of(workspace, run)
-        whatif = _save_slider(workspace, run, account)
+        finished = FinishedRun(workspace, run)
+        account = account_of(finished)
+        whatif = _save_slider(finished, account, workspace.path("runs", run.name, SLIDER_PAGE))
         write_html(account, page, whatif)
         write_text(to_json(account), workspace.path("runs", run.name, "report.json"))
 
 
-def _save_slider(workspace: Workspace, run: Run, account: dict[str, Any]) -> str:
+def _save_slider(run: FinishedRun, account: dict[str, Any], uri: str) -> str:
     """Write the page with sliders beside the report, if there are rules. Returns its name, or ""."""
     from textmill.pipeline.report.slider import write_slider
 
     if "decisions" not in account:
         return ""
-    write_slider(workspace, run, account.get("histograms", []), workspace.path("runs", run.name, SLIDER_PAGE))
+    write_slider(run, account.get("histograms", []), uri)
     return SLIDER_PAGE
 
 
@@ -548,11 +551,12 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
+    from textmill.pipeline.finished import FinishedRun
     from textmill.pipeline.report import account_of, print_report, write_html
     from textmill.pipeline.workspace import open_run
     from textmill.storage import to_json
 
-    account = account_of(*open_run(options.run))
+    account = account_of(FinishedRun(*open_run(options.run)))
     if options.json:
         sys.stdout.write(to_json(account))
     elif options.html:
@@ -573,6 +577,7 @@ def _explain(options: argparse.Namespace) -> None:
 
 def _whatif(options: argparse.Namespace) -> None:
     from textmill.pipeline.dag import parse_bounds
+    from textmill.pipeline.finished import FinishedRun
     from textmill.pipeline.whatif import print_whatif, what_if
     from textmill.pipeline.workspace import open_run
     from textmill.storage import to_json
@@ -583,7 +588,7 @@ def _whatif(options: argparse.Namespace) -> None:
     if options.html and (wanted or options.tables):
         raise UserError("--html with --set or --table: the page has sliders for the rules of the run; leave one out")
     if options.html:
-        _write_slider(*open_run(options.run), options.html)
+        _write_slider(FinishedRun(*open_run(options.run)), options.html)
         print(f"wrote {options.html}")
         return
     account = what_if(*open_run(options.run), wanted, options.n, options.tables)
@@ -593,11 +598,11 @@ def _whatif(options: argparse.Namespace) -> None:
         print_whatif(account)
 
 
-def _write_slider(workspace: Workspace, run: Run, path: str) -> None:
+def _write_slider(run: FinishedRun, path: str) -> None:
     from textmill.pipeline.report import account_of
     from textmill.pipeline.report.slider import write_slider
 
-    write_slider(workspace, run, account_of(workspace, run).get("histograms", []), path)
+    write_slider(run, account_of(run).get("histograms", []), path)
 
 
 def _show(options: argparse.Namespace) -> None:

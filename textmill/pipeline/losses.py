@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from textmill import storage
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.stages import Extract
 
@@ -17,8 +16,7 @@ def losses_of(run: FinishedRun) -> dict[str, Any] | None:
     if pages is None:
         return None
     counts = run.counts(pages)
-    manifests = storage.manifests(run.folder(pages))
-    lost = pages.lost_files({shard: manifest.counts for shard, manifest in manifests.items()})
+    lost = pages.lost_files({shard: manifest.counts for shard, manifest in run.manifests(pages).items()})
     faults = {name.removeprefix(FAULTS): n for name, n in counts.items() if name.startswith(FAULTS)}
     return {
         "n_files": len(pages.source.files),

@@ -5,7 +5,7 @@ stage that it never reached, and of one that passes the gate only under wider bo
 
 Rules on scores from elsewhere (`textmill.pipeline.attached`) come after all stages.
 
-A shard is read at a time; columns of numbers only, no text.
+A shard is read at a time; columns of numbers only, no text (`FinishedRun.read` may keep them).
 """
 
 from __future__ import annotations
@@ -16,15 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from textmill import storage
-from textmill.errors import InputError, InvariantError, UserError
+from textmill.errors import InvariantError, UserError
 from textmill.filters.base import Rule
 from textmill.pipeline.attached import Attached
 from textmill.pipeline.finished import FinishedRun
-from textmill.pipeline.stages import Decide, Extract
+from textmill.pipeline.stages import Decide
 from textmill.pipeline.stages.scores import TEXT_BYTES
 
 
@@ -80,8 +78,7 @@ class Chain:
 
     def shards(self, run: FinishedRun) -> Iterator[ScoredShard]:
         """The documents of a run. Errors: `InputError` for scores of an earlier version."""
-        for uris in zip(*(_uris(run, stage) for stage in self.stages), strict=True):
-            tables = [_read(stage, *three) for stage, three in zip(self.stages, uris, strict=True)]
+        for tables in zip(*(_tables(run, stage) for stage in self.stages), strict=True):
             joined = _joined(self.stages, tables)
             yield joined if self.attached is None else self._with_attached(joined, self.attached)
 
@@ -115,28 +112,13 @@ class Chain:
         return Verdicts(fails, first, (first < 0) & is_scored, (first < 0) & ~is_scored)
 
 
-def _uris(run: FinishedRun, stage: Decide) -> list[tuple[str, str, str]]:
-    """For each shard its documents, scores and decisions."""
-    three = (run.tables(s) for s in (stage.scores.documents, stage.scores, stage))
-    return list(zip(*three, strict=True))
+def _tables(run: FinishedRun, stage: Decide) -> Iterator[list[pa.Table]]:
+    """For each shard scores and decisions of its documents that have text."""
+    scores = stage.scores, [TEXT_BYTES.name, *(rule.column for rule in stage.rules)]
+    return run.with_text(stage.scores.documents, scores, (stage, [rule.reason for rule in stage.rules]))
 
 
-def _read(stage: Decide, documents: str, scores: str, decisions: str) -> tuple[pa.Table, pa.Table]:
-    """Scores and decisions of the documents of a shard that have text."""
-    columns = list(dict.fromkeys(["doc_id", TEXT_BYTES.name, *(rule.column for rule in stage.rules)]))
-    reasons = [rule.reason for rule in stage.rules]
-    found, decided = storage.read_table(scores, columns), storage.read_table(decisions, ["doc_id", *reasons])
-    if missing := [name for name in columns if name not in found.column_names]:
-        raise InputError(f"{scores}: no column {missing[0]!r}; an earlier version made it, run again")
-    if not found["doc_id"].equals(decided["doc_id"]):
-        raise InvariantError(f"documents differ: {scores} and {decisions}")
-    if not isinstance(stage.scores.documents, Extract):
-        return found, decided
-    has_text = pc.equal(storage.read_table(documents, ["status"])["status"], "ok")
-    return found.filter(has_text), decided.filter(has_text)
-
-
-def _joined(stages: Sequence[Decide], tables: Sequence[tuple[pa.Table, pa.Table]]) -> ScoredShard:
+def _joined(stages: Sequence[Decide], tables: Sequence[Sequence[pa.Table]]) -> ScoredShard:
     ids = [scores["doc_id"].to_numpy() for scores, _ in tables]
     doc_ids = ids[0]
     text_bytes, n_stages = np.zeros(len(doc_ids), np.int64), np.zeros(len(doc_ids), np.int64)

@@ -5,8 +5,8 @@ A rule is counted three ways, because one number misleads: how many documents fa
 else (``only``: what switching the rule off would bring back), and how many it removes when the rules are applied one
 after the other (``in_order``).
 
-Cost: reads every verdict twice, a shard at a time at most. 1.0 s for 4,800 pages on one core, of which what is marked
-in the samples takes the larger half.
+Cost: reads every score and every verdict once, a shard at a time (those of a run that is larger than
+`textmill.pipeline.finished` holds, once for each part), and the texts of some thousand pages.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ from textmill.pipeline.stages import (
 )
 from textmill.pipeline.stages.duplicates import N_SIMILARITIES
 from textmill.pipeline.stages.keepers import COPIES
-from textmill.pipeline.stages.scores import TEXT_BYTES
-from textmill.pipeline.workspace import Run, Workspace
+from textmill.pipeline.stages.scores import TEXT_BYTES, fails_of
+from textmill.pipeline.workspace import Run
 from textmill.tokenize.shards.token_shards import SPLITS
 
 REMOVED_WORDS = "refinedweb_removed_word_frac"  # which edits may not be too large
@@ -59,16 +59,15 @@ CURVE_AT = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)  # similarities
 UNITS = ("", "_bytes")  # of what a rule removes: documents, and bytes of their text
 
 
-def account_of(workspace: Workspace, run: Run) -> Section:
+def account_of(finished: FinishedRun) -> Section:
     """The account of a run; sections that have nothing to say are absent. Errors: `InputError` for damaged files."""
     from textmill.pipeline.whatif import bytes_per_token  # which needs this package
 
-    finished = FinishedRun(workspace, run)
     decisions = [_decision(finished, decide) for decide in finished.all(Decide)]
     per_token = bytes_per_token(finished)
     funnel = funnel_of(finished, {decision["stage"]: decision for decision in decisions}, per_token["value"])
     sections = {
-        "run": _run(run),
+        "run": _run(finished.run),
         "funnel": funnel,
         "bytes_per_token": per_token if funnel else None,
         "published": beside(funnel) if decisions else None,
@@ -83,7 +82,7 @@ def account_of(workspace: Workspace, run: Run) -> Section:
         "masked": _prefixed(finished, Corpus, "masked_"),
         "tokens": _tokens(finished),
         "model": _model(finished),
-        "stages": [_stage(finished, stage, run.seconds.get(stage.name)) for stage in finished.stages],
+        "stages": [_stage(finished, stage, finished.run.seconds.get(stage.name)) for stage in finished.stages],
         "samples": samples_of(finished),
     }
     return {name: section for name, section in sections.items() if section}
@@ -168,24 +167,25 @@ class Tally(NamedTuple):
 
 def tally(fails: npt.NDArray[np.bool_], n_bytes: npt.NDArray[np.int64]) -> Tally:
     """The `Tally` of a matrix [documents, rules] that says which document of ``n_bytes`` fails which rule."""
-    as_numbers = fails.astype(np.int64)
-    n_failed = as_numbers.sum(axis=1)
-    is_first = fails & (as_numbers.cumsum(axis=1) == 1)
-    only = fails & (n_failed == 1)[:, None]
-    ways = as_numbers, only.astype(np.int64), is_first.astype(np.int64)
-    counts = [way.sum(axis=0) for way in ways] + [n_bytes @ way for way in ways]
-    return Tally(*[*counts, as_numbers.T @ as_numbers])
+    rows, rules = np.nonzero(fails)  # documents in order, and the rules of each in order
+    n_failed = fails.sum(axis=1)
+    ways = np.ones(len(rows), bool), n_failed[rows] == 1, np.diff(rows, prepend=-1) > 0
+    counts = [np.bincount(rules[way], minlength=fails.shape[1]) for way in ways]
+    sizes = [np.bincount(rules[way], n_bytes[rows[way]], fails.shape[1]).astype(np.int64) for way in ways]
+    several = fails[n_failed > 1].astype(np.int64)
+    overlap = several.T @ several
+    np.fill_diagonal(overlap, counts[0])
+    return Tally(*[*counts, *sizes, overlap])
 
 
 def _decision(run: FinishedRun, decide: Decide) -> Section:
     """What the rules of one stage did to the documents that have text."""
-    reasons = [rule.reason for rule in decide.rules]
     sized = [TEXT_BYTES.name] if TEXT_BYTES.name in run.columns(decide.scores) else []  # older runs have none
-    total = tally(np.zeros((0, len(reasons)), bool), np.zeros(0, np.int64))
+    total = tally(np.zeros((0, len(decide.rules)), bool), np.zeros(0, np.int64))
     n_judged = judged_bytes = 0
-    for verdicts, scores in run.with_text(decide.scores, (decide, reasons), (decide.scores, ["doc_id", *sized])):
-        columns = [verdicts[reason].to_numpy() for reason in reasons]
-        fails = np.stack(columns, axis=1) if columns else np.zeros((len(verdicts), 0), bool)
+    wanted = (decide, [rule.reason for rule in decide.rules]), (decide.scores, sized)
+    for verdicts, scores in run.with_text(decide.scores.documents, *wanted):
+        fails = fails_of(verdicts, decide.rules).T
         n_bytes = scores[sized[0]].to_numpy().astype(np.int64) if sized else np.zeros(len(fails), np.int64)
         total = Tally(*(a + b for a, b in zip(total, tally(fails, n_bytes), strict=True)))
         n_judged += len(fails)
@@ -309,7 +309,7 @@ def _model(run: FinishedRun) -> Section | None:
 def _stage(run: FinishedRun, stage: Stage, run_wall_s: float | None) -> Section:
     """What a stage cost: seconds added up over its tasks, and ``run_wall_s``, the time that a person waited."""
     folder = run.folder(stage)
-    manifests = storage.manifests(folder)
+    manifests = run.manifests(stage)
     outputs = [(name, output) for manifest in manifests.values() for name, output in manifest.outputs.items()]
     stats = [storage.join(folder, f"{shard}.stats.json") for shard in manifests]
     seconds = [storage.read_json(uri) for uri in stats if storage.exists(uri)]

@@ -17,13 +17,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from textmill import storage
-from textmill.filters.base import Rule
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.values import Section
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages import Corpus, Decide, Extract, Keepers, Score
 from textmill.pipeline.stages.keepers import COPIES
-from textmill.pipeline.stages.scores import TEXT_BYTES
+from textmill.pipeline.stages.scores import TEXT_BYTES, first_failures
 from textmill.text import Documents
 
 LANGUAGE = "language"  # the column of labels that a language scorer writes
@@ -82,7 +81,7 @@ class Fates:
     """What became of the pages with text, shard by shard."""
 
     def __init__(self, run: FinishedRun, pages: Extract) -> None:
-        self._pages, self._decides = pages, run.all(Decide)
+        self._run, self._pages, self._decides = run, pages, run.all(Decide)
         self.names = [*(rule.reason for decide in self._decides for rule in decide.rules), *COPIES]
         self.languages = next((scores for scores in run.all(Score) if LANGUAGE in run.columns(scores)), None)
         sized = (decide.scores for decide in self._decides if TEXT_BYTES.name in run.columns(decide.scores))
@@ -114,8 +113,8 @@ class Fates:
         fates, first = np.full(len(doc_ids), KEPT, np.int32), 0
         for decide in self._decides:
             verdicts = self._read(decide, shard, ["doc_id", *(rule.reason for rule in decide.rules)])
-            own, failed = _ids(verdicts), _first_failures(verdicts, decide.rules)
-            fails = storage.is_among(own, doc_ids) & (failed != KEPT)  # pages without text are not in doc_ids
+            own, failed = _ids(verdicts), first_failures(verdicts, decide.rules)
+            fails = storage.is_among(own, doc_ids) & (failed >= 0)  # pages without text are not in doc_ids
             place = np.searchsorted(doc_ids, own[fails])
             fates[place] = np.where(fates[place] == KEPT, failed[fails] + first, fates[place])
             first += len(decide.rules)
@@ -134,12 +133,12 @@ class Fates:
             sizes = self._read(self._sizes, shard, ["doc_id", TEXT_BYTES.name])
             n_bytes = sizes[TEXT_BYTES.name]
         else:
-            sizes = self._read(self._pages, shard, ["doc_id", "text"])
+            sizes = storage.read_table(self._tables[self._pages.folder][shard], ["doc_id", "text"])
             n_bytes = pc.binary_length(sizes["text"])
         return _beside(doc_ids, sizes["doc_id"], n_bytes).cast(pa.int64()).fill_null(0)
 
     def _read(self, stage: Stage, shard: int, columns: list[str]) -> pa.Table:
-        return storage.read_table(self._tables[stage.folder][shard], columns)
+        return self._run.read(self._tables[stage.folder][shard], columns)
 
 
 def _beside(doc_ids: pa.Array, own_ids: pa.ChunkedArray, values: pa.ChunkedArray) -> pa.Array:
@@ -149,12 +148,6 @@ def _beside(doc_ids: pa.Array, own_ids: pa.ChunkedArray, values: pa.ChunkedArray
 
 def _ids(table: pa.Table) -> NDArray[np.uint64]:
     return np.asarray(table["doc_id"].to_numpy())
-
-
-def _first_failures(verdicts: pa.Table, rules: Sequence[Rule]) -> NDArray[np.int64]:
-    """The first rule that each document fails, or `KEPT`."""
-    fails = np.array([verdicts[rule.reason].to_numpy() for rule in rules], bool).reshape(len(rules), len(verdicts))
-    return np.where(fails.any(axis=0), fails.argmax(axis=0), KEPT) if len(rules) else np.full(len(verdicts), KEPT)
 
 
 def _domains(pages: pa.Table) -> dict[str, pa.Array]:

@@ -1,7 +1,7 @@
 """Histograms of the scores, over the documents that have text.
 
-The range is that of a bounded number of documents, chosen by their hashed ids. Reads every score twice, row group by
-row group.
+The range is that of a bounded number of documents, chosen by their hashed ids. Looks at every score twice, shard by
+shard.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def histograms_of(run: FinishedRun, scores: Score) -> list[Section]:
     }
     counts = {name: np.zeros(len(made.edges) + 1, np.int64) for name, made in bins.items()}
     ranges: dict[str, list[float]] = {name: [math.inf, -math.inf] for name in bins}
-    for (table,) in run.with_text(scores, (scores, columns)):
+    for (table,) in run.with_text(scores.documents, (scores, columns)):
         for name, made in bins.items():
             values = table[name].to_numpy()
             counts[name] += _count(values, made.edges)
@@ -76,7 +76,7 @@ def _sample_values(run: FinishedRun, scores: Score, columns: list[str]) -> dict[
     share = min(1.0, RANGE_DOCUMENTS / max(1, run.counts(scores)["rows_out"]))
     last = np.uint64(share * (2**64 - 2**11))  # the largest float64 below 2**64
     values: dict[str, list[npt.NDArray[np.float64]]] = {name: [np.array([])] for name in columns}
-    for (table,) in run.with_text(scores, (scores, columns)):
+    for (table,) in run.with_text(scores.documents, (scores, columns)):
         chosen = mix(table["doc_id"].to_numpy()) <= last
         for name in columns:
             column = table[name].to_numpy()[chosen].astype(np.float64)
@@ -114,9 +114,10 @@ def _stretched(first: float, last: float, marks: Sequence[float]) -> tuple[float
 
 def _count(values: npt.NDArray[Any], edges: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """How many values lie below the edges, in each bin (the last one closed), and above."""
-    inside, _ = np.histogram(values, edges)
-    n_below, n_above = np.count_nonzero(values < edges[0]), np.count_nonzero(values > edges[-1])
-    return np.array([n_below, *inside, n_above], np.int64)
+    ordered = np.sort(values)  # what is no number, last
+    below = np.append(np.searchsorted(ordered, edges[:-1]), np.searchsorted(ordered, edges[-1], "right"))
+    n_above = np.count_nonzero(values > edges[-1])
+    return np.array([below[0], *np.diff(below), n_above], np.int64)
 
 
 def _histogram(scores: Score, column: str, bins: Bins, counts: npt.NDArray[np.int64], rules: Iterable[Rule]) -> Section:

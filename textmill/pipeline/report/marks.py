@@ -95,11 +95,10 @@ def _repeated(pieces: list[tuple[str, Span]]) -> Iterator[Span]:
 
 
 def _ngrams(text: str, n: int) -> list[tuple[tuple[str, ...], Span]]:
-    words = list(re.finditer(r"\S+", text))
-    return [
-        (tuple(word.group() for word in words[i : i + n]), (words[i].start(), words[i + n - 1].end()))
-        for i in range(len(words) - n + 1)
-    ]
+    found = list(re.finditer(r"\S+", text))
+    words, ends = [word.group() for word in found], [word.end() for word in found]
+    ngrams = zip(*(words[i:] for i in range(n)), strict=False)
+    return list(zip(ngrams, zip((word.start() for word in found), ends[n - 1 :], strict=False), strict=False))
 
 
 def top_ngram(n: int) -> Marker:

@@ -1,7 +1,10 @@
 """Samples of documents: some that were kept, and some that were dropped for each reason.
 
 They are the documents with the smallest hashed ids, so they are the same at every look. Shown text is masked: a report
-travels further than the data. Text is read only for the samples.
+travels further than the data.
+
+Text is read only for the samples, and to read one is to read the thousands of its row group. So the documents come from
+a few shards of the run, chosen by hash, and from others only where those have too few.
 
 What made a document fail is looked for in the text that its rule judged, as the editors of the rule sets before it left
 it, and the excerpt is from where it begins.
@@ -25,13 +28,14 @@ from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.marks import excerpt
 from textmill.pipeline.report.values import Section, plain
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Corpus, Decide, Edit, Keepers, Score
+from textmill.pipeline.stages import Corpus, Decide, Edit, Keepers, Materialize, Score
 from textmill.pipeline.stages.keepers import COPIES
-from textmill.pipeline.stages.scores import first_reasons
+from textmill.pipeline.stages.scores import first_failures
 from textmill.schema import show_doc_id
 from textmill.text import Documents
 
 N_KEPT_SAMPLES, N_DROPPED_SAMPLES = 6, 3  # the second for each reason
+NEAR_DOCUMENTS = 4_000  # that samples come from, if these have enough; fewer shards, less to read
 SHOWN_CHARS = 400
 READ_CHARS = 5 * SHOWN_CHARS  # masking may shorten, and must see an address whole
 SEARCHED_CHARS = 100_000  # of a text, in which it is looked for what makes a rule fail
@@ -39,11 +43,20 @@ LONGEST_SECRET_CHARS = 8_000  # a private key of 4,096 bits has 3,300: what a cu
 
 
 class Draw(NamedTuple):
-    """A sampled document. Ordered by hash, which no two documents share."""
+    """A sampled document. Those in shards that are `near` come first, then it is by hash, which no two share."""
 
+    is_far: bool
     hash: int
     doc_id: int
     value: Any  # what decided about it
+
+
+class Drawn(NamedTuple):
+    """The sampled documents of some reasons."""
+
+    documents: Stage  # which was judged; its texts are not masked yet
+    draws: dict[str, list[Draw]]  # by reason
+    judged: dict[str, tuple[str, tuple[Editor, ...]]]  # for each reason a column, and editors before it was measured
 
 
 def mix(doc_ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -54,12 +67,16 @@ def mix(doc_ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return np.asarray(x ^ (x >> np.uint64(31)))
 
 
-def _draw(drawn: list[Draw], doc_ids: pa.ChunkedArray, values: pa.ChunkedArray, n: int) -> list[Draw]:
-    """The ``n`` of smallest hash among those drawn before and new ones."""
-    ids = doc_ids.to_numpy()
-    hashes = mix(ids)
-    first = np.argsort(hashes)[:n].tolist()
-    return heapq.nsmallest(n, [*drawn, *(Draw(int(hashes[i]), int(ids[i]), values[i].as_py()) for i in first)])
+def near(n_documents: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which shards texts to be shown are read from in the first place, by how many documents each shard holds.
+
+    In an order that is any, but always the same, so many shards that they hold `NEAR_DOCUMENTS`.
+    """
+    order = np.argsort(mix(np.arange(len(n_documents), dtype=np.uint64)))
+    n_before = np.cumsum(n_documents[order]) - n_documents[order]
+    is_near = np.zeros(len(n_documents), bool)
+    is_near[order[n_before < NEAR_DOCUMENTS]] = True
+    return is_near
 
 
 def samples_of(run: FinishedRun) -> Section:
@@ -68,42 +85,66 @@ def samples_of(run: FinishedRun) -> Section:
     section: Section = {}
     if corpus is not None:
         section["kept"] = _kept_samples(run, corpus)
-    dropped = [sample for decide in run.all(Decide) for sample in _dropped_samples(run, decide)]
+    drawn = [_draw_dropped(run, decide) for decide in run.all(Decide)]
     if keepers is not None:
-        dropped += _copy_samples(run, keepers)
+        drawn.append(_draw_copies(run, keepers))
+    dropped = _masked_samples(run, drawn)
     return section | ({"dropped": dropped} if dropped else {})
 
 
 def _kept_samples(run: FinishedRun, corpus: Corpus) -> list[Section]:
-    drawn: list[Draw] = []
-    for group in run.groups(corpus, ["doc_id"]):
-        drawn = _draw(drawn, group["doc_id"], group["doc_id"], N_KEPT_SAMPLES)
-    found = texts_of(run, corpus, [draw.doc_id for draw in drawn])
-    return [_shown(draw.doc_id, *found[draw.doc_id]) for draw in drawn]
+    drawn: dict[str, list[Draw]] = {"": []}
+    for uri, is_near in zip(run.tables(corpus), near(run.rows(corpus)), strict=True):
+        doc_ids = run.read(uri, ["doc_id"])["doc_id"]
+        _draw(drawn, doc_ids, np.zeros(len(doc_ids), np.int64), [doc_ids], N_KEPT_SAMPLES, is_near)
+    found = texts_of(run, corpus, [draw.doc_id for draw in drawn[""]])
+    return [_shown(draw.doc_id, *found[draw.doc_id]) for draw in drawn[""]]
 
 
-def _dropped_samples(run: FinishedRun, decide: Decide) -> list[Section]:
+def _draw_dropped(run: FinishedRun, decide: Decide) -> Drawn:
     """Documents under the first rule that each fails."""
     drawn: dict[str, list[Draw]] = {rule.reason: [] for rule in decide.rules}
-    wanted = (decide, list(drawn)), (decide.scores, [rule.column for rule in decide.rules])
-    for verdicts, scores in run.with_text(decide.scores, *wanted):
-        reasons = first_reasons(verdicts, decide.rules)
-        for rule in decide.rules:
-            rows = scores.filter(pc.equal(reasons, rule.reason))
-            drawn[rule.reason] = _draw(drawn[rule.reason], rows["doc_id"], rows[rule.column], N_DROPPED_SAMPLES)
+    documents, columns = decide.scores.documents, [rule.column for rule in decide.rules]
+    shards = run.with_text(documents, (decide, list(drawn)), (decide.scores, columns))
+    for (verdicts, scores), is_near in zip(shards, near(run.rows(_source(run, documents))), strict=True):
+        values = [scores[column] for column in columns]
+        first = first_failures(verdicts, decide.rules)
+        _draw(drawn, scores["doc_id"], first, values, N_DROPPED_SAMPLES, is_near)
     judged = {rule.reason: (rule.column, editors_before(decide.scores, rule.column)) for rule in decide.rules}
-    return _masked_samples(run, decide.scores.documents, drawn, judged)
+    return Drawn(documents, drawn, judged)
 
 
-def _copy_samples(run: FinishedRun, keepers: Keepers) -> list[Section]:
+def _draw_copies(run: FinishedRun, keepers: Keepers) -> Drawn:
     """Documents that were dropped as copies, with the document that stayed."""
     drawn: dict[str, list[Draw]] = {kind: [] for kind in COPIES}
     for group in run.groups(keepers, ["doc_id", "keeper", "removed"]):
-        for kind in COPIES:
-            rows = group.filter(pc.equal(group["removed"], kind))
-            drawn[kind] = _draw(drawn[kind], rows["doc_id"], rows["keeper"], N_DROPPED_SAMPLES)
+        kinds = pc.index_in(group["removed"].combine_chunks(), pa.array(COPIES)).fill_null(-1).to_numpy()
+        _draw(drawn, group["doc_id"], kinds, [group["keeper"]] * len(COPIES), N_DROPPED_SAMPLES)
     named = {kind: [draw._replace(value=_keeper(draw.value)) for draw in draws] for kind, draws in drawn.items()}
-    return _masked_samples(run, keepers.signatures.documents, named, dict.fromkeys(COPIES, ("keeper", ())))
+    return Drawn(keepers.signatures.documents, named, dict.fromkeys(COPIES, ("keeper", ())))
+
+
+def _draw(
+    drawn: dict[str, list[Draw]],
+    doc_ids: pa.ChunkedArray,
+    kinds: npt.NDArray[np.integer],
+    values: Sequence[pa.ChunkedArray],
+    n: int,
+    is_near: bool = True,
+) -> None:
+    """Draws for each kind ``n`` documents of those drawn before and new ones.
+
+    ``kinds`` are places in ``drawn``, -1 for what is not drawn; ``values`` hold a column for each kind.
+    """
+    chosen = np.flatnonzero(kinds >= 0)
+    ids = doc_ids.to_numpy()[chosen]
+    hashes = mix(ids)
+    order = np.argsort(hashes)
+    kinds_in_order = kinds[chosen[order]]
+    for i, (kind, column) in enumerate(zip(drawn, values, strict=True)):
+        rows = order[kinds_in_order == i][:n].tolist()
+        new = (Draw(not is_near, int(hashes[j]), int(ids[j]), column[int(chosen[j])].as_py()) for j in rows)
+        drawn[kind] = heapq.nsmallest(n, [*drawn[kind], *new])
 
 
 def editors_before(scores: Score, column: str) -> tuple[Editor, ...]:
@@ -133,6 +174,8 @@ def texts_of(
     wanted = np.unique(np.array(doc_ids, np.uint64))
     found: dict[int, tuple[str, str]] = {}
     for uri in run.tables(stage):
+        if not storage.is_among(run.read(uri, ["doc_id"])["doc_id"].to_numpy(), wanted).any():
+            continue
         for rows in storage.read_ids(uri, ["doc_id", "url", "text"], wanted):
             texts = pc.utf8_slice_codeunits(rows["text"], 0, n_chars).to_pylist()
             ids, urls = rows["doc_id"].to_pylist(), rows["url"].to_pylist()
@@ -144,32 +187,37 @@ def _keeper(doc_id: int | None) -> str:
     return "in an earlier run" if doc_id is None else show_doc_id(doc_id)
 
 
-def _masked_samples(
-    run: FinishedRun,
-    documents: Stage,
-    drawn: dict[str, list[Draw]],
-    judged: dict[str, tuple[str, tuple[Editor, ...]]],
-) -> list[Section]:
-    """The drawn documents of each reason, for which a column decided, measured after some editors.
+def _source(run: FinishedRun, documents: Stage) -> Stage:
+    """The first stage that has the texts of ``documents``, so that all are read from one table if possible."""
+    while isinstance(documents, Materialize) and run.tables(documents.pages):
+        documents = documents.pages
+    return documents
 
-    Their text lies in ``documents``, where it is not masked yet.
-    """
-    found = texts_of(run, documents, [draw.doc_id for draws in drawn.values() for draw in draws], SEARCHED_CHARS + 1)
-    before = documents.editors if isinstance(documents, Edit) else ()
-    samples = []
-    for reason, draws in drawn.items():
-        column, editors = judged[reason]
-        for draw in draws:
-            url, text = found[draw.doc_id]
-            text = judged_text(text, editors)
-            start, marks = excerpt(column, text, SHOWN_CHARS)
-            why = {"reason": reason, "column": column, "value": plain(draw.value)}
-            what = {
-                "edited_by": list(dict.fromkeys(editor.name for editor in (*before, *editors))),
-                "start_chars": start,
-            }
-            samples.append(_shown(draw.doc_id, url, text[start:]) | why | what | {"marks": marks})
-    return samples
+
+def _masked_samples(run: FinishedRun, drawn: Sequence[Drawn]) -> list[Section]:
+    """The drawn documents, from where it begins what decided about them."""
+    sources = [_source(run, each.documents) for each in drawn]
+    doc_ids: dict[str, list[int]] = {source.folder: [] for source in sources}
+    for source, each in zip(sources, drawn, strict=True):
+        doc_ids[source.folder] += [draw.doc_id for draws in each.draws.values() for draw in draws]
+    stages = {source.folder: source for source in sources}
+    found = {folder: texts_of(run, stages[folder], ids, SEARCHED_CHARS + 1) for folder, ids in doc_ids.items()}
+    return [
+        _masked_sample(each, reason, draw, *found[source.folder][draw.doc_id])
+        for source, each in zip(sources, drawn, strict=True)
+        for reason, draws in each.draws.items()
+        for draw in draws
+    ]
+
+
+def _masked_sample(drawn: Drawn, reason: str, draw: Draw, url: str, text: str) -> Section:
+    column, editors = drawn.judged[reason]
+    text = judged_text(text, editors)
+    start, marks = excerpt(column, text, SHOWN_CHARS)
+    before = drawn.documents.editors if isinstance(drawn.documents, Edit) else ()
+    why = {"reason": reason, "column": column, "value": plain(draw.value)}
+    what = {"edited_by": list(dict.fromkeys(editor.name for editor in (*before, *editors))), "start_chars": start}
+    return _shown(draw.doc_id, url, text[start:]) | why | what | {"marks": marks}
 
 
 def _shown(doc_id: int, url: str, text: str) -> Section:

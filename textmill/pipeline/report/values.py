@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 from textmill.terminal import safe, size
@@ -90,14 +93,25 @@ def bounds(rule: Section) -> str:
     return f"{at_least} {number(low)}" if high is None else f"{number(low)} to {number(high)}"
 
 
-def templates() -> Any:
-    """Where the templates of the pages are: a jinja2 environment that escapes all text."""
-    from jinja2 import Environment, PackageLoader
+def templates(**options: Any) -> Any:
+    """Where the templates of the pages are: a jinja2 environment that escapes all text, with further options.
 
+    Compiled templates stay beside compiled modules, where Python may write these; compiling takes ten times as long as
+    writing a page.
+    """
+    from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader
+
+    class Compiled(FileSystemBytecodeCache):
+        def dump_bytecode(self, bucket: Any) -> None:
+            with contextlib.suppress(OSError):  # no permission, no room
+                super().dump_bytecode(bucket)
+
+    beside = Path(__file__).parent / "__pycache__"
     return Environment(
         loader=PackageLoader("textmill.pipeline.report", "."),
         autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
         keep_trailing_newline=True,
+        optimized=False,  # else values of constants, that our filters make, would be compiled in
+        bytecode_cache=None if sys.dont_write_bytecode else Compiled(str(beside), "%s.j2c"),
+        **{"trim_blocks": True, "lstrip_blocks": True, **options},
     )

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from textmill import schema, storage
 from textmill.errors import UnknownNameError, UserError
@@ -138,6 +140,19 @@ def first_reasons(decisions: pa.Table, rules: tuple[Rule, ...]) -> pa.Array:
     for rule in reversed(rules):
         reasons = pc.if_else(decisions[rule.reason].combine_chunks(), rule.reason, reasons)
     return reasons
+
+
+def fails_of(decisions: pa.Table, rules: tuple[Rule, ...]) -> NDArray[np.bool_]:
+    """[rules, rows], which rules each row fails."""
+    fails = [decisions[rule.reason].to_numpy() for rule in rules]
+    return np.array(fails, bool).reshape(len(rules), len(decisions))
+
+
+def first_failures(decisions: pa.Table, rules: tuple[Rule, ...]) -> NDArray[np.int64]:
+    """The first rule, in order, that each row fails; -1 where it fails none."""
+    fails = np.vstack([fails_of(decisions, rules), np.ones((1, len(decisions)), bool)])
+    first = fails.argmax(axis=0)
+    return np.where(first < len(rules), first, -1)
 
 
 def n_text_bytes(table: pa.Table) -> int:
