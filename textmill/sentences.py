@@ -117,7 +117,8 @@ def sentences(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Bounds:
     """The sentences of each text: offsets [documents + 1], and their bounds in bytes."""
     start, end = np.empty((2, int(offsets[-1] - offsets[0])), dtype=np.int64)
     lists = [_listed(tuple(words)) for words in (_ABBREVIATIONS, _BEFORE_NUMBERS, _STARTERS)]
-    found = _cut_sentences(data, offsets, _table(), *lists, start, end)
+    found = np.zeros(len(offsets), np.int64)
+    _cut_sentences(data, offsets, _table(), *lists, found, start, end)
     return found, start[: found[-1]], end[: found[-1]]
 
 
@@ -129,11 +130,11 @@ def _cut_sentences(
     abbreviations: NDArray[np.uint64],
     before_numbers: NDArray[np.uint64],
     starters: NDArray[np.uint64],
+    sentence_offsets: NDArray[np.int64],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Writes the bounds; gives the offsets."""
-    sentence_offsets = np.zeros_like(offsets)
+) -> None:
+    """Writes the offsets and the bounds."""
     n = 0
     for document in range(len(offsets) - 1):
         begin = i = offsets[document]  # where the sentence begins, whitespace included
@@ -156,7 +157,6 @@ def _cut_sentences(
                     n += 1
                 begin = after
         sentence_offsets[document + 1] = n
-    return sentence_offsets
 
 
 @inlined
