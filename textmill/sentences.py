@@ -193,7 +193,15 @@ def _marks(text: NDArray[np.uint8], i: int) -> np.uint64:
     """Where in the 64 bytes from i on marks may begin."""
     marks = byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, ord("!"), 1)
     marks |= byte_mask(text, i, ord("."), 1) | byte_mask(text, i, ord("?"), 1) | byte_mask(text, i, ord(";"), 1)
-    marks |= byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xDC, 7) | byte_mask(text, i, 0xEA, 1)
+    if byte_mask(text, i, 0x80, 0x80):  # of English text, most blocks are ASCII
+        marks = as_number(marks) | _wide_marks(text, i)
+    return as_number(marks)
+
+
+@inlined
+def _wide_marks(text: NDArray[np.uint8], i: int) -> np.uint64:
+    """Those of them that are not ASCII."""
+    marks = byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xDC, 7) | byte_mask(text, i, 0xEA, 1)
     marks |= byte_mask(text, i, 0xEF, 0x11) | (byte_mask(text, i, 0xE3, 1) & byte_mask(text, i + 1, 0x80, 1))
     marks |= byte_mask(text, i, 0xD6, 1) & byte_mask(text, i + 1, 0x89, 1)  # Armenian
     marks |= byte_mask(text, i, 0xD8, 1) & byte_mask(text, i + 1, 0x9D, 3)  # Arabic, and Urdu
