@@ -126,6 +126,8 @@ def test_bytes_that_are_no_utf8_are_read_within_bounds(data: bytes, beyond: byte
     start, end = np.array([0]), np.array([len(data)])
 
     def ends(buffer: bytes) -> list[bool]:
-        return fineweb._ends_with(np.frombuffer(buffer, np.uint8), start, end, marks).tolist()
+        found = np.zeros(len(start), np.bool_)
+        fineweb._ends_with(np.frombuffer(buffer, np.uint8), start, end, marks, found)
+        return found.tolist()
 
     assert ends(data + beyond) == ends(data + b"\x00")

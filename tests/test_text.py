@@ -519,6 +519,16 @@ def test_sentences_of_other_people(language: str, least: float) -> None:
 # --- All kinds ---
 
 
+def test_more_words_than_there_was_room_for() -> None:
+    texts = ["a é 3 b" if i % 2 else "x." for i in range(1000)]
+    words = Documents.from_texts(texts).segmentation.words
+    found = [bytes(words.data[a:b]).decode() for a, b in zip(words.start, words.end, strict=True)]
+    assert found == " ".join(texts).split()
+    assert np.diff(words.offsets).tolist() == [len(text.split()) for text in texts]
+    assert words.hash.tolist() == [reference_hash(word) for word in found]
+    assert words.n_chars.tolist() == [len(word) for word in found]
+
+
 def test_a_scorer_may_take_the_kind_of_words_as_a_parameter() -> None:
     segmentation = Documents.from_texts(["it's. So"]).segmentation
     counts = {kind: len(segmentation.cut(kind)) for kind in text.KINDS}

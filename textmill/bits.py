@@ -11,12 +11,13 @@ aligned bytes only never collide. The factors are those of MurmurHash3's finaliz
 
 from __future__ import annotations
 
+import gc
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils, event, types
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 from numba.np import linalg
@@ -71,6 +72,28 @@ def _without_scipy() -> None:
 
 
 _without_scipy()
+
+
+class _NoGarbageCollection(event.Listener):
+    """While a kernel compiles, Python does not collect garbage: it would go through the compiler's millions of objects
+    again and again, for a tenth of the time. numba's lock lets one thread compile at a time."""
+
+    def __init__(self) -> None:
+        self._n_compiling, self._was_on = 0, False
+
+    def on_start(self, _event: event.Event) -> None:
+        if self._n_compiling == 0:
+            self._was_on = gc.isenabled()
+            gc.disable()
+        self._n_compiling += 1
+
+    def on_end(self, _event: event.Event) -> None:
+        self._n_compiling -= 1
+        if self._n_compiling == 0 and self._was_on:
+            gc.enable()
+
+
+event.register("numba:compile", _NoGarbageCollection())
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)  # the fraction of the golden ratio
 _FACTOR, _LAST_FACTOR = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
@@ -200,6 +223,21 @@ def equal_mask(typing_context: Any, text: Any, i: Any, bits: Any, byte: Any) -> 
         return builder.bitcast(equal, ir.IntType(64))
 
     return types.uint64(text, types.intp, types.uint8, types.uint8), generate
+
+
+@intrinsic
+def twin_mask(typing_context: Any, text: Any, i: Any, bits: Any) -> Any:
+    """Which of the 64 bytes from i on equal the byte behind them, with ``bits`` set in both. 65 are read."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, at, _ = arguments
+        sixty_four = ir.VectorType(ir.IntType(8), 64)
+        behind = builder.add(at, ir.Constant(at.type, 1))
+        both = [_load_as(context, builder, signature, (array, place), sixty_four) for place in (at, behind)]
+        both = [builder.or_(found, splat(builder, arguments[2], sixty_four)) for found in both]
+        return builder.bitcast(builder.icmp_unsigned("==", *both), ir.IntType(64))
+
+    return types.uint64(text, types.intp, types.uint8), generate
 
 
 @intrinsic

@@ -101,14 +101,18 @@ def _find_blank(
         found[k] = i >= stop
 
 
-@kernel
 def sums(values: NDArray, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """The sum of ``values[offsets[i]:offsets[i + 1]]``, for each i."""
     found = np.zeros(len(offsets) - 1, np.int64)
+    _add_up(values, offsets, found)
+    return found
+
+
+@kernel
+def _add_up(values: NDArray, offsets: NDArray[np.int64], found: NDArray[np.int64]) -> None:
     for i in range(len(found)):
         for k in range(np.uint64(offsets[i]), np.uint64(offsets[i + 1])):
             found[i] += values[k]
-    return found
 
 
 @inner

@@ -116,7 +116,8 @@ def sentences(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Bounds:
     """The sentences of each text: offsets [documents + 1], and their bounds in bytes."""
     start, end = np.empty((2, int(offsets[-1] - offsets[0])), dtype=np.int64)
     lists = [_listed(tuple(words)) for words in (_ABBREVIATIONS, _BEFORE_NUMBERS, _STARTERS)]
-    found = _cut_sentences(data, offsets, _table(), *lists, start, end)
+    found = np.zeros(len(offsets), np.int64)
+    _cut_sentences(data, offsets, _table(), *lists, found, start, end)
     return found, start[: found[-1]], end[: found[-1]]
 
 
@@ -128,11 +129,11 @@ def _cut_sentences(
     abbreviations: NDArray[np.uint64],
     before_numbers: NDArray[np.uint64],
     starters: NDArray[np.uint64],
+    sentence_offsets: NDArray[np.int64],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Writes the bounds; gives the offsets."""
-    sentence_offsets = np.zeros_like(offsets)
+) -> None:
+    """Writes the offsets and the bounds."""
     n = 0
     for document in range(len(offsets) - 1):
         begin = i = offsets[document]  # where the sentence begins, whitespace included
@@ -155,7 +156,6 @@ def _cut_sentences(
                     n += 1
                 begin = after
         sentence_offsets[document + 1] = n
-    return sentence_offsets
 
 
 @inlined
@@ -192,7 +192,15 @@ def _marks(text: NDArray[np.uint8], i: int) -> np.uint64:
     """Where in the 64 bytes from i on marks may begin."""
     marks = byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, ord("!"), 1)
     marks |= byte_mask(text, i, ord("."), 1) | byte_mask(text, i, ord("?"), 1) | byte_mask(text, i, ord(";"), 1)
-    marks |= byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xDC, 7) | byte_mask(text, i, 0xEA, 1)
+    if byte_mask(text, i, 0x80, 0x80):  # of English text, most blocks are ASCII
+        marks = as_number(marks) | _wide_marks(text, i)
+    return as_number(marks)
+
+
+@inlined
+def _wide_marks(text: NDArray[np.uint8], i: int) -> np.uint64:
+    """Those of them that are not ASCII."""
+    marks = byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xDC, 7) | byte_mask(text, i, 0xEA, 1)
     marks |= byte_mask(text, i, 0xEF, 0x11) | (byte_mask(text, i, 0xE3, 1) & byte_mask(text, i + 1, 0x80, 1))
     marks |= byte_mask(text, i, 0xD6, 1) & byte_mask(text, i + 1, 0x89, 1)  # Armenian
     marks |= byte_mask(text, i, 0xD8, 1) & byte_mask(text, i + 1, 0x9D, 3)  # Arabic, and Urdu

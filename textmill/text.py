@@ -205,7 +205,8 @@ class Segmentation(_Source):
     @functools.cached_property
     def lines(self) -> Spans:
         """What ``str.split("\\n")`` gives; `Spans.blank` marks the blank ones."""
-        offsets = _count_lines(self.data, self.offsets)
+        offsets = np.zeros(len(self.offsets), np.int64)
+        _count_lines(self.data, self.offsets, offsets)
         start, end = np.empty((2, offsets[-1]), dtype=np.int64)
         _cut_lines(self.data, self.offsets, offsets, start, end)
         return Spans(self.data, offsets, start, end)
@@ -266,15 +267,13 @@ class Segmentation(_Source):
 
 
 @kernel
-def _count_lines(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Offsets of the lines, [documents + 1]."""
-    line_offsets = np.zeros_like(offsets)
+def _count_lines(data: NDArray[np.uint8], offsets: NDArray[np.int64], line_offsets: NDArray[np.int64]) -> None:
+    """Writes the offsets of the lines."""
     for document in range(len(offsets) - 1):
         n_newlines = 0
         for byte in data[offsets[document] : offsets[document + 1]]:
             n_newlines += byte == NEWLINE
         line_offsets[document + 1] = line_offsets[document] + n_newlines + 1
-    return line_offsets
 
 
 @kernel

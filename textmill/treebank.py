@@ -27,8 +27,8 @@ from textmill.bits import (
     inner,
     kernel,
     load,
-    load_eight,
     lowest_one,
+    twin_mask,
 )
 from textmill.characters import (
     LETTER,
@@ -64,8 +64,8 @@ def treebank_words(data: NDArray[np.uint8], sentences: Bounds) -> Bounds:
     """The tokens of each sentence in the manner of the Penn Treebank."""
     sentence_offsets, begin, stop = sentences
     start, end = np.empty((2, int(np.sum(stop - begin))), dtype=np.int64)
-    table = _treebank_table()
-    word_offsets = _cut_treebank_words(data, sentence_offsets, begin, stop, table, start, end, True)
+    word_offsets = np.zeros(len(sentence_offsets), np.int64)
+    _cut_treebank_words(data, sentence_offsets, begin, stop, _treebank_table(), word_offsets, start, end, True)
     return word_offsets, start[: word_offsets[-1]], end[: word_offsets[-1]]
 
 
@@ -73,7 +73,9 @@ def count_treebank_words(data: NDArray[np.uint8], sentences: Bounds) -> NDArray[
     """The offsets of the tokens alone, [documents + 1]."""
     sentence_offsets, begin, stop = sentences
     scratch = np.empty((2, int((stop - begin).max(initial=0))), dtype=np.int64)
-    return _cut_treebank_words(data, sentence_offsets, begin, stop, _treebank_table(), *scratch, False)
+    word_offsets = np.zeros(len(sentence_offsets), np.int64)
+    _cut_treebank_words(data, sentence_offsets, begin, stop, _treebank_table(), word_offsets, *scratch, False)
+    return word_offsets
 
 
 @kernel
@@ -83,18 +85,17 @@ def _cut_treebank_words(
     begin: NDArray[np.int64],
     stop: NDArray[np.int64],
     table: NDArray[np.uint8],
+    word_offsets: NDArray[np.int64],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
     keep: bool,
-) -> NDArray[np.int64]:
-    """Writes the bounds, if they are to be kept (else to ``start`` and ``end`` anything); gives the offsets."""
-    word_offsets = np.zeros_like(sentence_offsets)
+) -> None:
+    """Writes the offsets; and the bounds, if they are to be kept (else to ``start`` and ``end`` anything)."""
     n = np.int64(0)
     for document in range(len(sentence_offsets) - 1):
         for k in range(sentence_offsets[document], sentence_offsets[document + 1]):
             n = _cut_sentence(data, begin[k], stop[k], table, start, end, n, keep)
         word_offsets[document + 1] = n
-    return word_offsets
 
 
 @inlined
@@ -230,22 +231,9 @@ def _wide_masks(
 @inlined
 def _contractions(text: NDArray[np.uint8], i: int, word: np.uint64) -> np.uint64:
     """Where words of five or six characters begin that may be contractions, with a double letter in the middle."""
-    found = _NONE
-    five = (
-        word
-        & ~(word << _ONE)
-        & (word >> _ONE)
-        & (word >> np.uint64(2))
-        & (word >> np.uint64(3))
-        & (word >> np.uint64(4))
-    )
+    five = word & ~(word << _ONE) & word >> _ONE & word >> np.uint64(2) & word >> np.uint64(3) & word >> np.uint64(4)
     five &= ~(word >> np.uint64(5)) | ~(word >> np.uint64(6))
-    while five:
-        at = lowest_one(five)
-        letters = load_eight(text, i + np.int64(at))
-        found |= np.uint64((letters ^ (letters >> np.uint64(8))) & np.uint64(0xDF0000) == 0) << at
-        five &= five - _ONE
-    return found
+    return five & twin_mask(text, i + 2, 0x20)
 
 
 @inner

@@ -167,7 +167,9 @@ def _share(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float6
 def _unpunctuated(pieces: Segmentation) -> NDArray[np.float64]:
     """The share of lines that do not end with an end mark, [documents]."""
     word_offsets = words_of_lines(pieces, "newline")
-    n_lines, n_marked = _count_marked(pieces.data, pieces.lines.offsets, word_offsets, pieces.words.end, _is_end_mark())
+    counts = np.zeros((2, len(pieces.lines.counts)), np.int64)
+    _count_marked(pieces.data, pieces.lines.offsets, word_offsets, pieces.words.end, _is_end_mark(), counts)
+    n_lines, n_marked = counts
     return _share(n_lines - n_marked, n_lines)
 
 
@@ -219,16 +221,15 @@ def _count_marked(
     word_offsets: NDArray[np.int64],
     word_end: NDArray[np.int64],
     is_mark: NDArray[np.bool_],
-) -> NDArray[np.int64]:
-    """Lines of each document that have words, and those whose last word ends with a mark: [2, documents]."""
-    counts = np.zeros((2, len(line_offsets) - 1), np.int64)
+    counts: NDArray[np.int64],
+) -> None:
+    """Counts lines of each document that have words, and those whose last word ends with a mark: [2, documents]."""
     for document in range(len(line_offsets) - 1):
         for line in range(line_offsets[document], line_offsets[document + 1]):
             after = word_offsets[line + 1]
             if after > word_offsets[line]:
                 counts[0, document] += 1
                 counts[1, document] += is_mark[data[word_end[after - 1] - 1]]
-    return counts
 
 
 @kernel

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from textmill.bits import kernel
 from textmill.filters.base import Preset, Rule, Scorer, named, numbers
 from textmill.filters.line_marks import character_set, last_character
-from textmill.text import Documents
+from textmill.text import Documents, Spans
 
 RELEASE_MARKS = ".'\"!?"
 # Sentence_Terminal characters that datatrove's list lacks: Coptic ones, compatibility forms, those of Unicode 16.
@@ -81,9 +81,11 @@ class FineWebQuality(Scorer):
         lines, has_text = pieces.lines, ~pieces.lines.blank
         counted = np.ones(len(lines), bool) if self.blank_lines else has_text
         n_lines = lines.sums(counted)
-        marked = _ends_with(pieces.data, lines.start, lines.end, character_set(self.end_marks or terminal_marks()))
+        marked = np.zeros(len(lines), bool)
+        marks = character_set(self.end_marks or terminal_marks())
+        _ends_with(pieces.data, lines.start, lines.end, marks, marked)
         short = lines.n_chars <= self.short_line_chars
-        n_duplicate_chars = _duplicate_chars(lines.offsets, lines.hash, lines.n_chars, has_text)
+        n_duplicate_chars = _duplicate_chars(lines, has_text)
         values = [
             _ratio(lines.sums(marked & counted), n_lines),
             _ratio(lines.sums(short & counted), n_lines),
@@ -142,26 +144,26 @@ def _ratio(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float6
     return counts / np.maximum(n, 1)
 
 
+def _duplicate_chars(lines: Spans, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Characters of each document's counted lines that have the hash of an earlier one of it."""
+    n_slots = max(4, 1 << (2 * int(lines.counts.max(initial=0))).bit_length())
+    seen, owner = np.empty(n_slots, np.uint64), np.full(n_slots, -1)
+    n_duplicate = np.zeros(len(lines.counts), np.int64)
+    _count_duplicate_chars(lines.offsets, lines.hash, lines.n_chars, counted, seen, owner, n_duplicate)
+    return n_duplicate
+
+
 @kernel
-def _ends_with(data, start, end, marks):  # type: ignore[no-untyped-def]
-    """Which lines end with one of the marks."""
-    found = np.zeros(start.size, np.bool_)
+def _ends_with(data, start, end, marks, found):  # type: ignore[no-untyped-def]
+    """Marks as found the lines that end with one of the marks."""
     for k in range(start.size):
         if start[k] < end[k]:
             found[k] = marks[last_character(data, start[k], end[k])[0]]
-    return found
 
 
 @kernel
-def _duplicate_chars(offsets, hashes, n_chars, counted):  # type: ignore[no-untyped-def]
-    """Characters of each document's counted lines that have the hash of an earlier one of it."""
-    n_duplicate = np.zeros(offsets.size - 1, np.int64)
-    size = 4
-    for document in range(offsets.size - 1):
-        while size < 2 * (offsets[document + 1] - offsets[document]):
-            size *= 2
-    seen = np.zeros(size, np.uint64)
-    owner = np.full(size, -1, np.int64)  # the latest document that used the slot; of others it is free
+def _count_duplicate_chars(offsets, hashes, n_chars, counted, seen, owner, n_duplicate):  # type: ignore[no-untyped-def]
+    """See `_duplicate_chars`. A slot is free but for the latest document that used it, its owner."""
     for document in range(offsets.size - 1):
         size = 4  # a short document uses a small part of the table, which stays in the cache
         while size < 2 * (offsets[document + 1] - offsets[document]):
@@ -175,4 +177,3 @@ def _duplicate_chars(offsets, hashes, n_chars, counted):  # type: ignore[no-unty
                 if owner[slot] == document:
                     n_duplicate[document] += n_chars[k]
                 seen[slot], owner[slot] = hashes[k], document
-    return n_duplicate

@@ -49,10 +49,13 @@ def count_words(
     hashes: NDArray[np.uint64],
     stop_hashes: NDArray[np.uint64],
     stop_numbers: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Counts of the words of each document, [6, documents]; rows are named above."""
-    counts = np.zeros((6, len(offsets) - 1), dtype=np.int64)
-    last_seen = np.full(len(stop_numbers) + 1, -1, dtype=np.int64)  # the latest document that has the stop word
+    last_seen: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> None:
+    """Writes counts of the words of each document, [6, documents]; rows are named above.
+
+    ``last_seen``: the latest document that has each stop word, and one more number; at first -1 for all.
+    """
     for document in range(len(offsets) - 1):
         first, last = np.uint64(offsets[document]), np.uint64(offsets[document + 1])  # unsigned: see `whitespace`
         n_counted = n_measured = chars = n_alpha = n_stop = n_distinct = 0
@@ -73,7 +76,6 @@ def count_words(
         counts[N_COUNTED, document], counts[N_MEASURED, document] = n_counted, n_measured
         counts[MEASURED_CHARS, document], counts[N_ALPHA, document] = chars, n_alpha
         counts[N_STOP, document], counts[N_DISTINCT_STOP, document] = n_stop, n_distinct
-    return counts
 
 
 @inner

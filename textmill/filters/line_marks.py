@@ -17,7 +17,7 @@ from textmill.characters import decode_before
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
 from textmill.filters.segments import strip_end, strip_start
-from textmill.text import SPACE, Segmentation
+from textmill.text import SPACE, Segmentation, Spans
 
 LINE_SPLITS = ("newline", "splitlines")
 _N_CODE_POINTS = 0x110000
@@ -44,9 +44,13 @@ def words_of_lines(pieces: Segmentation, split: str) -> NDArray[np.int64]:
 
     Found once a batch. No word crosses a line end, and none is outside of lines.
     """
-    return pieces.once(
-        ("words of lines", split), lambda: _words_before(pieces.words.start, cut_lines(pieces, split).end)
-    )
+    return pieces.once(("words of lines", split), lambda: _words_of_lines(pieces.words, cut_lines(pieces, split)))
+
+
+def _words_of_lines(words: Spans, lines: Lines) -> NDArray[np.int64]:
+    offsets = np.zeros(len(lines.end) + 1, np.int64)
+    _count_before(words.start, lines.end, offsets)
+    return offsets
 
 
 @functools.cache
@@ -94,12 +98,12 @@ def count_words(data, start, end, classes):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _words_before(word_start, line_end):  # type: ignore[no-untyped-def]
-    """How many words start before each line end, and a 0 before them: int64 [lines + 1]."""
-    offsets = np.zeros(line_end.size + 1, np.int64)
+def _count_before(word_start, line_end, offsets):  # type: ignore[no-untyped-def]
+    """Writes how many words start before each line end, behind a 0: int64 [lines + 1]."""
     word, n_words = np.uint64(0), np.uint64(word_start.size)  # unsigned: see `textmill.whitespace`
     for k in range(line_end.size):
+        while word + np.uint64(8) <= n_words and word_start[word + np.uint64(7)] < line_end[k]:
+            word += np.uint64(8)
         while word < n_words and word_start[word] < line_end[k]:
             word += np.uint64(1)
         offsets[k + 1] = word
-    return offsets

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textmill.bits import as_number, byte_mask, count_ones, inner, kernel, lowest_one
-from textmill.text import NEWLINE, SPACE, Segmentation, character_classes, decode
+from textmill.text import NEWLINE, SPACE, Segmentation, Spans, character_classes, decode
 
 Split = Literal[
     "plain",  # at each separator (lines: a newline; paragraphs: two); empty pieces are pieces
@@ -33,14 +34,24 @@ def _lines(pieces: Segmentation, how: Split) -> Bounds:
     if how == "plain":
         return cut.bounds
     if how in ("nonblank", "stripped"):
-        return _leave_out_blank(pieces.data, cut.offsets, cut.start, cut.end, how == "stripped", character_classes())
-    return _join_lines(pieces.data, cut.offsets, cut.start, cut.end, 1, *_ways(how), character_classes())
+        return _written(_leave_out_blank, cut, how == "stripped", character_classes())
+    return _written(_join_lines, cut, 1, *_ways(how), character_classes())
 
 
 def paragraphs(pieces: Segmentation, how: Split) -> Bounds:
     """The same of the paragraphs."""
-    cut = pieces.lines
-    return _join_lines(pieces.data, cut.offsets, cut.start, cut.end, 2, *_ways(how), character_classes())
+    return _written(_join_lines, pieces.lines, 2, *_ways(how), character_classes())
+
+
+def _written(kernel: Callable[..., None], lines: Spans, *arguments: object) -> Bounds:
+    """The bounds of at most as many pieces as there are lines, which a kernel writes."""
+    offsets, start, end = (
+        np.zeros(len(lines.offsets), np.int64),
+        np.empty(len(lines), np.int64),
+        np.empty(len(lines), np.int64),
+    )
+    kernel(lines.data, *lines.bounds, *arguments, offsets, start, end)
+    return offsets, start[: offsets[-1]].copy(), end[: offsets[-1]].copy()
 
 
 def _ways(how: Split) -> tuple[bool, bool, bool]:
@@ -67,10 +78,11 @@ def _leave_out_blank(
     end: NDArray[np.int64],
     stripped: bool,
     classes: NDArray[np.uint8],
-) -> Bounds:
-    """The pieces that are not blank."""
-    kept_offsets = np.zeros_like(offsets)
-    starts, ends = np.empty_like(start), np.empty_like(end)
+    kept_offsets: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> None:
+    """Writes the bounds of the pieces that are not blank."""
     n = 0
     for document in range(len(offsets) - 1):
         for k in range(offsets[document], offsets[document + 1]):
@@ -78,7 +90,6 @@ def _leave_out_blank(
             starts[n], ends[n] = (first, last) if stripped else (start[k], end[k])
             n += first < last
         kept_offsets[document + 1] = n
-    return kept_offsets, starts[:n].copy(), ends[:n].copy()
 
 
 @inner
@@ -138,10 +149,11 @@ def _join_lines(
     leave_out_blank: bool,
     stripped: bool,
     classes: NDArray[np.uint8],
-) -> Bounds:
-    """Pieces between separators of n newlines, made of whole lines."""
-    offsets = np.zeros_like(line_offsets)
-    start, end = np.empty_like(line_start), np.empty_like(line_end)
+    offsets: NDArray[np.int64],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+) -> None:
+    """Writes the bounds of the pieces between separators of n newlines, made of whole lines."""
     n = 0
     for document in range(len(line_offsets) - 1):
         line, last = line_offsets[document], line_offsets[document + 1]
@@ -166,7 +178,6 @@ def _join_lines(
             if ends and line < last:
                 piece_start = line_start[line]
         offsets[document + 1] = n
-    return offsets, start[:n].copy(), end[:n].copy()
 
 
 @inner

@@ -89,7 +89,7 @@ class RedPajamaSignals(Scorer):
     def score(self, documents: Documents) -> list[pa.Array]:
         """The columns; see `Scorer.score`."""
         pieces = documents.segmentation
-        data, lines = pieces.data, pieces.lines
+        data, lines, words = pieces.data, pieces.lines, pieces.words
         if len(data) < kernels.MIN_BYTES:
             data = np.concatenate([data, np.zeros(kernels.MIN_BYTES, np.uint8)])
         longest_line = int((lines.end - lines.start).max(initial=0))
@@ -106,6 +106,7 @@ class RedPajamaSignals(Scorer):
             *kernels.characters(),
             kernels.stop_table(self.stop_words),
             kernels.gains(),
+            kernels.Words(*words.bounds, words.hash),
             np.empty(kernels.FORM_GROWTH * longest_line + kernels.SCRATCH_BEYOND, np.uint8),
             np.empty(most_words, np.uint64),
             np.empty((max(kernels.MIN_SLOTS, 1 << (2 * most_words).bit_length()), 2), np.uint64),

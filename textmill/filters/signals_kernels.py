@@ -4,6 +4,9 @@ Of each block of a line, masks say which bytes belong to a letter, to whitespace
 Everything but the words themselves is counted by arithmetic on masks. A block ends with a word if it can. Where it
 cannot, the word, and the raw word that goes on, are left to the next block: its masks begin with a bit that stands for
 all that came before. So bit 0 of a mask is the past, bit k + 1 is byte k of the block.
+
+Of words, `Segmentation` has the hashes already. Two of three are plain, that is ASCII letters in lower case and digits:
+their normal form is the word. Only the others are looked at one by one.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import functools
 import string
 import unicodedata
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +92,15 @@ MIN_SLOTS = 16
 MIN_BYTES = 64  # that data must have: what a mask reads
 
 
+class Words(NamedTuple):
+    """The words of `Segmentation`, for kernels; see `Spans`."""
+
+    offsets: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    hash: NDArray[np.uint64]
+
+
 @functools.cache
 def characters() -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
     """Traits and places of the normal forms of all characters, and these forms in UTF-8; made on first use."""
@@ -126,13 +139,20 @@ def stop_table(stop_words: tuple[str, ...]) -> NDArray[np.uint64]:
     At most an eighth of the slots is taken, so one look tells most words apart.
     """
     slots = np.zeros(1 << (8 * len(stop_words)).bit_length(), np.uint64)
-    for word in stop_words:
+    for word in filter(_may_be_raw, stop_words):
         value = hash_bytes(word.encode("utf-8", "replace"))
         slot = value % len(slots)
         while slots[slot]:
             slot = (slot + 1) % len(slots)
         slots[slot] = value
     return slots
+
+
+def _may_be_raw(word: str) -> bool:
+    """Whether it is letters, numbers and ``_``, none of them upper case: no other one is ever found."""
+    table = characters()[0]
+    traits = [table[ord(character)] for character in word]
+    return all(trait & _WORD and not trait & _UPPER for trait in traits)
 
 
 @functools.cache
@@ -154,6 +174,7 @@ def count_documents(
     forms: NDArray[np.uint8],
     stop_words: NDArray[np.uint64],
     gains: NDArray[np.float64],
+    words: Words,
     scratch: NDArray[np.uint8],
     hashes: NDArray[np.uint64],
     slots: NDArray[np.uint64],
@@ -162,22 +183,24 @@ def count_documents(
 ) -> None:
     """Adds to ``counts`` [documents, `N_COUNTS`] and ``sums`` [documents, `N_SUMS`].
 
-    Written to, too: ``scratch`` (the normal form of a word, and seven bytes), ``hashes`` (of the words of a document),
-    ``slots`` [slots, (hash, count)] (twice as many as words).
+    Written to, too: ``scratch`` (the normal form of a word, and seven bytes), ``hashes`` (of the normal forms of the
+    words of a document; 0 for a word of which nothing is left), ``slots`` [slots, (hash, count)] (twice as many).
     """
     for document in range(len(counts)):
         count = counts[document]
-        n_words, n_stop, pending = np.uint64(0), np.int64(0), _ONE  # unsigned: see `textmill.whitespace`
-        last_start = last_end = np.int64(0)  # of the latest word
+        n_words, n_empty, pending = np.uint64(0), np.uint64(0), _ONE  # unsigned: see `textmill.whitespace`
+        first_word = words.offsets[document]
+        n_stop = _copy_hashes(words.hash, first_word, words.offsets[document + 1], stop_words, hashes)
         for line in range(line_offsets[document], line_offsets[document + 1]):
             i, end = starts[line], ends[line]
             first = last = end  # of what is not whitespace
-            words_before, n_upper, n_numeric, n_kept = n_words, np.int64(0), np.int64(0), np.int64(0)
+            words_before, n_upper, n_numeric, n_kept = n_words - n_empty, np.int64(0), np.int64(0), np.int64(0)
             dots_before, past, start_of_past = np.uint64(0), _NO_PAST, i
             while i < end:
                 n = _block_size(data, i, end)
                 valid = ALL_ONES >> np.uint64(64 - n)
                 space, word, letter, upper, other_case, numeric, kept, high = _ascii(data, i, valid)
+                plain = (other_case | numeric) & ~_ip(data, i)  # so words of these bytes only are as they are
                 begins, changed = valid, np.uint64(0)
                 if high:
                     begins &= ~_continuations(data, i)
@@ -226,42 +249,32 @@ def count_documents(
                 count[CAPITALS] += _n_capitals(word, upper, other_case) + _n_capitals(other, upper, other_case)
 
                 word_starts, word_ends = black & ~(black << _ONE), ~black & black << _ONE
-                while word_starts:
-                    a, b = lowest_one(word_starts), lowest_one(word_ends)
-                    word_starts &= word_starts - _ONE
-                    word_ends &= word_ends - _ONE
+                plain = plain << _ONE & black
+                odd_ends = word_ends & ~(plain + (plain & word_starts))  # a carry goes through words that are plain
+                while odd_ends:
+                    b = lowest_one(odd_ends)
+                    odd_ends &= odd_ends - _ONE
+                    below = (_ONE << b) - _ONE
+                    a = highest_one(~black & below) + _ONE if ~black & below else np.uint64(0)
+                    word_number = n_words + count_ones(word_ends & below)
                     of_word = ~(ALL_ONES << (b - a))
-                    core = kept >> a & of_word
                     start, stop = i - 1 + np.int64(a), i - 1 + np.int64(b)
                     if letter_by_letter >> a & _ONE == 0:
-                        raw = word >> a & of_word
-                        capital = upper >> a & of_word
-                        other_form = changed >> a & of_word
-                        if core == raw and _is_one_run(core) and other_form == 0:
-                            if core == 0:
-                                continue
-                            at = start + np.int64(lowest_one(core))
-                            value, eight = _hash_lower(data, at, np.int64(count_ones(core)))
-                            n_stop += _is_in(value, stop_words) & (capital == 0)
-                        else:
-                            n_stop += _n_stop_among(data, start, raw, capital, stop_words)
-                            if core == 0:
-                                continue
-                            value, eight = _hash_form(data, start, core, other_form, characters, forms)
+                        masks = kept >> a & of_word, word >> a & of_word, upper >> a & of_word, changed >> a & of_word
+                        value, eight, n_more = _by_masks(data, start, of_word, *masks, characters, forms, stop_words)
                     else:
                         start = start_of_past if a == 0 else start
                         size, n_more = _normalise(data, start, stop, characters, forms, stop_words, scratch)
-                        n_stop += n_more
-                        if size == 0:
-                            continue
-                        value = hash_of(as_read_only(scratch), np.int64(0), size)
+                        value = hash_of(as_read_only(scratch), np.int64(0), size) if size else np.uint64(0)
                         eight = load_eight(scratch, 0) if size >= 5 else np.uint64(0)
-                    if eight & _FIVE_BYTES == _IPSUM and n_words > 0:
-                        size, _ = _normalise(data, last_start, last_end, characters, forms, stop_words, scratch)
+                    n_stop += n_more
+                    n_empty += np.uint64(value == 0)
+                    hashes[word_number] = value
+                    if eight & _FIVE_BYTES == _IPSUM:
+                        start, stop = _word_before(words, first_word, word_number, hashes)
+                        size, _ = _normalise(data, start, stop, characters, forms, stop_words, scratch)
                         count[LOREM_IPSUM] += size >= 5 and load_eight(scratch, size - 5) & _FIVE_BYTES == _LOREM
-                    hashes[n_words] = value
-                    n_words += _ONE
-                    last_start, last_end = start, stop
+                n_words += count_ones(word_ends)
                 i += n
                 start_of_past = start_of_rest
             if first < end:
@@ -269,10 +282,10 @@ def count_documents(
                 has_newline = line + 1 < line_offsets[document + 1]
                 sums[document, UPPER_FRAC] += n_upper / (line_chars[line] + has_newline)
                 sums[document, NUMERIC_FRAC] += n_numeric / max(
-                    np.int64(1), n_kept + np.int64(n_words - words_before) - 1
+                    np.int64(1), n_kept + np.int64(n_words - n_empty - words_before) - 1
                 )
                 count[WORD_CHARS] += n_kept
-        count[WORDS], count[STOP] = n_words, n_stop
+        count[WORDS], count[STOP] = n_words - n_empty, n_stop
         count[UNIQUE], count[JAVASCRIPTS], sums[document, SPREAD] = _tally(hashes, np.int64(n_words), slots, gains)
 
 
@@ -320,6 +333,13 @@ def _marks(data: NDArray[np.uint8], i: int, valid: np.uint64) -> tuple[np.uint64
     stops = dots | (byte_mask(data, at, _EXCLAMATION, 1) | byte_mask(data, at, _QUESTION, 1)) >> by & valid
     braces = (byte_mask(data, at, _OPEN, 1) | byte_mask(data, at, _CLOSE, 1)) >> by & valid
     return dots, stops, braces, byte_mask(data, at, _SIGN, 1) >> by & valid
+
+
+@inlined
+def _ip(data: NDArray[np.uint8], i: int) -> np.uint64:
+    """Where "ip" begins, as in "ipsum", in this block."""
+    at = min(i, len(data) - MIN_BYTES)
+    return (byte_mask(data, at, ord("i"), 1) & byte_mask(data, at, ord("p"), 1) >> _ONE) >> np.uint64(i - at)
 
 
 @inlined
@@ -466,7 +486,7 @@ def _normalise(
             scratch[n_bytes] = code_point + np.uint32(8) * (entry & _UPPER)
             n_bytes += entry & _REMOVED == 0
         i += size
-    if end > token and not seen & _UPPER:
+    if end > token > start and not seen & _UPPER:  # one that is the whole word was looked for before
         n_stop += _is_in(hash_of(data, token, end), stop_words)
     return n_bytes, n_stop
 
@@ -490,6 +510,30 @@ def _append(
     for k in range(end - first):
         scratch[n_bytes + k] = forms[first + k]
     return n_bytes + end - first
+
+
+@inlined
+def _copy_hashes(
+    hashes: NDArray[np.uint64], first: int, last: int, stop_words: NDArray[np.uint64], out: NDArray[np.uint64]
+) -> np.int64:
+    """Writes the hashes of the words of a document to ``out``; gives how many are stop words."""
+    n_stop = np.int64(0)
+    for k in range(np.uint64(last - first)):
+        value = hashes[np.uint64(first) + k]
+        out[k] = value
+        n_stop += _is_in(value, stop_words)
+    return n_stop
+
+
+@inner
+def _word_before(words: Words, first: int, number: np.uint64, hashes: NDArray[np.uint64]) -> tuple[int, int]:
+    """Where the last word before this one of a document that is not empty starts and ends; (0, 0) if there is none."""
+    k = np.int64(number) - 1
+    while k >= 0 and hashes[k] == 0:
+        k -= 1
+    if k < 0 or first + k >= len(words.start):  # the second only if the bytes are no UTF-8
+        return 0, 0
+    return words.start[first + k], words.end[first + k]
 
 
 @inlined
@@ -522,6 +566,8 @@ def _tally(
     spread, n_gains = 0.0, np.uint64(len(gains))
     for k in range(n_words):
         value = hashes[k]
+        if value == 0:
+            continue
         n_javascript += value == _JAVASCRIPT
         slot = value & last_slot
         while (
@@ -564,6 +610,33 @@ def _hash_lower(data: NDArray[np.uint8], i: int, size: int) -> tuple[np.uint64, 
         eight = _lower(load_eight(data, i))
     valid = ALL_ONES >> np.uint64(64 - 8 * size)
     return hash_end(hash_step(value, eight & valid)), first
+
+
+@inlined
+def _by_masks(
+    data: NDArray[np.uint8],
+    start: int,
+    of_word: np.uint64,
+    core: np.uint64,
+    raw: np.uint64,
+    upper: np.uint64,
+    changed: np.uint64,
+    characters: NDArray[np.uint32],
+    forms: NDArray[np.uint8],
+    stop_words: NDArray[np.uint64],
+) -> tuple[np.uint64, np.uint64, int]:
+    """The hash of the normal form of a word, 0 if nothing is left of it; the first eight bytes of the form; how many
+    of its raw words are stop words, but for one that is all of it. The masks begin with the word."""
+    if core == raw and _is_one_run(core) and changed == 0:
+        if core == 0:
+            return np.uint64(0), np.uint64(0), 0
+        value, eight = _hash_lower(data, start + np.int64(lowest_one(core)), np.int64(count_ones(core)))
+        return value, eight, int(_is_in(value, stop_words) & (upper == 0) & (raw != of_word))
+    n_stop = _n_stop_among(data, start, raw, upper, stop_words) if raw != of_word else 0
+    if core == 0:
+        return np.uint64(0), np.uint64(0), n_stop
+    value, eight = _hash_form(data, start, core, changed, characters, forms)
+    return value, eight, n_stop
 
 
 @inlined

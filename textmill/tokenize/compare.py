@@ -29,7 +29,7 @@ from textmill.tokenize.baselines import character_offsets, code_points
 from textmill.tokenize.encoding.tokenizer import Tokenizer
 from textmill.tokenize.files.definition import N_BYTES
 from textmill.tokenize.pretokens.blocks import text_buffers
-from textmill.whitespace import count_words
+from textmill.whitespace import whitespace_words
 
 RARE = 10
 N_CURVE = 64  # points of a curve
@@ -177,7 +177,7 @@ def _add_texts(
     data, bounds = text_buffers(documents)
     first = character_offsets(data, bounds)
     unspaced = np.concatenate([[0], np.cumsum(_unspaced_table()[code_points(data.tobytes())])])[first]
-    words = count_words(data, bounds)
+    words = whitespace_words(data, bounds)[0]
     sums = [np.bincount(numbers, np.diff(ends), len(known)).astype(int) for ends in (bounds, first, words, unspaced)]
     for number, name in enumerate(known):
         group = groups.setdefault(name, Group(name))
