@@ -11,13 +11,12 @@ aligned bytes only never collide. The factors are those of MurmurHash3's finaliz
 
 from __future__ import annotations
 
-import gc
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, event, types
+from numba.core import cgutils, types
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 from numba.np import linalg
@@ -72,28 +71,6 @@ def _without_scipy() -> None:
 
 
 _without_scipy()
-
-
-class _NoGarbageCollection(event.Listener):
-    """While a kernel compiles, Python does not collect garbage: it would go through the compiler's millions of objects
-    again and again, for a tenth of the time. numba's lock lets one thread compile at a time."""
-
-    def __init__(self) -> None:
-        self._n_compiling, self._was_on = 0, False
-
-    def on_start(self, _event: event.Event) -> None:
-        if self._n_compiling == 0:
-            self._was_on = gc.isenabled()
-            gc.disable()
-        self._n_compiling += 1
-
-    def on_end(self, _event: event.Event) -> None:
-        self._n_compiling -= 1
-        if self._n_compiling == 0 and self._was_on:
-            gc.enable()
-
-
-event.register("numba:compile", _NoGarbageCollection())
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)  # the fraction of the golden ratio
 _FACTOR, _LAST_FACTOR = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
