@@ -25,7 +25,14 @@ import pyarrow.parquet as pq
 import pytest
 from test_stage import run, tree
 
-from textmill.errors import EnvironmentFault, InputError, InvariantError, MissingExtraError, UnknownNameError
+from textmill.errors import (
+    EnvironmentFault,
+    InputError,
+    InvariantError,
+    MissingExtraError,
+    UnknownNameError,
+    Unreached,
+)
 from textmill.pipeline import dag as dags
 from textmill.pipeline import guard
 from textmill.pipeline.executors import Dask, Serial
@@ -418,6 +425,7 @@ def test_a_mistake_arrives_as_what_it_is(tmp_path: Path) -> None:
     [
         UnknownNameError("engine", "resiliparze", ["resiliparse"]),
         MissingExtraError("trafilatura", "trafilatura"),
+        Unreached("s3://bucket/a", "Connection refused", True),
         InvariantError("a bug"),
         OSError(28, "No space left on device", "/somewhere"),
         KeyError("x"),
