@@ -638,3 +638,9 @@ def test_a_record_that_takes_long_holds_up_no_other_worker(tmp_path: Path) -> No
     finally:
         executor.close()
     assert statuses(tmp_path / "w") == ["ok"] * 4
+
+
+def test_records_that_are_passed_over_do_not_pile_up() -> None:
+    read = iter([warc.Skipped(n, 0, 1, "request") for n in range(10_000)])
+    next(stages_of_pages._ahead(read))
+    assert next(read).offset <= 1_000
