@@ -25,7 +25,14 @@ import pyarrow.parquet as pq
 import pytest
 from test_stage import run, tree
 
-from textmill.errors import EnvironmentFault, InputError, InvariantError, MissingExtraError, UnknownNameError
+from textmill.errors import (
+    EnvironmentFault,
+    InputError,
+    InvariantError,
+    MissingExtraError,
+    UnknownNameError,
+    Unreached,
+)
 from textmill.pipeline import dag as dags
 from textmill.pipeline import guard
 from textmill.pipeline.executors import Dask, Serial
@@ -418,6 +425,7 @@ def test_a_mistake_arrives_as_what_it_is(tmp_path: Path) -> None:
     [
         UnknownNameError("engine", "resiliparze", ["resiliparse"]),
         MissingExtraError("trafilatura", "trafilatura"),
+        Unreached("s3://bucket/a", "Connection refused", True),
         InvariantError("a bug"),
         OSError(28, "No space left on device", "/somewhere"),
         KeyError("x"),
@@ -630,3 +638,9 @@ def test_a_record_that_takes_long_holds_up_no_other_worker(tmp_path: Path) -> No
     finally:
         executor.close()
     assert statuses(tmp_path / "w") == ["ok"] * 4
+
+
+def test_records_that_are_passed_over_do_not_pile_up() -> None:
+    read = iter([warc.Skipped(n, 0, 1, "request") for n in range(10_000)])
+    next(stages_of_pages._ahead(read))
+    assert next(read).offset <= 1_000

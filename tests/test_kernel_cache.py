@@ -125,6 +125,53 @@ def test_a_change_in_another_file_is_seen_by_the_next_process(package: Path) -> 
     assert shown(package) == [2] * n + [n]
 
 
+def test_code_of_an_earlier_version_does_not_run_under_a_newer_index(package: Path) -> None:
+    """Another process, or a kill, may come between the writing of the two."""
+    n = len(BODIES)
+    shown(package)
+    earlier = {path: path.read_bytes() for path in package.glob("__pycache__/caller*.nbc")}
+    text = CALLEE
+    for old, new in CHANGES.items():
+        text = text.replace(old, new)
+    (package / "callee.py").write_text(text)
+    shown(package)
+    for path, data in earlier.items():
+        path.write_bytes(data)
+    assert len(earlier) == n
+    assert shown(package) == [2] * n + [0]
+    assert shown(package) == [2] * n + [n]
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage"])
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+def test_what_is_damaged_is_compiled_anew(package: Path, ending: str, damage: bytes) -> None:
+    n = len(BODIES)
+    shown(package)
+    for path in package.glob(f"__pycache__/caller*.{ending}"):
+        path.write_bytes(damage)
+    assert shown(package) == [1] * n + [0]
+    assert shown(package) == [1] * n + [n]
+
+
+def test_how_a_kernel_is_compiled_is_a_part_of_its_stamp(package: Path) -> None:
+    how = "from textmill.kernel_cache import compiled\nkernel = compiled({})\n"
+    (package / "made.py").write_text(how.format("nogil=True"))
+    caller = package / "caller.py"
+    caller.write_text(caller.read_text().replace("textmill.bits", "lib.made"))
+    n = len(BODIES)
+    shown(package)
+    assert shown(package) == [1] * n + [n]
+    (package / "made.py").write_text(how.format("boundscheck=True"))
+    assert shown(package) == [1] * n + [0]
+
+
+def test_where_the_cache_cannot_be_written_kernels_run(package: Path) -> None:
+    full = "import errno, os\ndef replace(*names):\n    raise OSError(errno.ENOSPC, 'full')\nos.replace = replace\n"
+    command = [sys.executable, "-c", full + SHOW]
+    done = subprocess.run(command, cwd=package.parent, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1"] * len(BODIES) + ["0"]
+
+
 def function(source: str, **names: Any) -> Any:
     space = {"__name__": "lib.module", **vars(bits), **names}
     exec(source, space)

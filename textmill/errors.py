@@ -6,7 +6,8 @@
     │   ├── InputError         an input that is missing, empty, unreadable or of the wrong kind
     │   └── WorkspaceError     an output folder that cannot be used as asked
     ├── EnvironmentFault       the machine lacks something (a package, a model, space); stops the run, exit status 2
-    │   └── MissingExtraError  a package of an optional extra is not installed
+    │   ├── MissingExtraError  a package of an optional extra is not installed
+    │   └── Unreached          an object store that does not do as it is asked
     └── InvariantError         a bug in textmill (rows lost, a wrong type, a stray null); shown with a traceback
 
 A bad *record* is no error: it is a row with a status.
@@ -67,6 +68,18 @@ class MissingExtraError(EnvironmentFault):
         self._arguments = (package, extra)
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        return type(self), self._arguments
+
+
+class Unreached(EnvironmentFault):
+    """An object store did not do as it was asked; another try may help. ``is_silent``: nobody answers there."""
+
+    def __init__(self, uri: str, reason: str, is_silent: bool) -> None:
+        remedy = "is this machine online?" if is_silent else "run the same command again later"
+        super().__init__(f"{uri}: cannot be reached ({reason}); {remedy}")
+        self._arguments = self.uri, self.reason, self.is_silent = uri, reason, is_silent
+
+    def __reduce__(self) -> tuple[type[Unreached], tuple[str, str, bool]]:
         return type(self), self._arguments
 
 

@@ -6,11 +6,13 @@ that it reads, the old code would run on. Here a kernel's entry also says what i
 functions that it reaches, how these are compiled, and the values of the constants that they read.
 
 That is taken from what lies in memory, which is what numba compiles, and not from files, which may have changed since
-they were imported. Where the cache lies, and how several processes share it, is numba's business.
+they were imported. Where the cache lies is numba's business. What cannot be read from it, or written to it, is compiled
+anew.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core.caching import NullCache
+from numba.core.caching import IndexDataCacheFile, NullCache
 from numba.core.dispatcher import Dispatcher
 from numba.core.extending import _Intrinsic
 
@@ -51,8 +53,30 @@ class _Unopened(NullCache):
     def load_overload(self, signature: Any, context: Any) -> Any:
         self._dispatcher.enable_caching()
         cache = self._dispatcher._cache
-        cache._cache_file._source_stamp = cache._cache_file._source_stamp, digest_of(self._dispatcher.py_func)
+        stamp = cache._cache_file._source_stamp, _options(self._dispatcher), digest_of(self._dispatcher.py_func)
+        cache._cache_file = _File(cache.cache_path, cache._impl.filename_base, stamp)
         return cache.load_overload(signature, context)
+
+
+class _File(IndexDataCacheFile):
+    """The files of a function: an index of its types, and the machine code for each.
+
+    The index is written before the code that it names, which until then, or after a full disk, may be an earlier one.
+    So the code has the stamp of its sources, too.
+    """
+
+    def load(self, key: Any) -> Any:
+        try:
+            stamp, data = super().load(key) or (None, None)
+        except Exception:  # damaged: unpickling has any errors
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+        return data if stamp == self._source_stamp else None
+
+    def save(self, key: Any, data: Any) -> None:
+        with contextlib.suppress(OSError):  # no room
+            super().save(key, (self._source_stamp, data))
 
 
 def digest_of(function: FunctionType) -> str:
@@ -122,12 +146,16 @@ def _parts(value: Any, package: str) -> Iterator[str | FunctionType]:
         if _package_of(value) == package:
             yield value
     elif isinstance(value, Dispatcher):
-        yield repr(sorted(value.targetoptions.items()))
+        yield _options(value)
         yield value.py_func
     elif isinstance(value, _Intrinsic):
         yield value._defn
     elif isinstance(value, type) and issubclass(value, tuple):
         yield repr(getattr(value, "_fields", ()))
+
+
+def _options(dispatcher: Any) -> str:
+    return repr(sorted(dispatcher.targetoptions.items()))
 
 
 def _package_of(thing: FunctionType | ModuleType | type) -> str:

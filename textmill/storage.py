@@ -42,6 +42,7 @@ from textmill.errors import (
     InvariantError,
     MissingExtraError,
     TextmillError,
+    Unreached,
     WorkspaceError,
 )
 
@@ -120,18 +121,6 @@ def own_filesystem(uri: str) -> tuple[Any, str]:
             raise MissingExtraError(*EXTRAS[protocol]) from error
         raise EnvironmentFault(f"{redact(uri)}: {error}") from error
     return fs, path
-
-
-class Unreached(EnvironmentFault):
-    """An object store did not do as it was asked; another try may help. ``is_silent``: nobody answers there."""
-
-    def __init__(self, uri: str, reason: str, is_silent: bool) -> None:
-        remedy = "is this machine online?" if is_silent else "run the same command again later"
-        super().__init__(f"{uri}: cannot be reached ({reason}); {remedy}")
-        self._arguments = self.uri, self.reason, self.is_silent = uri, reason, is_silent
-
-    def __reduce__(self) -> tuple[type[Unreached], tuple[str, str, bool]]:
-        return type(self), self._arguments
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from textmill import storage
+from textmill.errors import Unreached
 from textmill.pipeline.sources.server import Facts, TryAgain, changed
 
 PIECE_BYTES = 8 << 20  # of one request
@@ -86,7 +87,7 @@ def _tried(uri: str) -> Iterator[None]:
     try:
         with storage.reached(uri):
             yield
-    except storage.Unreached as error:
+    except Unreached as error:
         names = [type(cause).__name__ for cause in storage.causes(error)]
         if "FileExpired" in names or getattr(error.__cause__, "errno", None) == errno.EINVAL:
             raise changed(uri) from error

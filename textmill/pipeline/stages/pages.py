@@ -29,7 +29,7 @@ WARM_UP = warc.Record(
 )
 GROUP_ROWS = 2048  # rows of a row group: the unit in which everything downstream works
 GROUP_TEXT_BYTES = 16 << 20
-AHEAD_BYTES = 256 << 10  # of records read before the first of them is worked on
+AHEAD_BYTES, AHEAD_ITEMS = 256 << 10, 1000  # of records read before the first of them is worked on
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _ahead(events: Iterator[warc.Item]) -> Iterator[warc.Item]:
     for event in events:
         read.append(event)
         n_bytes += len(event.block) if isinstance(event, warc.Record) else 0
-        if n_bytes >= AHEAD_BYTES:
+        if n_bytes >= AHEAD_BYTES or len(read) == AHEAD_ITEMS:
             yield from read
             read, n_bytes = [], 0
     yield from read
