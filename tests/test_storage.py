@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -256,3 +258,15 @@ def test_hosts_are_what_the_parser_of_urls_finds(start: str, pieces: list[str]) 
     except ValueError:
         expected = ""
     assert storage.host_of(url) == expected
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOSPC, "full"), FileNotFoundError()])
+def test_what_is_wrong_here_is_not_put_down_to_the_store(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, storage.reached("s3://bucket/a"):
+        raise error
+    assert caught.value is error
+
+
+def test_the_file_system_of_a_store_can_be_copied() -> None:
+    fs = storage._Reached(fsspec.filesystem("memory"), "memory://a")
+    assert copy.deepcopy(fs).protocol == fs.protocol == "memory"

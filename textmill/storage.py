@@ -130,11 +130,13 @@ def reached(uri: str) -> Iterator[None]:
     shown = redact(uri)
     try:
         yield
-    except (TextmillError, FileNotFoundError, GeneratorExit):
+    except (TextmillError, FileNotFoundError, MemoryError, GeneratorExit):
         raise
     except PermissionError as error:
         raise InputError(f"{shown}: no permission, or no such bucket") from error
     except Exception as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):  # here, where it is copied to
+            raise
         names = [type(cause).__name__ for cause in causes(error)]
         if any(name in _NO_CREDENTIALS for name in names):
             hint = "set AWS_PROFILE or the like, or FSSPEC_S3_ANON=true for a public bucket"
@@ -158,7 +160,11 @@ class _Reached:
         self._fs, self._uri = fs, uri
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # what is asked of an object that is being unpickled
+            raise AttributeError(name)
         method = getattr(self._fs, name)
+        if not callable(method):
+            return method
 
         def call(*arguments: Any, **options: Any) -> Any:
             with reached(self._uri):
