@@ -30,11 +30,6 @@ class Measures(NamedTuple):
     n_chars: NDArray[np.int32]
     classes: NDArray[np.uint8]
 
-    @classmethod
-    def empty(cls, n: int) -> Measures:
-        """Room for n pieces."""
-        return cls(np.empty(n, np.uint64), np.empty(n, np.int32), np.empty(n, np.uint8))
-
 
 def hashes_and_lengths(
     data: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64]

@@ -6,7 +6,6 @@ block ends with whitespace, so no word is in two of them; words of 64 bytes and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from textmill.bits import (
     ALL_ONES,
     byte_mask,
     count_ones,
+    enlarged,
     hash_begin,
     hash_end,
     hash_step,
@@ -44,6 +44,7 @@ from textmill.pieces import Measures, classes_of, hash_and_length
 
 _ONE, _NONE = np.uint64(1), np.uint64(0)
 _READ = 72  # bytes that are read of a block, and behind its last word
+_FEW_BYTES = 5  # a word with the space behind it: manual pages have 7.2
 
 
 def whitespace_words(
@@ -66,9 +67,6 @@ def whitespace_words(
     return word_offsets, room.start[:n], room.end[:n], measures
 
 
-_FEW_BYTES = 5  # a word with the space behind it: manual pages have 7.2
-
-
 class _Room(NamedTuple):
     """What is written of words; see `Spans` and `Measures`."""
 
@@ -86,11 +84,7 @@ class _Room(NamedTuple):
 
     def doubled(self, n_used: int) -> _Room:
         """Twice the room, the first words those that there are."""
-        larger = _Room.empty(2 * len(self.start))
-        pairs: Iterator[tuple[NDArray, NDArray]] = zip(larger, self, strict=True)
-        for array, before in pairs:
-            array[:n_used] = before[:n_used]
-        return larger
+        return _Room._make(enlarged(array, n_used, 2 * len(array)) for array in self)
 
 
 @kernel

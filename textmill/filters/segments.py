@@ -43,14 +43,11 @@ def paragraphs(pieces: Segmentation, how: Split) -> Bounds:
     return _written(_join_lines, pieces.lines, 2, *_ways(how), character_classes())
 
 
-def _written(kernel: Callable[..., None], lines: Spans, *arguments: object) -> Bounds:
+def _written(write: Callable[..., None], lines: Spans, *arguments: object) -> Bounds:
     """The bounds of at most as many pieces as there are lines, which a kernel writes."""
-    offsets, start, end = (
-        np.zeros(len(lines.offsets), np.int64),
-        np.empty(len(lines), np.int64),
-        np.empty(len(lines), np.int64),
-    )
-    kernel(lines.data, *lines.bounds, *arguments, offsets, start, end)
+    offsets = np.zeros(len(lines.offsets), np.int64)
+    start, end = np.empty(len(lines), np.int64), np.empty(len(lines), np.int64)
+    write(lines.data, *lines.bounds, *arguments, offsets, start, end)
     return offsets, start[: offsets[-1]].copy(), end[: offsets[-1]].copy()
 
 

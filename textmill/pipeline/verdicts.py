@@ -23,7 +23,7 @@ from textmill.filters.base import Rule
 from textmill.pipeline.attached import Attached
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.stages import Decide
-from textmill.pipeline.stages.scores import TEXT_BYTES
+from textmill.pipeline.stages.scores import TEXT_BYTES, fails_of
 
 
 class ScoredShard(NamedTuple):
@@ -131,7 +131,6 @@ def _joined(stages: Sequence[Decide], tables: Sequence[Sequence[pa.Table]]) -> S
         text_bytes[place] = scores[TEXT_BYTES.name].to_numpy()
         n_stages[place] += 1
         decided = np.zeros((len(stage.rules), len(doc_ids)), bool)
-        for i, rule in enumerate(stage.rules):
-            decided[i, place] = decisions[rule.reason].to_numpy()
+        decided[:, place] = fails_of(decisions, stage.rules)
         fails.append(decided)
     return ScoredShard(doc_ids, text_bytes, n_stages, places, [scores for scores, _ in tables], np.vstack(fails))

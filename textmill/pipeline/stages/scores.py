@@ -136,10 +136,8 @@ class Materialize(Stage):
 
 def first_reasons(decisions: pa.Table, rules: tuple[Rule, ...]) -> pa.Array:
     """For each row the reason of the first rule, in order, that it fails; null where it fails none."""
-    reasons = pa.nulls(len(decisions), pa.string())
-    for rule in reversed(rules):
-        reasons = pc.if_else(decisions[rule.reason].combine_chunks(), rule.reason, reasons)
-    return reasons
+    first = first_failures(decisions, rules)
+    return pa.array([rule.reason for rule in rules], pa.string()).take(pa.array(first, mask=first < 0))
 
 
 def fails_of(decisions: pa.Table, rules: tuple[Rule, ...]) -> NDArray[np.bool_]:
