@@ -34,9 +34,10 @@ from textmill import storage
 from textmill.pipeline.executors import make_executor
 from textmill.pipeline.runner import ShardReport, run_pipeline
 from textmill.pipeline.stage import Result, Stage, Task, one_table
-from textmill.pipeline.stages import Candidates, Clusters, Decide, Keepers, Signatures
-from textmill.pipeline.stages.scores import DOC_ID
-from textmill.pipeline.stages.signatures import BANDS, binary_column, sorted_bands, write_bands
+from textmill.pipeline.stages.duplicates import Candidates, Clusters
+from textmill.pipeline.stages.keepers import Keepers
+from textmill.pipeline.stages.scores import DOC_ID, Decide
+from textmill.pipeline.stages.signatures import BANDS, Signatures, binary_column, sorted_bands, write_bands
 from textmill.pipeline.workspace import Run, Workspace
 
 SIMILARITY = 0.85

@@ -24,7 +24,8 @@ from rich.table import Table
 from textmill.dedup.lsh import probability
 from textmill.dedup.minhash import MinHash, pair_similarities
 from textmill.pipeline.finished import FinishedRun
-from textmill.pipeline.stages import Clusters, Edges, Signatures
+from textmill.pipeline.stages.duplicates import Clusters, Edges
+from textmill.pipeline.stages.signatures import Signatures
 from textmill.pipeline.workspace import open_run
 
 LEVELS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)

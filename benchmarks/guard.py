@@ -23,7 +23,7 @@ from harness import BenchmarkError, by_turns, machine, spread_frac, write_figure
 from textmill.errors import TextmillError
 from textmill.pipeline.sources.inputs import find_inputs
 from textmill.pipeline.stage import Task
-from textmill.pipeline.stages import Extract
+from textmill.pipeline.stages.pages import Extract
 from textmill.pipeline.workspace import Workspace
 
 

@@ -25,8 +25,8 @@ from textmill.pipeline.report.histograms import histograms_of
 from textmill.pipeline.report.slider import write_slider
 from textmill.pipeline.sources.inputs import Inputs
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Decide, Extract, Score
-from textmill.pipeline.stages.scores import TEXT_BYTES
+from textmill.pipeline.stages.pages import Extract
+from textmill.pipeline.stages.scores import TEXT_BYTES, Decide, Score
 from textmill.pipeline.whatif import what_if
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.text import Documents

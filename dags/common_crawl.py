@@ -17,7 +17,12 @@ from textmill.filters.signals import RedPajamaSignals
 from textmill.pipeline.sources import crawls
 from textmill.pipeline.sources.inputs import find_inputs
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Corpus, CountPretokens, Decide, Edit, Extract, Score, Tokens, Train, TrainTokenizer
+from textmill.pipeline.stages.corpus import Corpus
+from textmill.pipeline.stages.edit import Edit
+from textmill.pipeline.stages.model import Train
+from textmill.pipeline.stages.pages import Extract
+from textmill.pipeline.stages.scores import Decide, Score
+from textmill.pipeline.stages.tokens import CountPretokens, Tokens, TrainTokenizer
 from textmill.pipeline.steps import choose_copies, gate
 
 

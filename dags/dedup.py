@@ -8,9 +8,11 @@ from textmill.dedup import minhash as minhashes
 from textmill.errors import UserError
 from textmill.pipeline.earlier import known_copies
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Candidates, Clusters, Decide, Edges, Keepers, Score, Shingles, Signatures
+from textmill.pipeline.stages.duplicates import Candidates, Clusters, Edges, Shingles
+from textmill.pipeline.stages.keepers import Keepers
 from textmill.pipeline.stages.rows import KeptRows, Rows, freeze
-from textmill.pipeline.stages.signatures import sorted_bands
+from textmill.pipeline.stages.scores import Decide, Score
+from textmill.pipeline.stages.signatures import Signatures, sorted_bands
 
 
 def dedup(

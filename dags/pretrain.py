@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import CountPretokens, GivenTokenizer, Tokens, Train, TrainTokenizer
+from textmill.pipeline.stages.model import Train
 from textmill.pipeline.stages.rows import Rows, freeze
+from textmill.pipeline.stages.tokens import CountPretokens, GivenTokenizer, Tokens, TrainTokenizer
 
 
 def pretrain(

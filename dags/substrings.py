@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textmill.dedup.substring import Cut
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import CutRepeats, Substrings
+from textmill.pipeline.stages.repeats import CutRepeats, Substrings
 from textmill.pipeline.stages.rows import EditedRows, Rows, freeze
 
 

@@ -39,7 +39,7 @@ from textmill.pipeline.reading import members, warc
 from textmill.pipeline.reading.source import Source
 from textmill.pipeline.reading.warc import Damage, Item, Record, Skipped, kind, read_range
 from textmill.pipeline.sources.inputs import Inputs, find_inputs
-from textmill.pipeline.stages import Extract
+from textmill.pipeline.stages.pages import Extract
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
 TABLE = Path(__file__).parent / "data" / "archives.tsv"

@@ -22,7 +22,8 @@ from textmill.pipeline import dag as dags
 from textmill.pipeline.checks import NOTE, WRONG, Checked, check, print_checked, ratio
 from textmill.pipeline.sources.inputs import find_inputs
 from textmill.pipeline.stage import Result, Stage, Task
-from textmill.pipeline.stages import Decide, Extract, Materialize, Score
+from textmill.pipeline.stages.pages import Extract
+from textmill.pipeline.stages.scores import Decide, Materialize, Score
 from textmill.simulate.crawl import write_crawl
 
 

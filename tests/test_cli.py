@@ -14,7 +14,7 @@ from textmill import cli
 from textmill.cli.first_use import CUTTING, say_if_compiling
 from textmill.errors import EnvironmentFault
 from textmill.pipeline import dag
-from textmill.pipeline.stages import Decide
+from textmill.pipeline.stages.scores import Decide
 from textmill.simulate.crawl import write_crawl
 
 
@@ -284,7 +284,7 @@ def test_settings_accept_lists_and_bounds(crawl: Path) -> None:
 def test_a_dag_of_ones_own(capsys: pytest.CaptureFixture[str], crawl: Path) -> None:
     Path("mine.py").write_text(
         "from textmill.pipeline.sources.inputs import find_inputs\n"
-        "from textmill.pipeline.stages import Extract\n"
+        "from textmill.pipeline.stages.pages import Extract\n"
         "def mine(warcs: tuple[str, ...], all_text: bool = False):\n"
         "    return Extract(find_inputs(warcs, 1.0), 'resiliparse-all' if all_text else 'resiliparse')\n"
     )

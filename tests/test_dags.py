@@ -22,7 +22,10 @@ from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.account import account_of
 from textmill.pipeline.runner import run_pipeline
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import CutRepeats, Decide, Edit, Materialize, Signatures
+from textmill.pipeline.stages.edit import Edit
+from textmill.pipeline.stages.repeats import CutRepeats
+from textmill.pipeline.stages.scores import Decide, Materialize
+from textmill.pipeline.stages.signatures import Signatures
 from textmill.pipeline.workspace import Workspace, new_run
 from textmill.simulate.crawl import write_crawl
 

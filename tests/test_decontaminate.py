@@ -23,7 +23,7 @@ from textmill.dedup.decontaminate import MATCHES, STATUSES, Item, ItemIndex, Jud
 from textmill.errors import EnvironmentFault, InputError, UnknownNameError, UserError
 from textmill.pipeline.benchmark_items import ItemFile
 from textmill.pipeline.rows import TextFile, find_text_files, read_rows
-from textmill.pipeline.stages import Contamination, Decontaminate
+from textmill.pipeline.stages.contamination import Contamination, Decontaminate
 
 repeatable = settings(deadline=None, derandomize=True)  # no deadline: the first example compiles
 

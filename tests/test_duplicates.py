@@ -31,12 +31,15 @@ from textmill.pipeline.repeats import deduplicate
 from textmill.pipeline.rows import find_text_files
 from textmill.pipeline.runner import run_pipeline
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Candidates, Clusters, Edges, Keepers, Score, Signatures, SortedBands, duplicates
+from textmill.pipeline.stages import duplicates
 from textmill.pipeline.stages import known as known_stages
 from textmill.pipeline.stages import signatures as signature_stages
-from textmill.pipeline.stages.keepers import rank
+from textmill.pipeline.stages.duplicates import Candidates, Clusters, Edges
+from textmill.pipeline.stages.keepers import Keepers, rank
 from textmill.pipeline.stages.known import EarlierRun, Known, KnownCopies, KnownPairs
 from textmill.pipeline.stages.rows import Rows
+from textmill.pipeline.stages.scores import Score
+from textmill.pipeline.stages.signatures import Signatures, SortedBands
 from textmill.pipeline.workspace import Workspace, new_run
 from textmill.text import Documents
 

@@ -14,7 +14,7 @@ from textmill.filters.base import Rule, Scorer, stack
 from textmill.filters.curator import CuratorRatios
 from textmill.filters.fineweb import FineWebQuality
 from textmill.pipeline.explain import explain
-from textmill.pipeline.stages import Decide, Score
+from textmill.pipeline.stages.scores import Decide, Score
 from textmill.pipeline.watch import Verdict, save_verdicts
 
 RULES = (

@@ -14,8 +14,9 @@ import torch
 
 from textmill import cli
 from textmill.errors import InputError, UnknownNameError, UserError, WorkspaceError
-from textmill.pipeline.stages import CountPretokens, Tokens, Train, TrainTokenizer
+from textmill.pipeline.stages.model import Train
 from textmill.pipeline.stages.rows import Rows
+from textmill.pipeline.stages.tokens import CountPretokens, Tokens, TrainTokenizer
 from textmill.pipeline.trained import find_model
 from textmill.pipeline.workspace import Workspace, new_run
 from textmill.tokenize import Tokenizer

@@ -15,7 +15,7 @@ from textmill.errors import UserError
 from textmill.filters.base import Preset, Rule
 from textmill.pipeline.fidelity import compare, print_fidelity
 from textmill.pipeline.finished import FinishedRun
-from textmill.pipeline.stages import Materialize
+from textmill.pipeline.stages.scores import Materialize
 
 LONG = Preset(
     "shape@long", "this test", (Shape(),), (Rule("short", "n_chars", low=4), Rule("many_a", "a_frac", high=0.5))

@@ -41,8 +41,8 @@ from textmill.pipeline.reading import warc
 from textmill.pipeline.runner import ShardReport, TaskAddress
 from textmill.pipeline.sources.inputs import find_inputs
 from textmill.pipeline.stage import Result, Task
-from textmill.pipeline.stages import Extract
 from textmill.pipeline.stages import pages as stages_of_pages
+from textmill.pipeline.stages.pages import Extract
 from textmill.pipeline.watch import Cell, Limits, Position, Verdict, Watch, load_verdicts, save_verdicts
 
 SHORT = Limits(cpu_s=0.5, wall_s=1.5, memory_mb=60)

@@ -21,6 +21,7 @@ GROUND |= {
     "textmill.whitespace",
     "textmill.words",
     "textmill.pieces",
+    "textmill.process",
     "textmill.treebank",
     "textmill.sentences",
 }

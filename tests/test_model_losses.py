@@ -13,7 +13,7 @@ from textmill.errors import EnvironmentFault, InputError, UserError
 from textmill.filters.base import failures, measure
 from textmill.filters.model_losses import find_losses, rule
 from textmill.pipeline import dag as dags
-from textmill.pipeline.stages import Decide
+from textmill.pipeline.stages.scores import Decide
 from textmill.text import Documents
 
 IDS = [5, (7 << 32) + 2, 9]

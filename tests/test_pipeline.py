@@ -28,7 +28,7 @@ from textmill.pipeline import dag as dags
 from textmill.pipeline.executors import Dask, Serial
 from textmill.pipeline.runner import Executor, run_pipeline
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import TrainTokenizer
+from textmill.pipeline.stages.tokens import TrainTokenizer
 from textmill.pipeline.workspace import Workspace, new_run
 from textmill.schema import show_doc_id
 from textmill.simulate.crawl import write_crawl

@@ -39,26 +39,15 @@ from textmill.pipeline.report.values import compact
 from textmill.pipeline.runner import TaskAddress, run_task
 from textmill.pipeline.sources.inputs import InputFile, Inputs
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import (
-    Candidates,
-    Clusters,
-    Corpus,
-    CountPretokens,
-    Decide,
-    Edges,
-    Edit,
-    Extract,
-    Keepers,
-    Materialize,
-    Score,
-    Shingles,
-    Signatures,
-    Tokens,
-    Train,
-    TrainTokenizer,
-)
-from textmill.pipeline.stages.duplicates import CLUSTERS
-from textmill.pipeline.stages.keepers import KEEPERS
+from textmill.pipeline.stages.corpus import Corpus
+from textmill.pipeline.stages.duplicates import CLUSTERS, Candidates, Clusters, Edges, Shingles
+from textmill.pipeline.stages.edit import Edit
+from textmill.pipeline.stages.keepers import KEEPERS, Keepers
+from textmill.pipeline.stages.model import Train
+from textmill.pipeline.stages.pages import Extract
+from textmill.pipeline.stages.scores import Decide, Materialize, Score
+from textmill.pipeline.stages.signatures import Signatures
+from textmill.pipeline.stages.tokens import CountPretokens, Tokens, TrainTokenizer
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.train.config import preset
 

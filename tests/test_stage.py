@@ -274,7 +274,7 @@ def test_runs_are_found_by_workspace_and_name(tmp_path: Path) -> None:
 
 def test_pages_of_another_model_can_be_looked_at_but_not_made(tmp_path: Path) -> None:
     from textmill.pipeline.sources.inputs import InputFile, Inputs
-    from textmill.pipeline.stages import Extract
+    from textmill.pipeline.stages.pages import Extract
 
     source = Inputs((InputFile("a.warc.gz", 100, "1", True),), 100)
     older = Extract(source, engine_version="older")

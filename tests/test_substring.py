@@ -37,7 +37,7 @@ from textmill.dedup.word_spans import (
 )
 from textmill.errors import EnvironmentFault, UserError
 from textmill.pipeline.stage import Result, Stage, Task, one_table
-from textmill.pipeline.stages import CutRepeats, RepeatedLines, Substrings
+from textmill.pipeline.stages.repeats import CutRepeats, RepeatedLines, Substrings
 from textmill.pipeline.stages.scores import DOCUMENTS
 
 repeatable = settings(deadline=None, derandomize=True)  # no deadline: the first example compiles

@@ -26,7 +26,8 @@ from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report import account_of
 from textmill.pipeline.runner import run_pipeline
 from textmill.pipeline.sources.inputs import Inputs
-from textmill.pipeline.stages import Decide, Extract, Materialize, Score
+from textmill.pipeline.stages.pages import Extract
+from textmill.pipeline.stages.scores import Decide, Materialize, Score
 from textmill.pipeline.verdicts import Chain, ScoredShard
 from textmill.pipeline.whatif import BYTES_PER_TOKEN, Totals, notes, print_whatif, what_if
 from textmill.pipeline.workspace import Run, Workspace, new_run

@@ -15,6 +15,7 @@ from textmill.cli.first_use import EXTRACTING, say_if_compiling
 from textmill.cli.options import Parser, add_against, add_executor, add_run_options, positive
 from textmill.cli.trace_step import TRACE, add_trace
 from textmill.errors import MACHINE_FAULTS, EnvironmentFault, InvariantError, UserError
+from textmill.process import lean
 
 if TYPE_CHECKING:
     from textmill.pipeline.dag import Dag
@@ -136,6 +137,7 @@ SHOWN_FILES = 50  # of those that were lost
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0 done, 1 a bug, 2 a mistake, a lack, a loss, 130 interrupted."""
+    lean()
     options = _parser().parse_args(_with_two_words(sys.argv[1:] if arguments is None else arguments))
     logging.basicConfig(format="textmill: %(message)s", level=logging.WARNING)
     try:

@@ -38,7 +38,8 @@ from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.values import number
 from textmill.pipeline.runner import TaskAddress, run_task
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Decide, Extract
+from textmill.pipeline.stages.pages import Extract
+from textmill.pipeline.stages.scores import Decide
 from textmill.pipeline.verdicts import Chain, ScoredShard, Verdicts
 from textmill.pipeline.workspace import Workspace, new_run
 from textmill.terminal import console, counter, size, table

@@ -19,8 +19,8 @@ from textmill.errors import UserError
 from textmill.filters.pii import mask_text
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Clusters, Keepers
-from textmill.pipeline.stages.duplicates import CLUSTERS
+from textmill.pipeline.stages.duplicates import CLUSTERS, Clusters
+from textmill.pipeline.stages.keepers import Keepers
 from textmill.schema import show_doc_id
 from textmill.terminal import console, safe, table
 

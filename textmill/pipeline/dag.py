@@ -20,7 +20,7 @@ from typing import Any
 from textmill.errors import InputError, UnknownNameError, UserError
 from textmill.filters.base import Rule
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Decide
+from textmill.pipeline.stages.scores import Decide
 from textmill.settings import parameters, parse_values, split_setting
 
 Dag = Callable[..., Stage]

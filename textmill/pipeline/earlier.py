@@ -9,10 +9,11 @@ from textmill.dedup.minhash import MinHash
 from textmill.errors import InputError, UserError
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Corpus, Keepers, Signatures
+from textmill.pipeline.stages.corpus import Corpus
+from textmill.pipeline.stages.keepers import Keepers
 from textmill.pipeline.stages.known import EarlierRun, Known, KnownCopies, KnownPairs
 from textmill.pipeline.stages.rows import KeptRows
-from textmill.pipeline.stages.signatures import SortedBands
+from textmill.pipeline.stages.signatures import Signatures, SortedBands
 from textmill.pipeline.workspace import DEDUP_RUN, is_run, open_run
 from textmill.settings import differences
 

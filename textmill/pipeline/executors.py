@@ -37,6 +37,7 @@ DASK_CONFIG = {
     "logging.distributed": "critical",  # a failed task is raised in the driver; its worker need not print it too
     "distributed.comm.retry.count": 3,
     "distributed.comm.timeouts.connect": "5s",  # how long to knock at a killed worker for a report
+    "distributed.worker.preload": ["textmill.process"],
     "distributed.nanny.pre-spawn-environ.OMP_NUM_THREADS": 1,
 } | {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in KEEP_MEMORY.items()}
 

@@ -21,8 +21,13 @@ from textmill.pipeline.report.families import title_of
 from textmill.pipeline.report.marks import marks_of
 from textmill.pipeline.report.samples import SEARCHED_CHARS, editors_before, judged_text, texts_of
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Corpus, CutRepeats, Decide, Extract, Keepers, Materialize, Tokens
+from textmill.pipeline.stages.corpus import Corpus
+from textmill.pipeline.stages.keepers import Keepers
+from textmill.pipeline.stages.pages import Extract
+from textmill.pipeline.stages.repeats import CutRepeats
 from textmill.pipeline.stages.rows import KeptRows, Rows
+from textmill.pipeline.stages.scores import Decide, Materialize
+from textmill.pipeline.stages.tokens import Tokens
 from textmill.pipeline.watch import load_verdicts
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.terminal import safe

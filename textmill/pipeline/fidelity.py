@@ -25,7 +25,8 @@ from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.samples import READ_CHARS, SHOWN_CHARS, mix
 from textmill.pipeline.report.values import bounds, plain
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Extract, Materialize
+from textmill.pipeline.stages.pages import Extract
+from textmill.pipeline.stages.scores import Materialize
 from textmill.schema import show_doc_id
 from textmill.terminal import console, safe, table
 from textmill.text import Documents

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from textmill import storage
 from textmill.errors import InputError, InvariantError
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Extract, MakeTokenizer
+from textmill.pipeline.stages.pages import Extract
+from textmill.pipeline.stages.tokens import MakeTokenizer
 from textmill.pipeline.workspace import Run, Workspace
 
 AnyStage = TypeVar("AnyStage", bound=Stage)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from textmill.pipeline.finished import FinishedRun
-from textmill.pipeline.stages import Extract
+from textmill.pipeline.stages.pages import Extract
 
 FAULTS = "faults_"
 

@@ -10,18 +10,10 @@ from textmill.filters import optout, url, url_words
 from textmill.filters.base import Rule
 from textmill.pipeline.earlier import known_copies
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import (
-    Candidates,
-    Clusters,
-    Decide,
-    Edges,
-    Keepers,
-    Materialize,
-    Score,
-    Shingles,
-    Signatures,
-)
-from textmill.pipeline.stages.signatures import sorted_bands
+from textmill.pipeline.stages.duplicates import Candidates, Clusters, Edges, Shingles
+from textmill.pipeline.stages.keepers import Keepers
+from textmill.pipeline.stages.scores import Decide, Materialize, Score
+from textmill.pipeline.stages.signatures import Signatures, sorted_bands
 
 
 def gate(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from textmill import storage
 from textmill.errors import InputError, UserError
 from textmill.pipeline.finished import FinishedRun
-from textmill.pipeline.stages import Train
+from textmill.pipeline.stages.model import Train
 from textmill.pipeline.workspace import is_run, open_run
 from textmill.tokenize.shards.token_shards import TOKENIZER_FILE
 

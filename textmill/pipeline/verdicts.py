@@ -22,8 +22,7 @@ from textmill.errors import InvariantError, UserError
 from textmill.filters.base import Rule
 from textmill.pipeline.attached import Attached
 from textmill.pipeline.finished import FinishedRun
-from textmill.pipeline.stages import Decide
-from textmill.pipeline.stages.scores import TEXT_BYTES, fails_of
+from textmill.pipeline.stages.scores import TEXT_BYTES, Decide, fails_of
 
 
 class ScoredShard(NamedTuple):

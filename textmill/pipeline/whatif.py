@@ -36,9 +36,9 @@ from textmill.pipeline.dag import change_bounds
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.samples import SHOWN_CHARS, mix, texts_of
 from textmill.pipeline.report.values import Section, bounds, number, plain
-from textmill.pipeline.stages import Keepers, Tokens
 from textmill.pipeline.stages.duplicates import CLUSTERS
-from textmill.pipeline.stages.keepers import best_first, rank
+from textmill.pipeline.stages.keepers import Keepers, best_first, rank
+from textmill.pipeline.stages.tokens import Tokens
 from textmill.pipeline.verdicts import Chain, ScoredShard, Verdicts
 from textmill.pipeline.workspace import Run, Workspace
 from textmill.schema import show_doc_id

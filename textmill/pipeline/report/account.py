@@ -32,23 +32,15 @@ from textmill.pipeline.report.samples import samples_of
 from textmill.pipeline.report.training import training_of
 from textmill.pipeline.report.values import Section, plain
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import (
-    Clusters,
-    Corpus,
-    Decide,
-    Edges,
-    Edit,
-    Extract,
-    Keepers,
-    Materialize,
-    Score,
-    Signatures,
-    Tokens,
-    Train,
-)
-from textmill.pipeline.stages.duplicates import N_SIMILARITIES
-from textmill.pipeline.stages.keepers import COPIES
-from textmill.pipeline.stages.scores import TEXT_BYTES, fails_of
+from textmill.pipeline.stages.corpus import Corpus
+from textmill.pipeline.stages.duplicates import N_SIMILARITIES, Clusters, Edges
+from textmill.pipeline.stages.edit import Edit
+from textmill.pipeline.stages.keepers import COPIES, Keepers
+from textmill.pipeline.stages.model import Train
+from textmill.pipeline.stages.pages import Extract
+from textmill.pipeline.stages.scores import TEXT_BYTES, Decide, Materialize, Score, fails_of
+from textmill.pipeline.stages.signatures import Signatures
+from textmill.pipeline.stages.tokens import Tokens
 from textmill.pipeline.workspace import Run
 from textmill.tokenize.shards.token_shards import SPLITS
 

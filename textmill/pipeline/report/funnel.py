@@ -24,8 +24,13 @@ from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.families import prefix_of, title_of
 from textmill.pipeline.report.values import Section
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Corpus, CutRepeats, Decide, Edit, Extract, Materialize, Tokens
+from textmill.pipeline.stages.corpus import Corpus
+from textmill.pipeline.stages.edit import Edit
 from textmill.pipeline.stages.keepers import COPIES, KEEPERS, KNOWN
+from textmill.pipeline.stages.pages import Extract
+from textmill.pipeline.stages.repeats import CutRepeats
+from textmill.pipeline.stages.scores import Decide, Materialize
+from textmill.pipeline.stages.tokens import Tokens
 from textmill.tokenize.shards.token_shards import SPLITS
 
 

@@ -20,9 +20,10 @@ from textmill import storage
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.values import Section
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Corpus, Decide, Extract, Keepers, Score
-from textmill.pipeline.stages.keepers import COPIES
-from textmill.pipeline.stages.scores import TEXT_BYTES, first_failures
+from textmill.pipeline.stages.corpus import Corpus
+from textmill.pipeline.stages.keepers import COPIES, Keepers
+from textmill.pipeline.stages.pages import Extract
+from textmill.pipeline.stages.scores import TEXT_BYTES, Decide, Score, first_failures
 from textmill.text import Documents
 
 LANGUAGE = "language"  # the column of labels that a language scorer writes

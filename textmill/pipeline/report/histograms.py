@@ -18,7 +18,7 @@ from textmill.filters.base import Rule
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.samples import mix
 from textmill.pipeline.report.values import Section, plain
-from textmill.pipeline.stages import Decide, Score
+from textmill.pipeline.stages.scores import Decide, Score
 
 N_BINS = 40
 RANGE_PERCENTILES = (0.5, 99.5)  # what a histogram shows; the rest is counted at its sides

@@ -28,9 +28,10 @@ from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.marks import excerpt
 from textmill.pipeline.report.values import Section, plain
 from textmill.pipeline.stage import Stage
-from textmill.pipeline.stages import Corpus, Decide, Edit, Keepers, Materialize, Score
-from textmill.pipeline.stages.keepers import COPIES
-from textmill.pipeline.stages.scores import first_failures
+from textmill.pipeline.stages.corpus import Corpus
+from textmill.pipeline.stages.edit import Edit
+from textmill.pipeline.stages.keepers import COPIES, Keepers
+from textmill.pipeline.stages.scores import Decide, Materialize, Score, first_failures
 from textmill.schema import show_doc_id
 from textmill.text import Documents
 

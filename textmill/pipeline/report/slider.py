@@ -32,7 +32,8 @@ from textmill.filters.pii import ALL, mask
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.report.samples import mix, near, texts_of
 from textmill.pipeline.report.values import Section, lines, long_text, templates
-from textmill.pipeline.stages import Extract, Keepers
+from textmill.pipeline.stages.keepers import Keepers
+from textmill.pipeline.stages.pages import Extract
 from textmill.pipeline.verdicts import Chain, ScoredShard
 from textmill.pipeline.whatif import Totals, bytes_per_token, cluster_members, compares, keepers_of
 from textmill.schema import show_doc_id
