@@ -122,6 +122,7 @@ def test_a_folder_without_archives_is_one_line(capsys: pytest.CaptureFixture[str
         ("perplexity", "train", "--text", "", "--out", "m"),
         ("classifier", "train", "--positive", "", "--negative", "b", "--out", "m"),
         ("tokenizer", "train", "", "--vocab-size", "300"),
+        ("tokenizer", "encode", "", "a text"),
         ("dedup", "", "--out", "w"),
         ("decontaminate", "a.jsonl", "--items", ""),
         ("report", ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import itertools
 import json
 import re
@@ -23,6 +24,7 @@ import pytest
 
 from textmill import cli, storage
 from textmill.errors import EnvironmentFault, InputError, MissingExtraError, UnknownNameError, UserError
+from textmill.pipeline.benchmark_items import ItemFile
 from textmill.pipeline.rows import read_rows
 from textmill.pipeline.sources import crawls, store
 from textmill.pipeline.sources.download import PLANNING, Downloader, Patience, RemoteFile
@@ -760,6 +762,37 @@ def test_a_store_without_if_match_is_looked_at_before_and_after(monkeypatch: pyt
         list(pieces)
     with pytest.raises(InputError, match="changed since the run was planned"):  # before anything is fetched in vain
         next(store.Store().chunks("memory://changing/a.warc.gz", 0, 5000, facts))
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage.check_writable("s3://bucket/models/a.ngrams")
+    assert not bucket.tree("models")
+    text = tmp_path / "text.txt"
+    text.write_text("a b c\n")
+    train = ["perplexity", "train", "--text", str(text), "--out"]
+    for out, message in {
+        "s3://no-such-bucket/a.ngrams": "s3://no-such-bucket/a.ngrams: no such bucket; make it first",
+        str(tmp_path): f"{tmp_path}: is a folder; name a file in it",
+    }.items():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("textmill.filters.ngrams_train.train", lambda *_: pytest.fail("it began to work"))
+            assert cli.main([*train, out]) == 2
+        assert message in capsys.readouterr().err
+    there = ["--positive", str(text), "--negative", str(text)]
+    assert cli.main(["classifier", "train", *there, "--out", "s3://bucket/model.bin"]) == 2
+    assert "s3://bucket/model.bin: a model is written to a local file" in capsys.readouterr().err
+
+
+def test_benchmark_items_come_from_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
+    data = b'{"question": "What is the capital of France?", "answer": "Paris"}\n'
+    file = ItemFile.find(bucket.put("items/capitals.jsonl", data))
+    (item,) = file.read()
+    assert (item.question, item.answer) == ("What is the capital of France?", "Paris")
+    assert file.sha256 == hashlib.sha256(data).hexdigest()
+    with pytest.raises(InputError, match=r"none\.jsonl: cannot read this file"):
+        ItemFile.find("s3://bucket/items/none.jsonl")
 
 
 def test_what_another_process_wrote_is_seen(bucket: Bucket) -> None:

@@ -276,9 +276,9 @@ def to_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def sha256(path: Path) -> str:
-    """Hex digest of a local file."""
-    with path.open("rb") as stream:
+def sha256(file: Path | str) -> str:
+    """Hex digest of a file; a string may be a URI. Errors: OSError; those of `reached`."""
+    with open_read(str(file)) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -343,8 +343,17 @@ def write_text(text: str, uri: str) -> None:
 
 
 def check_writable(uri: str) -> None:
-    """Whether a file can be written at ``uri``, to be asked before the work that makes it. Errors: `WorkspaceError`."""
+    """Whether a file can be written at ``uri``, to be asked before the work that makes it.
+
+    Of an object store only a file can tell: an empty one beside it, removed again if that is allowed.
+    Errors: `WorkspaceError`; those of `reached`.
+    """
     if not is_local(uri):
+        fs, path = filesystem(uri)
+        with _in_a_bucket(uri):
+            fs.pipe_file(f"{path}.check", b"")
+        with contextlib.suppress(TextmillError, FileNotFoundError):
+            fs.rm_file(f"{path}.check")
         return
     target = local_path(uri)
     if target.is_dir():

@@ -750,7 +750,9 @@ def _decontaminate(options: argparse.Namespace) -> None:
 def _perplexity_train(options: argparse.Namespace) -> None:
     from textmill.filters.ngrams_train import calibrated, train
     from textmill.pipeline.texts import read_batches
+    from textmill.storage import check_writable
 
+    check_writable(options.out)  # better now than after an hour
     model = train(read_batches(options.text), options.order, options.max_words)
     if options.calibrate:
         model = calibrated(model, read_batches(options.calibrate))

@@ -31,7 +31,7 @@ class ItemFile:
         """The file as it is now. Errors: `InputError`."""
         storage.check_uri(path)
         try:
-            digest = storage.sha256(storage.local_path(path))
+            digest = storage.sha256(path)
         except OSError as error:
             raise InputError(f"{path}: cannot read this file ({error.strerror})") from error
         return cls(storage.absolute(path), digest, tuple(question), tuple(answer))
@@ -39,7 +39,7 @@ class ItemFile:
     def read(self) -> list[Item]:
         """The items. Errors: `InputError`, `UnknownNameError`; `EnvironmentFault` if it is not the file it was."""
         try:
-            digest = storage.sha256(storage.local_path(self.path))
+            digest = storage.sha256(self.path)
         except OSError as error:
             raise EnvironmentFault(
                 f"{self.path}: no items here ({error.strerror}); put them on every machine"

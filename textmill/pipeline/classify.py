@@ -50,9 +50,11 @@ class Recipe:
 def train(positive: Sequence[str], negative: Sequence[str], out: str, recipe: Recipe | None = None) -> dict[str, Any]:
     """Trains a model, writes it to ``out`` and its card to the same name with ``.json``, and returns the card.
 
-    Errors: `InputError` for files that cannot be read or hold too few texts.
+    Errors: `InputError` for files that cannot be read or hold too few texts; `UserError` for no local file in a folder.
     """
     recipe = recipe or Recipe()
+    if not storage.is_local(out):
+        raise UserError(f"--out {out}: a model is written to a local file")
     target = Path(out)
     if not target.parent.is_dir():
         raise UserError(f"{out}: no folder {target.parent}; make it first")

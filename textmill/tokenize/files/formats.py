@@ -72,6 +72,7 @@ def write_tokenizer(definition: Definition, uri: str, kind: str) -> list[str]:
 
 def _file_in(uri: str) -> str:
     """The file to read: ``uri``, or what a local folder holds."""
+    storage.check_uri(uri)
     path = storage.local_path(uri)
     if storage.is_local(uri) and path.is_dir():
         for name in ("tokenizer.json", *VOCAB_NAMES):
