@@ -5,6 +5,7 @@ from __future__ import annotations
 import html.parser
 import itertools
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from textmill.filters.repetition import COLUMNS as REPETITION
 from textmill.pipeline.finished import FinishedRun
 from textmill.pipeline.query import row_groups
 from textmill.pipeline.reading.optout import NO_OPTOUT
-from textmill.pipeline.report import account_of, charts, print_report, published, samples, write_html
+from textmill.pipeline.report import account_of, charts, print_report, published, samples, training, values, write_html
 from textmill.pipeline.report.account import tally
 from textmill.pipeline.report.histograms import choose_bins
 from textmill.pipeline.report.marks import excerpt, marks_of, pieces_of
@@ -820,3 +821,22 @@ def test_what_few_shards_lack_is_drawn_elsewhere() -> None:
         samples._draw(drawn, doc_ids, np.array(kinds), [doc_ids, doc_ids], 3, is_near)
     assert sorted(draw.doc_id for draw in drawn["usual"]) == [10, 11, 13]
     assert [(draw.doc_id, draw.value, draw.is_far) for draw in drawn["rare"]] == [(3, 3, True)]
+
+
+def test_a_damaged_compiled_template_is_compiled_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(values, "__file__", str(tmp_path / "values.py"))
+    (tmp_path / "__pycache__").mkdir()
+
+    def load() -> Any:
+        environment = values.templates()
+        environment.filters |= training.filters()
+        return environment.get_template("training.html.j2")
+
+    load()
+    (compiled,) = (tmp_path / "__pycache__").glob("*.j2c")
+    whole = compiled.read_bytes()
+    for n_bytes in [*range(100), len(whole) // 2, len(whole) - 1]:
+        compiled.write_bytes(whole[:n_bytes])
+        load()
+        assert compiled.read_bytes() == whole

@@ -102,6 +102,12 @@ def templates(**options: Any) -> Any:
     from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader
 
     class Compiled(FileSystemBytecodeCache):
+        def load_bytecode(self, bucket: Any) -> None:
+            try:
+                super().load_bytecode(bucket)
+            except Exception:  # a damaged file raises what it likes
+                bucket.reset()
+
         def dump_bytecode(self, bucket: Any) -> None:
             with contextlib.suppress(OSError):  # no permission, no room
                 super().dump_bytecode(bucket)
