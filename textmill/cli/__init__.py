@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"textmill{_rank()}: {_one_line(error)}", file=sys.stderr)
         return 2
     except InvariantError as error:
-        logging.exception("this is a bug in textmill: %s", error)
+        logging.exception("this is a bug in textmill, or in a file of yours: %s", error)
         return 1
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has gone; nothing is left to say

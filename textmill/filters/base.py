@@ -95,15 +95,28 @@ class Scorer(ABC):
 
 @dataclass(frozen=True)
 class PerDocument(Scorer):
-    """A scorer written for one text at a time, in plain Python. Subclasses give `columns` and `score_text`."""
+    """A scorer written for one text at a time, in plain Python. Subclasses give `columns` and `score_text`.
+
+    Errors: whatever `score_text` raises, with a note that shows the text; `InvariantError` for too few or many values.
+    """
 
     @abstractmethod
     def score_text(self, text: str) -> tuple[float | int | str | bool, ...]:
         """One value a column, for one text."""
 
     def score(self, documents: Documents) -> list[pa.Array]:
-        rows = [self.score_text(text) for text in documents.text.to_pylist()]
+        rows = [self._values(text) for text in documents.text.to_pylist()]
         return [pa.array([row[i] for row in rows], field.type) for i, field in enumerate(self.columns)]
+
+    def _values(self, text: str) -> tuple[float | int | str | bool, ...]:
+        try:
+            values = self.score_text(text)
+        except Exception as error:
+            error.add_note(f"{type(self).__name__}: a text of {len(text):,} characters that begins {text[:80]!r}")
+            raise
+        if len(values) != len(self.columns):
+            raise InvariantError(f"{type(self).__name__}: {len(values)} values for {len(self.columns)} columns")
+        return values
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ switched off when both are ``none``.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 import typing
@@ -17,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from textmill.errors import InputError, UnknownNameError, UserError
+from textmill.errors import UnknownNameError, UserError
 from textmill.filters.base import Rule
+from textmill.pipeline.own_code import load_file
 from textmill.pipeline.stage import Stage
 from textmill.pipeline.stages.scores import Decide
 from textmill.settings import parameters, parse_values, split_setting
@@ -32,7 +32,7 @@ def load_dag(address: str) -> Dag:
     """The DAG that ``address`` names. Errors: `UnknownNameError`, `InputError`."""
     path, _, function = address.partition(":")
     if path.endswith(".py"):
-        module = _load_file(Path(path))
+        module = load_file(Path(path))
         name = function or Path(path).stem
         candidates = [n for n, value in vars(module).items() if inspect.isfunction(value) and not n.startswith("_")]
     else:
@@ -156,19 +156,3 @@ def _parse_bound(reason: str, bound: str, text: str) -> float | None:
     if value != value:
         raise UserError(f"--set {reason}.{bound}={text}: not a number")
     return value
-
-
-def _load_file(path: Path) -> Any:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise InputError(f"{path}: line {error.lineno}: {error.msg}") from error
-    except ImportError as error:
-        raise InputError(f"{path}: {error}") from error
-    return module

@@ -202,6 +202,6 @@ def load_stage(workspace: str, folder: str) -> Stage:
     if stage.folder != folder:
         raise EnvironmentFault(
             f"stage {stage.name!r}: this machine would make other bytes than the machine that planned the run "
-            "(another version of textmill or of a package); install the same versions everywhere"
+            "(another version of textmill, of a package, or of a file of yours); have the same everywhere"
         )
     return stage

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from textmill import storage
-from textmill.errors import EnvironmentFault, InvariantError
+from textmill.errors import InvariantError
+from textmill.pipeline.own_code import class_name, find_class, source_digest
 
 NOT_IDENTITY = {"identity": False}  # metadata of a field that says where something lies, not what it is
 
@@ -173,7 +173,7 @@ def one_table(writer: Written, counts: Mapping[str, int]) -> Result:
 def to_description(stage: Stage) -> dict[str, Any]:
     """A stage as plain JSON; its inputs by the names of their folders."""
     return {
-        "class": _class_name(type(stage)),
+        "class": class_name(type(stage)),
         "fields": {f.name: _describe(getattr(stage, f.name)) for f in fields(stage)},
     }
 
@@ -181,7 +181,7 @@ def to_description(stage: Stage) -> dict[str, Any]:
 def from_description(description: Mapping[str, Any], load_input: Callable[[str], Stage]) -> Stage:
     """The stage that `to_description` described. Errors: `EnvironmentFault` for a class that is not there."""
     values = {name: _revive(value, load_input) for name, value in description["fields"].items()}
-    stage = _find_class(description["class"])(**values)
+    stage = find_class(description["class"])(**values)
     if not isinstance(stage, Stage):
         raise InvariantError(f"{description['class']} is not a stage")
     return stage
@@ -193,7 +193,9 @@ def _identity(value: Any, top: bool = False) -> Any:
         return value.fingerprint
     if is_dataclass(value) and not isinstance(value, type):
         chosen = {f.name: _identity(getattr(value, f.name)) for f in fields(value) if f.metadata.get("identity", True)}
-        return {"class": type(value).__qualname__, "version": getattr(type(value), "version", 1), "fields": chosen}
+        kind = {"class": type(value).__qualname__, "version": getattr(type(value), "version", 1), "fields": chosen}
+        digest = source_digest(type(value))
+        return kind | {"source": digest} if digest else kind
     if isinstance(value, tuple):
         return [_identity(item) for item in value]
     return _plain(value)
@@ -204,7 +206,7 @@ def _describe(value: Any) -> Any:
         return {"$stage": value.folder}
     if is_dataclass(value) and not isinstance(value, type):
         chosen = {f.name: _describe(getattr(value, f.name)) for f in fields(value)}
-        return {"$class": _class_name(type(value)), "fields": chosen}
+        return {"$class": class_name(type(value)), "fields": chosen}
     if isinstance(value, tuple):
         return [_describe(item) for item in value]
     return _plain(value)
@@ -217,7 +219,7 @@ def _revive(value: Any, load_input: Callable[[str], Stage]) -> Any:
         return load_input(value["$stage"])
     if isinstance(value, dict):
         made = {name: _revive(item, load_input) for name, item in value["fields"].items()}
-        return _find_class(value["$class"])(**made)
+        return find_class(value["$class"])(**made)
     return value
 
 
@@ -225,18 +227,3 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise InvariantError(f"a field of a stage holds {type(value).__name__}; use numbers, strings, tuples, dataclasses")
-
-
-def _class_name(kind: type) -> str:
-    return f"{kind.__module__}:{kind.__qualname__}"
-
-
-def _find_class(name: str) -> Any:
-    module, _, qualname = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), qualname)
-    except (ImportError, AttributeError) as error:
-        raise EnvironmentFault(f"class {name!r} cannot be imported here: {error}") from error
-    if not is_dataclass(found):
-        raise InvariantError(f"{name} is not a dataclass")
-    return found

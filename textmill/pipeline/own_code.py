@@ -1,0 +1,129 @@
+"""People's own code: the files that DAGs come from, and the scorers, editors and stages that are defined in them.
+
+Each process that meets a class of such a file imports the file, by its absolute path: a Dask worker or a report as well
+as the command that was given the file. Modules beside the file can be imported as from a script.
+
+The source of a class belongs to its identity, with all that it uses of its file: a scorer that is changed measures
+anew, and changing the DAG beside it measures nothing anew. What it uses of other files is not looked at; `version` is
+for that.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from textmill.errors import EnvironmentFault, InputError, InvariantError, UserError
+
+_FOLDERS: set[Path] = set()  # of the files that were imported
+
+
+def load_file(path: Path) -> ModuleType:
+    """The module in a file, imported once a process. Errors: `InputError`."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    return _import(path.resolve())
+
+
+@functools.cache
+def _import(path: Path) -> ModuleType:
+    name = f"{path.stem}_{hashlib.blake2b(bytes(path), digest_size=8).hexdigest()}"  # no other module is called so
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path}: not a Python file")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
+    _FOLDERS.add(path.parent)
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise InputError(f"{path}: line {error.lineno}: {error.msg}") from error
+    except ImportError as error:
+        raise InputError(f"{path}: {error}") from error
+    return module
+
+
+def class_name(kind: type) -> str:
+    """What `find_class` finds a class by: ``module:Class``, or ``/path/file.py:Class``. Errors: `UserError`."""
+    if "<locals>" in kind.__qualname__:
+        raise UserError(f"class {kind.__name__} is defined within a function; move it to the top of its file")
+    return f"{file_of(kind) or kind.__module__}:{kind.__qualname__}"
+
+
+def find_class(name: str) -> Any:
+    """The dataclass of this name. Errors: `EnvironmentFault` if it is not here, `InvariantError` if it is none."""
+    place, _, qualname = name.rpartition(":")
+    try:
+        module = load_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        found = getattr(module, qualname)
+    except InputError as error:
+        raise EnvironmentFault(f"{error}; {qualname} is defined in it, and every machine needs it there") from error
+    except (ImportError, AttributeError) as error:
+        raise EnvironmentFault(f"class {name!r} cannot be imported here: {error}") from error
+    if not is_dataclass(found):
+        raise InvariantError(f"{name} is not a dataclass")
+    return found
+
+
+def file_of(kind: type) -> Path | None:
+    """The file that a class is defined in, if that is a DAG's or lies beside one."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    path = Path(file).resolve() if file else None
+    return path if path and path.parent in _FOLDERS else None
+
+
+@functools.cache
+def source_digest(kind: type) -> str:
+    """16 hex digits of the source of a class and of what it uses of its file; "" for a class of an installed package.
+
+    Comments, docstrings and layout do not count.
+    """
+    file = file_of(kind)
+    if file is None:
+        return ""
+    definitions = _definitions(ast.parse(file.read_bytes()))
+    reached: dict[str, str] = {}
+    waiting = [kind.__qualname__.partition(".")[0]]
+    while waiting:
+        name = waiting.pop()
+        if name in definitions and name not in reached:
+            reached[name] = "\n".join(map(ast.unparse, definitions[name]))
+            waiting += (n.id for node in definitions[name] for n in ast.walk(node) if isinstance(n, ast.Name))
+    return hashlib.blake2b("\n".join(reached[name] for name in sorted(reached)).encode(), digest_size=8).hexdigest()
+
+
+def _definitions(module: ast.Module) -> dict[str, list[ast.stmt]]:
+    """The statements that give each name of a module its value."""
+    found: dict[str, list[ast.stmt]] = {}
+    for statement in module.body:
+        for name in _names(statement):
+            found.setdefault(name, []).append(_without_docstrings(statement))
+    return found
+
+
+def _names(statement: ast.stmt) -> Iterator[str]:
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        yield statement.name
+        return
+    for node in ast.walk(statement):
+        if isinstance(node, ast.alias):
+            yield (node.asname or node.name).partition(".")[0]
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def _without_docstrings(statement: ast.stmt) -> ast.stmt:
+    for node in ast.walk(statement):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return statement
