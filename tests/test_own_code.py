@@ -56,6 +56,8 @@ def test_the_pipeline_of_the_documentation(
     dag: Path, crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert {"pages", "scores", "decisions", "corpus"} <= executed(run(dag, crawl, "--workers", "1"))
+    (copy,) = tmp_path.glob("w/runs/few_questions-corpus-*/few_questions.py")
+    assert copy.read_text() == dag.read_text()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)

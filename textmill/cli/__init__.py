@@ -417,8 +417,18 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     values, bounds = _settings(dag, options)
     workspace, run = _execute(options, dags.build(dag, values, bounds), dag.__name__)
+    _keep_source(dag, workspace, run)
     print(f"run {run.name}: see `textmill report {workspace.root}`, or {workspace.report_page(run)}")
     return _say_what_was_lost(workspace, run)
+
+
+def _keep_source(dag: Dag, workspace: Workspace, run: Run) -> None:
+    """A copy of the file that a DAG of one's own comes from, beside the report: it may be another one tomorrow."""
+    from textmill.pipeline.own_code import file_of
+    from textmill.storage import write_text
+
+    if path := file_of(dag):
+        write_text(path.read_text(), workspace.path("runs", run.name, path.name))
 
 
 def _settings(dag: Dag, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:

@@ -16,7 +16,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
 from pathlib import Path
 from types import ModuleType
@@ -75,9 +75,9 @@ def find_class(name: str) -> Any:
     return found
 
 
-def file_of(kind: type) -> Path | None:
-    """The file that a class is defined in, if that is a DAG's or lies beside one."""
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+def file_of(defined: type | Callable[..., object]) -> Path | None:
+    """The file that a class or a function is defined in, if that is a DAG's or lies beside one."""
+    file = getattr(sys.modules.get(defined.__module__), "__file__", None)
     path = Path(file).resolve() if file else None
     return path if path and path.parent in _FOLDERS else None
 
