@@ -428,7 +428,7 @@ def _keep_source(dag: Dag, workspace: Workspace, run: Run) -> None:
     from textmill.storage import write_text
 
     if path := file_of(dag):
-        write_text(path.read_text(), workspace.path("runs", run.name, path.name))
+        write_text(path.read_text("utf-8", "replace"), workspace.path("runs", run.name, path.name))
 
 
 def _settings(dag: Dag, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
