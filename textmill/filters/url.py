@@ -33,7 +33,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import distinct, kernel
+from textmill.bits import distinct, inner, kernel
 from textmill.filters import list_files, url_words
 from textmill.filters.base import Preset, Rule, Scorer, failures, measure, named
 from textmill.filters.list_files import ListFile
@@ -177,7 +177,7 @@ def _hash_entries(data, keys, of_url):  # type: ignore[no-untyped-def]
     return n, n_bad, first
 
 
-@kernel
+@inner
 def _cut_line(data, start):  # type: ignore[no-untyped-def]
     """Of the line from ``start`` on: where what it holds begins and ends, without a comment, and where it ends."""
     line_end = start
@@ -194,7 +194,7 @@ def _cut_line(data, start):  # type: ignore[no-untyped-def]
     return begin, end, line_end
 
 
-@kernel
+@inner
 def _names_start(data, start, end):  # type: ignore[no-untyped-def]
     """Where the names begin in a line of a hosts file, behind the address; ``start`` if there is none."""
     stop = _word_end(data, start, end)
@@ -207,7 +207,7 @@ def _names_start(data, start, end):  # type: ignore[no-untyped-def]
     return _gap_end(data, stop, end) if is_address and stop < end else start
 
 
-@kernel
+@inner
 def _cut_entry(data, start, end):  # type: ignore[no-untyped-def]
     """`cut_url` for an entry, without ``www.``, ``*.`` and ``.`` before it; the host is empty if it is no entry.
 
@@ -228,14 +228,14 @@ def _cut_entry(data, start, end):  # type: ignore[no-untyped-def]
     return host, host_end, path, path_end
 
 
-@kernel
+@inner
 def _word_end(data, i, end):  # type: ignore[no-untyped-def]
     while i < end and data[i] > _SPACE:
         i += 1
     return i
 
 
-@kernel
+@inner
 def _gap_end(data, i, end):  # type: ignore[no-untyped-def]
     while i < end and data[i] <= _SPACE:
         i += 1
