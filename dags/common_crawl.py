@@ -7,10 +7,13 @@ duplicates are verified by their true similarity; and the copy that stays is cho
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from textmill.dedup.minhash import MinHash
 from textmill.errors import UserError
-from textmill.filters import model_losses, preset_for
-from textmill.filters.base import stack
+from textmill.filters import c4, model_losses, preset_for
+from textmill.filters import perplexity as perplexities
+from textmill.filters.base import Preset, stack
 from textmill.filters.curator import CuratorRatios
 from textmill.filters.pii import masks_named
 from textmill.filters.signals import RedPajamaSignals
@@ -40,6 +43,8 @@ def common_crawl(
     deny_list: tuple[str, ...] = (),
     word_lists: tuple[str, ...] = (),
     rules: tuple[str, ...] = ("gopher@paper", "c4@fineweb", "fineweb@code"),
+    bad_words: tuple[str, ...] = (),
+    perplexity: str = "",
     signals: bool = False,
     losses: str = "",
     bits_per_byte: float = 0.0,
@@ -73,6 +78,8 @@ def common_crawl(
     deny_list       domains and URLs to leave out: files, or folders in UT1's layout
     word_lists      words in URLs to leave out: files or folders named strict, hard, soft; default: a few of ours
     rules           published rule sets, in their order (docs/filters.md); each sees the text as those before it edit it
+    bad_words       word lists, such as C4's LDNOOBW: documents with one of their words or phrases are left out
+    perplexity      a model of `textmill perplexity train`: its head and middle are kept (perplexity@ccnet)
     signals         also store RedPajama-V2's signals and Curator's ratios, for looking at; no rule judges them
     losses          how hard documents are for a model, as `textmill eval --split train --docs all --out FILE` wrote it
     bits_per_byte   what a document of these may need at most; 0: only store it
@@ -95,7 +102,7 @@ def common_crawl(
     pages = Extract(inputs, engine, comments, records=records, guarded=guard)
     documents = gate(pages, language, language_score, language_model, deny_list, word_lists)
 
-    quality = stack([preset_for(name, language) for name in rules])
+    quality = stack(list(_presets(rules, language, bad_words, perplexity)))
     unjudged = (RedPajamaSignals(), CuratorRatios()) if signals else ()
     if bits_per_byte and not losses:
         raise UserError("bits_per_byte is a bound on losses; name their table with losses=FILE")
@@ -111,3 +118,12 @@ def common_crawl(
     tokenizer = TrainTokenizer(CountPretokens(corpus, pattern), vocab_size, tie_break)
     tokens = Tokens(corpus, tokenizer, val_frac, split_by=split_by)
     return Train.by_preset(tokens, tokenizer, model, steps)
+
+
+def _presets(rules: tuple[str, ...], language: str, bad_words: tuple[str, ...], perplexity: str) -> Iterator[Preset]:
+    """The published rules, then those whose lists or model are given."""
+    ccnet = "perplexity@ccnet"
+    for name in rules if ccnet in rules or not perplexity else (*rules, ccnet):
+        yield perplexities.preset_of(name, perplexity) if name == ccnet else preset_for(name, language)
+    if bad_words:
+        yield c4.bad_words(bad_words)

@@ -12,7 +12,7 @@ from textmill.dedup import minhash
 from textmill.dedup.substring import Cut
 from textmill.filters import classifier as classifiers
 from textmill.filters import preset, toxicity
-from textmill.filters.base import Preset, stack
+from textmill.filters.base import stack
 from textmill.filters.pii import masks_named
 from textmill.pipeline.sources import crawls
 from textmill.pipeline.sources.inputs import find_inputs
@@ -80,9 +80,10 @@ def cs336(
     found = gate(pages, language, language_score, language_model)
     documents = CutRepeats(found, RepeatedLines(found, lines), Cut(least_words=1))
 
-    harmless = _harmless(nsfw, toxic)
+    models = {"nsfw@dolma": nsfw, "toxic@dolma": toxic}
+    harmless = [toxicity.preset_of(name, path) for name, path in models.items() if path]
     good = classifiers.preset_of("classifier@textmill", classifier) if classifier else preset("classifier@textmill")
-    quality = stack([harmless, preset("gopher@cs336"), good])
+    quality = stack([*harmless, preset("gopher@cs336"), good])
     decisions = Decide(Score(documents, quality.scorers), quality.rules)
 
     keepers = choose_copies(documents, decisions, minhash.preset("cs336").minhash, similarity, keep)
@@ -91,11 +92,3 @@ def cs336(
     new = TrainTokenizer(CountPretokens(corpus, "gpt2"), vocab_size)
     made = GivenTokenizer.find(tokenizer) if tokenizer else new
     return Train.by_preset(Tokens(corpus, made, val_frac), made, model, steps)
-
-
-def _harmless(nsfw: str, toxic: str) -> Preset:
-    """Dolma's rules for those of its models that are given."""
-    scorers = [find(path) for find, path in ((toxicity.find_nsfw, nsfw), (toxicity.find_toxic, toxic)) if path]
-    columns = {name for scorer in scorers for name in scorer.columns.names}
-    rules = tuple(rule for rule in toxicity.RULES if rule.column in columns)
-    return Preset("harmless", "Dolma, arXiv 2402.00159", tuple(scorers), rules)

@@ -88,6 +88,9 @@ class TestScorer:
         with pytest.raises(InputError, match=r"no label 'hq'; its labels: high, low|its labels: low, high"):
             preset_of("classifier@dclm", path)
         path.write_bytes(path.read_bytes().replace(b"__label__high\0", b"__label__hq\0"))
+        label, probability = Classifier(path).predict("history river mountain")
+        assert label in ("hq", "low") and 0.4 < probability <= 1
+        assert Classifier(path).predict("") == ("low", 0.0)
         preset = preset_of("classifier@dclm", path)
         assert not preset.passes("login cart cookies")
         (rule,) = preset.rules

@@ -306,7 +306,11 @@ def test_presets_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> Non
     assert "gopher@cs336" in capsys.readouterr().out
     assert cli.main(["presets", "c4@fineweb"]) == 0
     shown = capsys.readouterr().out
-    assert "c4_n_sentences" in shown and "≥ 5" in shown and "C4Lines" in shown
+    assert "c4_n_sentences" in shown and "≥ 5" in shown and "edits the texts by C4Lines(end_marks=''" in shown
+    assert cli.main(["presets", "gopher@dolma"]) == 0
+    assert "measured by GopherQuality(word_length='median', symbols='words_with'" in capsys.readouterr().out
+    assert cli.main(["presets", "refinedweb@dclm"]) == 0
+    assert "After(editor=RefinedWebUrls(guarded=True), scorer=Repetition(words='unicode'))" in capsys.readouterr().out
     assert "did you mean 'c4@tfds'" in fails(capsys, "presets", "c4@tfd")
 
 

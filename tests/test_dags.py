@@ -118,6 +118,20 @@ def test_cs336_leaves_no_line_that_stands_twice(crawl: Path, tmp_path: Path) -> 
     assert "stand elsewhere, too" in "\n".join(explain(workspace, found, url))
 
 
+def test_common_crawl_takes_word_lists_and_a_model_of_perplexity(crawl: Path, tmp_path: Path) -> None:
+    words, model = tmp_path / "words", tmp_path / "model"
+    words.write_text("zeppelin\n")
+    assert cli.main(["perplexity", "train", "--text", str(words), "--order", "2", "--out", str(model)]) == 0
+    plain = reasons(build("common_crawl", crawl))
+    given = build("common_crawl", crawl, f"bad_words={words}", f"perplexity={model}")
+    assert reasons(given) == [*plain, "perplexity", "c4_bad_words"]
+    assert reasons(build("common_crawl", crawl, "rules=perplexity@ccnet", f"perplexity={model}")) == ["perplexity"]
+    with pytest.raises(InputError, match="perplexity=FILE"):
+        build("common_crawl", crawl, "rules=perplexity@ccnet")
+    with pytest.raises(InputError, match="cannot read this word list"):
+        build("common_crawl", crawl, f"bad_words={tmp_path / 'none'}")
+
+
 def test_cs336_judges_harm_only_by_models_that_are_given(crawl: Path, tmp_path: Path) -> None:
     without = ["gopher_words", "gopher_word_length", "gopher_ellipsis_lines", "gopher_alpha", "quality"]
     assert reasons(build("cs336", crawl)) == without

@@ -10,6 +10,7 @@ import pytest
 from test_stage import Silent
 
 from textmill import storage
+from textmill.errors import UserError
 from textmill.pipeline import dag as dags
 from textmill.pipeline.executors import Serial
 from textmill.pipeline.explain import explain
@@ -84,3 +85,9 @@ def test_rules_can_be_tightened_and_loosened(archive: Path, tmp_path: Path) -> N
     _, counts, _ = run(archive, tmp_path / "w", "noindex.high=0", "noai.high=1", "url_denied.high=1")
     found = {name: n for name, n in counts.items() if name.startswith("removed_")}
     assert found == {"removed_noindex": 1, "removed_tdm_reservation": 1, "removed_train_ai": 1}
+
+
+@pytest.mark.parametrize("score", ["65", "-.1", "nan", "inf"])
+def test_a_language_score_that_is_no_share_is_refused_before_the_run(archive: Path, tmp_path: Path, score: str) -> None:
+    with pytest.raises(UserError, match=f"language_score is {float(score):g}"):
+        run(archive, tmp_path / "w", f"language_score={score}")

@@ -49,21 +49,34 @@ class TestLanguage:
             "Sklavenhandel sind in allen ihren Formen verboten.",
         }
         for label, text in articles.items():
-            found, score = identify(text)
+            found, score = identify(text, Language())
             assert found == label
             assert 0.65 <= score <= 1
 
     @pytest.mark.parametrize("text", ["", " \n\t\u2028", "123 456", "\x00\x00", "😀 !? --", "\ud800"])
     def test_text_without_letters_has_no_language(self, text: str) -> None:
-        assert identify(text) == ("und", 0.0)
+        assert identify(text, Language()) == ("und", 0.0)
 
     def test_nothing_near_has_no_language(self) -> None:
-        assert identify("ꆈꌠꉙ" * 100) == ("und", 0.0)  # Yi, which the built-in detector does not know
+        assert identify("ꆈꌠꉙ" * 100, Language()) == ("und", 0.0)  # Yi, which the built-in detector does not know
+
+    @pytest.mark.parametrize(
+        ("text", "label"),
+        [
+            ("欢迎来到我们的网站", "zh"), ("これは本です", "ja"), ("東京の大学院研究室", "ja"),
+            ("이것은 시험입니다", "ko"), ("สวัสดีครับ", "th"), ("Γεια σου κόσμε", "el"), ("שלום עולם", "he"),
+            ("გამარჯობა", "ka"), ("Java 是一种编程语言", "zh"), ("Python 3 と Java 言語 Kotlin", "und"),
+            ("Это тест", "und"), ("नमस्ते", "und"),
+        ],
+    )  # fmt: skip
+    def test_a_script_of_one_language_tells_it_where_nothing_else_does(self, text: str, label: str) -> None:
+        assert identify(text, Language()) == (label, pytest.approx(0.0 if label == "und" else language.SURE_SCORE))
 
     def test_the_sample_starts_after_leading_whitespace(self) -> None:
         english = "The cat sat on the mat, and the dog lay down by the fire in the evening. " * 20
-        assert identify("\n" * 5000 + english) == identify(english)
-        assert identify(english + "und das ist nicht mehr dabei " * 100) == identify(english)
+        found = identify(english, Language())
+        assert identify("\n" * 5000 + english, Language()) == found
+        assert identify(english + "und das ist nicht mehr dabei " * 100, Language()) == found
 
     @needs_model
     def test_fasttext_gives_labels_and_scores(self) -> None:
@@ -142,13 +155,15 @@ def server() -> Iterator[ModelServer]:
 
 
 @pytest.fixture
-def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where the model belongs, in a cache of the test's own; ``ModelServer.content`` counts as the official file."""
     folder = tmp_path / "cache" / "textmill"
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(folder))
     monkeypatch.setattr(language, "OFFICIAL_DIGEST", hashlib.sha256(ModelServer.content).hexdigest())
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    return folder / "lid.176.ftz"
+    language.model_at_hand.cache_clear()
+    yield folder / "lid.176.ftz"
+    language.model_at_hand.cache_clear()
 
 
 class TestFindModel:
@@ -191,6 +206,21 @@ class TestFindModel:
         cached.parent.parent.write_text("a file where a folder should be")
         assert find_model(url=server.url) == Language()
         self.assert_one_warning(caplog)
+
+    @pytest.mark.parametrize("content", [None, b"another file"])
+    def test_single_texts_need_no_model_and_download_none(self, cached: Path, content: bytes | None) -> None:
+        if content:
+            cached.parent.mkdir(parents=True)
+            cached.write_bytes(content)
+        assert language.model_at_hand() == Language()
+        assert identify("欢迎来到我们的网站") == ("zh", pytest.approx(language.SURE_SCORE))
+
+    @needs_model
+    def test_single_texts_are_judged_by_the_cached_model(self, cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        cached.parent.mkdir(parents=True)
+        cached.write_bytes(MODEL.read_bytes())
+        monkeypatch.setattr(language, "OFFICIAL_DIGEST", hashlib.sha256(MODEL.read_bytes()).hexdigest())
+        assert identify("Das ist ein Test auf Deutsch.") == ("de", pytest.approx(1, abs=0.01))
 
     def assert_one_warning(self, caplog: pytest.LogCaptureFixture) -> None:
         assert [record.levelno for record in caplog.records] == [logging.WARNING]

@@ -398,6 +398,7 @@ def test_the_command_trains_and_calibrates(tmp_path: Path, capsys: pytest.Captur
     assert "not calibrated" in capsys.readouterr().out
     assert main([*command, "--calibrate", str(web)]) == 0
     assert f"{out}: 26 n-grams of 23 words; head below" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "web.jsonl", "model"}
     header = read_model(str(out)).header
     assert header.order == 2
     assert header.head_below is not None

@@ -8,10 +8,10 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from textmill.errors import EnvironmentFault, InputError
+from textmill.errors import EnvironmentFault, InputError, UnknownNameError
 from textmill.filters import toxicity
 from textmill.filters.base import failures, measure
-from textmill.filters.toxicity import Nsfw, Toxic, classify_nsfw, classify_toxic, find_nsfw, find_toxic
+from textmill.filters.toxicity import Nsfw, Toxic, classify_nsfw, classify_toxic, find_nsfw, find_toxic, preset_of
 from textmill.pipeline.classify import Recipe, _fit
 from textmill.pipeline.examples import Example
 from textmill.text import Documents
@@ -51,6 +51,13 @@ class TestClassify:
             CLASSIFY[family]("some text")
         with pytest.raises(EnvironmentFault, match="no model and no word list"):
             {"nsfw": Nsfw(), "toxic": Toxic()}[family].score(Documents.from_texts(["some text"]))
+
+    def test_dolmas_convention(self, family: str, model_of: Callable[[str], Path]) -> None:
+        harmless = preset_of(f"{family}@dolma", model_of(family))
+        assert [rule.reason for rule in harmless.rules] == [family]
+        assert harmless.passes("kind words") and not harmless.passes("filthy words")
+        with pytest.raises(UnknownNameError, match=f"{family}@dolma"):
+            preset_of(f"{family}@dclm", "model.bin")
 
     def test_a_model_by_path(self, family: str, model_of: Callable[[str], Path]) -> None:
         path = model_of(family)

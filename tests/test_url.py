@@ -197,6 +197,38 @@ def test_lines_that_are_no_entries_are_reported_once(tmp_path: Path, caplog: pyt
     ]
 
 
+def test_what_looks_like_an_entry_and_is_none_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "list"
+    none = (
+        "||a.example^",
+        "<html>",
+        "see b.example",
+        "address=/c.example/",
+        "d.example/#!/x",
+        "e.example/x y",
+        "*",
+        ".",
+    )
+    path.write_text("\n".join(none))
+    with caplog.at_level(logging.WARNING, "textmill"):
+        scorer = find_lists([str(path)])
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: 8 lines skipped, no host or URL; the first is line 1"
+    ]
+    assert denied(scorer, *(f"http://{name}.example/x" for name in "abcde"), "http://html/", "http://any/") == [0] * 7
+
+
+def test_dots_and_stars_before_names_and_lines_of_a_hosts_file(tmp_path: Path) -> None:
+    path = tmp_path / "hosts"
+    path.write_text(
+        ".a.example\n*.b.example # both\n127.0.0.1\tc.example d.example\n::1 e.example\n10.0.0.1\n# f.example"
+    )
+    hosts = ("a.example", "x.a.example", "b.example", "x.b.example", "c.example", "d.example", "e.example", "10.0.0.1")
+    scorer = find_lists([str(path)])
+    assert denied(scorer, *(f"http://{host}/" for host in hosts)) == [1] * len(hosts)
+    assert denied(scorer, "http://127.0.0.1/", "http://[::1]/", "http://f.example/", "http://both/") == [0] * 4
+
+
 # Registered domains
 
 OURS = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=())
@@ -349,8 +381,9 @@ def test_word_lists_are_known_by_name_and_bad_lines_are_reported(
     assert row == {"url_n_strict": 1, "url_n_hard": 1, "url_n_soft": 0}
     with pytest.raises(InputError, match="named strict, hard or soft"):
         find_words([str(tmp_path / "other.txt")])
-    with pytest.raises(InputError, match="cannot read this list"):
-        find_words([str(tmp_path / "strict.txt")])
+    for missing in ("strict.txt", "elsewhere"):
+        with pytest.raises(InputError, match="cannot read this list"):
+            find_words([str(tmp_path / missing)])
 
 
 def test_too_many_strict_words_are_an_input_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -644,8 +644,21 @@ def _presets(options: argparse.Namespace) -> None:
     chosen = preset(options.name)
     rows = ([rule.reason, rule.column, bounds(asdict(rule)), rule.source] for rule in chosen.rules)
     console().print(table(f"{chosen.name}: {chosen.source}", ["rule", "column", "keeps", "source"], rows, max_chars=60))
-    if chosen.editors:
-        print(f"edits the texts by {', '.join(type(editor).__name__ for editor in chosen.editors)}")
+    for scorer in chosen.scorers:
+        print(f"measured by {_semantics(scorer)}")
+    for editor in chosen.editors:
+        print(f"edits the texts by {_semantics(editor)}")
+
+
+def _semantics(part: Any) -> str:
+    """A scorer or an editor, with those of its fields that are not the default."""
+    from dataclasses import fields, is_dataclass
+
+    chosen = {
+        field.name: getattr(part, field.name) for field in fields(part) if field.default != getattr(part, field.name)
+    }
+    told = (f"{name}={_semantics(value) if is_dataclass(value) else repr(value)}" for name, value in chosen.items())
+    return f"{type(part).__name__}({', '.join(told)})"
 
 
 def _fidelity(options: argparse.Namespace) -> None:

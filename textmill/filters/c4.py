@@ -29,7 +29,7 @@ mC4's rule (Xue et al. 2021, arXiv 2010.11934) is ``c4@mc4``: at least 3 lines o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -258,6 +258,11 @@ _DOLMA = "C4, Dolma taggers c4_v1"
 _MC4 = "mC4, arXiv 2010.11934, section 3.1"
 
 BAD_WORDS_RULES = (Rule("c4_bad_words", "c4_n_bad_words", high=0, source=_PAPER),)
+
+
+def bad_words(paths: Iterable[str]) -> Preset:
+    """C4's rule on bad words, with the lists at these paths. Errors: those of `lexicon.find_lists`."""
+    return Preset("bad words", _PAPER, (BadWords(lexicon.find_lists(paths)),), BAD_WORDS_RULES)
 
 
 def _page_rules(source: str, min_sentences: int = 0) -> tuple[Rule, ...]:

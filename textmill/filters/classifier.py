@@ -105,14 +105,13 @@ def passes(text: str, preset: str = "classifier@textmill") -> bool:
 
 
 class Classifier:
-    """The most likely label of single texts; ``high`` and ``low`` by the default model.
+    """The most likely label of single texts; ``high`` and ``low`` by the default model, by others what they have.
 
     Errors: `InputError` if the file at ``path`` is no fastText classifier.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        scorer = find_classifier(path)
-        self._model = load_same(scorer.model or str(DEFAULT_MODEL), scorer.digest)
+        self._model = load_same(str(DEFAULT_MODEL), DEFAULT_DIGEST) if path is None else _load_given(path)[0]
 
     def predict(self, text: str) -> tuple[str, float]:
         """Label and probability, 0 to 1; ``("low", 0)`` for text in which the default model knows nothing, else ""."""
@@ -137,12 +136,17 @@ def digest_of(path: str | Path, positive: str) -> str:
 
     Errors: `InputError` if it cannot be read, is no fastText classifier, or has no label ``positive``.
     """
-    try:
-        model, digest = load_named(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot read this model ({error.strerror}); give a fastText file") from error
+    model, digest = _load_given(path)
     label_number(model, positive, str(path))
     return digest
+
+
+def _load_given(path: str | Path) -> tuple[FastTextModel, str]:
+    """`load_named`, with `InputError` for a file that cannot be opened, too."""
+    try:
+        return load_named(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot read this model ({error.strerror}); give a fastText file") from error
 
 
 def label_number(model: FastTextModel, label: str, path: str) -> int:

@@ -98,7 +98,7 @@ class Model:
 
     def save(self, uri: str) -> None:
         """Publishes the file, atomically."""
-        with storage.scratch(str(Path(uri).parent) if storage.is_local(uri) else uri) as folder:
+        with storage.passing_scratch(str(Path(uri).parent) if storage.is_local(uri) else uri) as folder:
             complete = folder / "model"
             with complete.open("wb") as file:
                 file.write(self._head())

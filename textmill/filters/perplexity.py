@@ -22,13 +22,14 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from textmill.errors import EnvironmentFault, InputError
-from textmill.filters.base import Preset, Rule, Scorer, failures, measure, named
+from textmill.filters.base import Preset, Rule, Scorer, named
 from textmill.filters.ngrams import Model, read_model
 from textmill.text import Documents
 
@@ -86,13 +87,20 @@ def find_model(path: str) -> Perplexity:
         raise InputError(f"{path}: cannot read this n-gram model ({error.strerror})") from error
     if model.header.head_below is None:
         logging.getLogger("textmill").warning("%s: not calibrated, so all documents are in the bucket 'all'", path)
-    return Perplexity(path, model.digest)
+    return Perplexity(str(Path(path).resolve()), model.digest)
+
+
+def preset_of(name: str, model: str) -> Preset:
+    """A preset with the model at this path. Errors: `UnknownNameError`; `InputError`, for an empty path, too."""
+    preset = named(PRESETS, name)
+    if not model:
+        raise InputError(f"{name} needs a model; make one by textmill perplexity train, and name it: perplexity=FILE")
+    return replace(preset, scorers=(find_model(model),))
 
 
 def passes(text: str, preset: str = "perplexity@ccnet", *, model: str) -> bool:
-    """Whether one text passes all rules of a preset with the model at this path. Errors: `UnknownNameError`."""
-    rules = named(PRESETS, preset).rules
-    return not failures(rules, measure((find_model(model),), Documents.from_texts([text]))).any()
+    """Whether one text passes all rules of a preset with the model at this path. Errors: those of `preset_of`."""
+    return preset_of(preset, model).passes(text)
 
 
 @functools.lru_cache(maxsize=2)

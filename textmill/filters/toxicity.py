@@ -23,8 +23,8 @@ import numpy as np
 import platformdirs
 import pyarrow as pa
 
-from textmill.errors import EnvironmentFault
-from textmill.filters.base import Rule, Scorer, numbers
+from textmill.errors import EnvironmentFault, UnknownNameError
+from textmill.filters.base import Preset, Rule, Scorer, numbers
 from textmill.filters.classifier import digest_of, label_number, probabilities
 from textmill.filters.fasttext_model import load_same
 from textmill.filters.lexicon import count_hits, find_lists
@@ -96,6 +96,7 @@ RULES = (
     Rule("nsfw", "nsfw_score", high=THRESHOLD, source=_SOURCE, exclusive=True),
     Rule("toxic", "toxic_score", high=THRESHOLD, source=_SOURCE, exclusive=True),
 )
+CONVENTIONS = {"nsfw@dolma": RULES[:1], "toxic@dolma": RULES[1:]}  # how Dolma uses its models
 FILES = {"nsfw": "jigsaw_fasttext_bigrams_nsfw_final.bin", "toxic": "jigsaw_fasttext_bigrams_hatespeech_final.bin"}
 
 
@@ -112,6 +113,14 @@ def find_nsfw(model: str | Path | None = None, lists: Sequence[str] = ()) -> Nsf
 def find_toxic(model: str | Path | None = None, lists: Sequence[str] = ()) -> Toxic:
     """As `find_nsfw`, with ``TEXTMILL_TOXIC_MODEL`` and Dolma's model of hate speech."""
     return Toxic(*_find("toxic", model, lists))
+
+
+def preset_of(name: str, model: str | Path) -> Preset:
+    """A convention of `CONVENTIONS` with its model, by path. Errors: `UnknownNameError`, and those of `digest_of`."""
+    if name not in CONVENTIONS:
+        raise UnknownNameError("preset", name, CONVENTIONS)
+    scorer = find_nsfw(model) if name == "nsfw@dolma" else find_toxic(model)
+    return Preset(name, _SOURCE, (scorer,), CONVENTIONS[name])
 
 
 def classify_nsfw(text: str, model: str | Path | None = None, lists: Sequence[str] = ()) -> tuple[str, float]:

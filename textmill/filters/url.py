@@ -1,10 +1,12 @@
 """Deny-lists of domains, hosts and URLs, for example the University of Toulouse's (UT1), which FineWeb uses.
 
-A list is a text file, packed with gzip or not, with an entry a line; "#" begins a comment. A folder stands for the
+A list is a text file, packed with gzip or not, with an entry a line; "#" at the start of a line or after whitespace
+begins a comment. A line of anything else, such as a blocker's pattern, is skipped and reported. A folder stands for the
 files ``domains`` and ``urls`` in it and below (UT1's layout). What an entry covers:
 
-- ``example.org``: this host and all below it. Every suffix of a page's host is looked up, so that no list of public
-  suffixes is needed; an entry without a dot is a top-level domain. Lines of a hosts file (``0.0.0.0 ads.example``) too.
+- ``example.org``: this host and all below it, as do ``.example.org`` and ``*.example.org``. Every suffix of a page's
+  host is looked up, so that no list of public suffixes is needed; an entry without a dot is a top-level domain. Lines
+  of a hosts file (``0.0.0.0 ads.example``) too.
 - ``example.org/about``: this URL of this host, with any query, and what lies below it (``/about/us``, not ``/abouts``).
 
 Scheme, user, port, ``www.``, a trailing dot or slash, the fragment, and upper or lower case make no difference, on
@@ -31,7 +33,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import distinct, kernel
+from textmill.bits import distinct, inner, kernel
 from textmill.filters import list_files, url_words
 from textmill.filters.base import Preset, Rule, Scorer, failures, measure, named
 from textmill.filters.list_files import ListFile
@@ -55,7 +57,7 @@ LIST_NAMES = ("domains", "urls", "domains.gz", "urls.gz")
 class UrlDenied(Scorer):
     """Whether one of the lists covers a page's URL. Errors, on first use: `EnvironmentFault` if a list has changed."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     inputs: ClassVar[tuple[str, ...]] = ("url",)
 
     lists: tuple[ListFile, ...] = ()
@@ -132,49 +134,112 @@ def _load(lists: tuple[ListFile, ...]) -> tuple[NDArray[np.uint64], NDArray[np.u
 
 
 def _entries(file: ListFile) -> tuple[NDArray[np.uint64], NDArray[np.bool_], int, int]:
-    """The hash of each entry, whether it is that of a URL; how many lines are none, and the number of the first."""
+    """The hash of each entry, whether it is that of a URL; how many lines hold none, and the number of the first."""
     data = np.frombuffer(list_files.read(file), np.uint8)
-    n_lines = np.count_nonzero(data == _NEWLINE) + 1
-    keys, of_url = np.empty(n_lines, np.uint64), np.empty(n_lines, np.bool_)
+    n_words = np.count_nonzero(data <= _SPACE) + 1
+    keys, of_url = np.empty(n_words, np.uint64), np.empty(n_words, np.bool_)
     n, n_bad, first = _hash_entries(data, keys, of_url)
     return keys[:n], of_url[:n], n_bad, first
 
 
 # Kernels
 
-_SPACE, _HASH, _SLASH, _DOT, _QUERY = (np.uint8(ord(c)) for c in " #/.?")
+_SPACE, _HASH, _SLASH, _DOT, _QUERY, _COLON, _STAR = (np.uint8(ord(c)) for c in " #/.?:*")
 _NEWLINE = np.uint8(10)
+_IN_HOST = np.zeros(256, np.bool_)
+_IN_HOST[list(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.[]:")] = True
+_IN_HOST[0x80:] = True
 
 
 @kernel
 def _hash_entries(data, keys, of_url):  # type: ignore[no-untyped-def]
+    """Writes the entries. Returns how many, how many lines hold something else, and the number of the first of them."""
     n = start = line = n_bad = first = 0
     while start < data.size:
         line += 1
-        line_end = start
-        while line_end < data.size and data[line_end] != _NEWLINE:
-            line_end += 1
-        end = start
-        while end < line_end and data[end] != _HASH:
-            end += 1
-        while end > start and data[end - 1] <= _SPACE:
-            end -= 1
-        for i in range(start, end):  # the last word: in a hosts file, an address stands before it
-            if data[i] <= _SPACE:
-                start = i + 1
-        if end - start >= 3 and data[start] == 0xEF and data[start + 1] == 0xBB and data[start + 2] == 0xBF:
-            start += 3  # a byte order mark
-        host, host_end, path, path_end = cut_url(data, start, end)
-        host = after_www(data, host, host_end)
-        if host_end > host:
-            keys[n] = extend(extend(FNV_BASIS, data, host, host_end), data, path, path_end)
-            of_url[n] = path_end > path
-            n += 1
-        elif end > start:
+        begin, end, line_end = _cut_line(data, start)
+        i = _names_start(data, begin, end)
+        of_hosts_file, is_bad = i > begin, False
+        while i < end:
+            stop = _word_end(data, i, end) if of_hosts_file else end
+            host, host_end, path, path_end = _cut_entry(data, i, stop)
+            if host_end > host:
+                keys[n] = extend(extend(FNV_BASIS, data, host, host_end), data, path, path_end)
+                of_url[n] = path_end > path
+                n += 1
+            else:
+                is_bad = True
+            i = _gap_end(data, stop, end)
+        if is_bad:
             n_bad += 1
             first = line if n_bad == 1 else first
         start = line_end + 1
     return n, n_bad, first
+
+
+@inner
+def _cut_line(data, start):  # type: ignore[no-untyped-def]
+    """Of the line from ``start`` on: where what it holds begins and ends, without a comment, and where it ends."""
+    line_end = start
+    while line_end < data.size and data[line_end] != _NEWLINE:
+        line_end += 1
+    if line_end - start >= 3 and data[start] == 0xEF and data[start + 1] == 0xBB and data[start + 2] == 0xBF:
+        start += 3  # a byte order mark
+    begin = _gap_end(data, start, line_end)
+    end = begin
+    while end < line_end and not (data[end] == _HASH and (end == begin or data[end - 1] <= _SPACE)):
+        end += 1
+    while end > begin and data[end - 1] <= _SPACE:
+        end -= 1
+    return begin, end, line_end
+
+
+@inner
+def _names_start(data, start, end):  # type: ignore[no-untyped-def]
+    """Where the names begin in a line of a hosts file, behind the address; ``start`` if there is none."""
+    stop = _word_end(data, start, end)
+    is_address = False
+    for i in range(start, stop):
+        if data[i] == _DOT or data[i] == _COLON:
+            is_address = True
+        elif not (48 <= data[i] <= 57 or 97 <= data[i] | 32 <= 102):
+            return start
+    return _gap_end(data, stop, end) if is_address and stop < end else start
+
+
+@inner
+def _cut_entry(data, start, end):  # type: ignore[no-untyped-def]
+    """`cut_url` for an entry, without ``www.``, ``*.`` and ``.`` before it; the host is empty if it is no entry.
+
+    The fragment of a front page (``example.org/#x``) is none: the host as a whole is not meant.
+    """
+    host, host_end, path, path_end = cut_url(data, start, end)
+    if host_end - host > 2 and data[host] == _STAR and data[host + 1] == _DOT:
+        host += 2
+    elif host_end > host and data[host] == _DOT:
+        host += 1
+    host = after_www(data, host, host_end)
+    for i in range(host, host_end):
+        if not _IN_HOST[data[i]]:
+            return host, host, path, path_end
+    for i in range(path, end):
+        if data[i] <= _SPACE or (data[i] == _HASH and i > path == path_end):
+            return host, host, path, path_end
+    return host, host_end, path, path_end
+
+
+@inner
+def _word_end(data, i, end):  # type: ignore[no-untyped-def]
+    while i < end and data[i] > _SPACE:
+        i += 1
+    return i
+
+
+@inner
+def _gap_end(data, i, end):  # type: ignore[no-untyped-def]
+    while i < end and data[i] <= _SPACE:
+        i += 1
+    return i
 
 
 @kernel

@@ -128,8 +128,8 @@ def find_words(paths: Iterable[str]) -> UrlWords:
     lists: dict[str, list[ListFile]] = {kind: [] for kind in KINDS}
     names = [name + ending for kind in KINDS.values() for name in kind for ending in ENDINGS]
     for found in [found for path in paths for found in list_files.files_at(Path(path), names)]:
-        kind = _kind_of(found)
         file = list_files.identify(found)
+        kind = _kind_of(found)
         bad = [number for number, word in _words(kind, file) if not word]
         list_files.report_bad_lines(file, len(bad), min(bad, default=0), f"{kind} word")
         lists[kind].append(file)

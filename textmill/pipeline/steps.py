@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textmill.dedup.minhash import MinHash
+from textmill.errors import UserError
 from textmill.filters import language as languages
 from textmill.filters import optout, url, url_words
 from textmill.filters.base import Rule
@@ -27,8 +28,10 @@ def gate(
     """The pages in one language that may be used, by their URLs and by what they say of themselves.
 
     ``language_model`` is as `find_model` takes it. Errors: `InputError` for a list or a model that cannot be read, or a
-    model that does not know the language.
+    model that does not know the language; `UserError` for a ``language_score`` that is no share.
     """
+    if not 0 <= language_score <= 1:
+        raise UserError(f"language_score is {language_score:g}; it must be from 0 to 1")
     scorers = (
         optout.OptOut(),
         url.find_lists(deny_list),

@@ -50,7 +50,7 @@ class Mask:
     Errors: `UnknownNameError`; `UserError` for a placeholder that might be found again.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     kind: str
     placeholder: str = ""
@@ -158,6 +158,8 @@ def mask_ip_addresses(text: str, placeholder: str = "") -> tuple[str, int]:
 @dataclass(frozen=True)
 class PersonalData(Scorer):
     """Counts spans of personal data by kind. ``pii_n_contacts`` is those of e-mail, phone and IP together."""
+
+    version: ClassVar[int] = 2
 
     @property
     def columns(self) -> pa.Schema:

@@ -5,9 +5,9 @@ domain of up to 255 bytes whose last label is a word or punycode and not its onl
 64 characters go. Inner labels may have Latin, Greek and Cyrillic letters. Quoted local parts and address literals are
 left, and so is ``name @ host.org``: on the web that is "Kiran @ kirantarun.com" far more often than an address.
 
-Spelt out, *at* is ``(at)``, ``[at]``, ``{at}``, ``<at>`` with or without spaces, `` - at - ``, or the bare word; a dot
-may be ``(dot)`` or the bare word. After the bare word *at*, a spelt dot, a known last label, and a host that is not an
-article are asked for: "look at the dot matrix" is no address. ``-at-`` and ``_at_`` count as bare words.
+Spelt out, *at* is ``(at)``, ``[at]``, ``{at}``, ``<at>``, ``(@)`` with or without spaces, `` - at - ``, or the bare
+word; a dot may be ``(dot)`` or the bare word. After the bare word *at*, a spelt dot, a known last label, and a host
+that is not an article are asked for: "look at the dot matrix" is no address. ``-at-`` and ``_at_`` count as bare words.
 
 Each *at* is an anchor with a bounded look to both sides, so the time is linear in the text.
 """
@@ -58,7 +58,8 @@ def plain_email(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int,
     """Start and end of the address around the ``@`` at i; the end is 0 if there is none."""
     start = _local_start(data, i, lo)
     if start == i:
-        return 0, 0
+        left, right, style = _mark(data, i, i + 1, lo, hi)
+        return _marked_email(data, left, right, style, lo, hi) if style == BRACKETED else (0, 0)
     end, _ = _domain_end(data, i + 1, lo, hi, PLAIN)
     return start, end
 
@@ -67,8 +68,12 @@ def plain_email(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int,
 def spelt_email(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> tuple[int, int]:
     """Start and end of the address around the letters ``at`` at i; the end is 0 if there is none."""
     left, right, style = _mark(data, i, i + 2, lo, hi)
-    if style == 0:
-        return 0, 0
+    return _marked_email(data, left, right, style, lo, hi) if style else (0, 0)
+
+
+@inner
+def _marked_email(data: NDArray[np.uint8], left: int, right: int, style: int, lo: int, hi: int) -> tuple[int, int]:
+    """Start and end of the address around a mark for *at* of this style; the end is 0 if there is none."""
     start = _local_start(data, left, lo)
     if start == left or not isa(data, left - 1, lo, hi, ALNUM):
         return 0, 0
@@ -223,7 +228,8 @@ def _mark(data: NDArray[np.uint8], start: int, end: int, lo: int, hi: int) -> tu
         return left, right, BARE
     joint = peek(data, start - 1, lo, hi)
     if joint in (_DASH, _LINE) and joint == peek(data, end, lo, hi):
-        return start - 1, end + 1, BARE
+        is_apart = peek(data, start - 2, lo, hi) == peek(data, end + 1, lo, hi) == _SPACE
+        return start - 1 - is_apart, end + 1 + is_apart, BARE
     return left, right, 0
 
 

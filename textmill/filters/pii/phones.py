@@ -10,7 +10,8 @@ of groups, from a group on, that is one of:
 - 7 to 15 digits after a word such as "Tel" or "Fax", in many languages, or right after another number that was found.
 
 Left are numbers in one piece after words such as "ISBN" and "order" or in URLs, what touches letters, parts of longer
-numbers, dates, and spans of years. Extensions stay. Numbers of other countries without any such sign are not found.
+numbers (1,234 and 1,5, but not the fields of a table), dates, and spans of years. Extensions stay. Numbers of other
+countries without any such sign are not found.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ MAX_GROUPS = 9
 MAX_WORD = 24  # bytes
 MIN_MARKED, MIN_INTERNATIONAL, MIN_TRUNK, MAX_TRUNK = 7, 8, 9, 13  # digits
 
-_SPACE, _DASH, _DOT, _SLASH, _OPEN, _CLOSE, _PLUS, _COLON, _ZERO, _NEWLINE = map(ord, " -./()+:0\n")
+_SPACE, _DASH, _DOT, _SLASH, _OPEN, _CLOSE, _PLUS, _COLON, _COMMA, _ZERO, _NEWLINE = map(ord, " -./()+:,0\n")
 
 # What stands before a phone number. Of a word in a script without spaces the last two characters are looked up.
 _MARKS = word_set(
@@ -117,8 +118,10 @@ def _touches_left(data: NDArray[np.uint8], i: int, start: int, lo: int, hi: int)
     before = peek(data, start - 1, lo, hi)
     if before in (ord("_"), ord("="), ord("#"), ord("$"), ord("@"), ord("&")) or isa(data, start - 1, lo, hi, ALNUM):
         return True
-    if before in (_DASH, _DOT, _SLASH, ord(","), ord("%")):
+    if before in (_DASH, _DOT, _SLASH, ord("%")):
         return isa(data, start - 2, lo, hi, ALNUM)
+    if before == _COMMA:  # 1,234 or 1,5; not the fields of a table
+        return isa(data, start - 2, lo, hi, DIGIT) and _n_digits(data, start - 5, lo, start - 1) < 4
     if before in (ord('"'), ord("'")):  # a value in code
         return peek(data, start - 2, lo, hi) == ord("=")
     if before == _COLON:
@@ -308,9 +311,23 @@ def _touches_right(data: NDArray[np.uint8], end: int, lo: int, hi: int) -> bool:
     after = peek(data, end, lo, hi)
     if after in (ord("_"), ord("@"), ord("%"), ord("=")) or isa(data, end, lo, hi, ALNUM):
         return not _is_extension(data, end, lo, hi)
-    if after in (_DASH, _DOT, ord(","), _COLON, _SLASH):
+    if after == _COMMA:
+        n = _n_digits(data, end + 1, lo, hi)
+        return 0 < n < 5 and not (
+            peek(data, end + 1 + n, lo, hi) in (_DASH, _DOT) and isa(data, end + 2 + n, lo, hi, DIGIT)
+        )
+    if after in (_DASH, _DOT, _COLON, _SLASH):
         return isa(data, end + 1, lo, hi, DIGIT)
     return False
+
+
+@inner
+def _n_digits(data: NDArray[np.uint8], i: int, lo: int, hi: int) -> int:
+    """Digits from i on, five at most."""
+    n = 0
+    while n < 5 and isa(data, i + n, lo, hi, DIGIT):
+        n += 1
+    return n
 
 
 @inner
