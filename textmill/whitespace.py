@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from textmill.bits import (
     ALL_ONES,
+    as_number,
     byte_mask,
     count_ones,
     enlarged,
@@ -155,7 +156,7 @@ def _masks(
     within = ALL_ONES >> np.uint64(64 - min(64, stop - i))
     letter = (byte_mask(data, i, ord("a"), 26) | byte_mask(data, i, ord("A"), 26)) & within
     number, space = byte_mask(data, i, ord("0"), 10) & within, _ascii_spaces(data, i)
-    inner = byte_mask(data, i, 0x80, 0x40)
+    inner = as_number(byte_mask(data, i, 0x80, 0x40))
     ascii_ = within & ~byte_mask(data, i, 0x80, 0x80)
     symbol = _ascii_symbols(data, i) & ascii_
     other = (byte_mask(data, i, 0, 32) | byte_mask(data, i, 0x7F, 1)) & within & ~space
@@ -232,7 +233,7 @@ def _spaces(
     ``rest`` is the second from the 64 bytes before. What lies beyond the end is whitespace.
     """
     if i + 64 <= len(text):
-        space, leads = _ascii_spaces(text, i), _leads(text, i)
+        space, leads = as_number(_ascii_spaces(text, i)), as_number(_leads(text, i))
     else:
         space, leads = _last_spaces(text, i)
     space |= rest
