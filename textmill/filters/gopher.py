@@ -156,7 +156,7 @@ class GopherQuality(Scorer):
         ones: [6, documents]."""
         table = hash_table(self.stop_words, self.stop_word_case)
         spans = (words.offsets, words.start, words.end, words.n_chars, words.classes)
-        found = np.full(len(table[1]) + 1, -1), np.zeros((6, len(words.counts)), np.int64)
+        found = np.full(len(self.stop_words) + 1, -1), np.zeros((6, len(words.counts)), np.int64)
         rules = (counted, measured, self.letters == "ascii")
         kernels.count_words(pieces.data, *spans, *rules, words.hash, *table, *found)
         return found[1]
