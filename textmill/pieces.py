@@ -114,16 +114,17 @@ def _add_up(values: NDArray, offsets: NDArray[np.int64], found: NDArray[np.int64
 def hash_and_length(data: NDArray[np.uint8], i: int, stop: int) -> tuple[np.uint64, np.uint64]:
     """The hash and the characters of ``data[i:stop]``. All bytes but 80 to BF begin a character."""
     value, length = hash_begin(stop - i), np.uint64(stop - i)
-    while i + 64 <= stop:
-        for step in range(0, 64, 8):
-            value = hash_step(value, load_eight(data, i + step))
-        length -= count_ones(byte_mask(data, i, 0x80, 0x40))
-        i += 64
-    while i < stop:
-        eight = load(data, i, stop)
-        value = hash_step(value, eight)
-        length -= count_ones(eight & ~(eight << np.uint64(1)) & _HIGH_BITS)
+    at = i
+    while at < stop and at + 64 <= len(data):
+        length -= count_ones(byte_mask(data, at, 0x80, 0x40) & ALL_ONES >> np.uint64(64 - min(64, stop - at)))
+        at += 64
+    for k in range(at, stop):
+        length -= np.uint64(data[k] & 0xC0 == 0x80)
+    while i + 8 <= stop:
+        value = hash_step(value, load_eight(data, i))
         i += 8
+    if i < stop:
+        value = hash_step(value, load(data, i, stop))
     return hash_end(value), length
 
 

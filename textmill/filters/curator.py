@@ -27,9 +27,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from textmill.bits import ALL_ONES, as_number, byte_mask, count_ones, equal_mask, inlined, inner, kernel, lowest_one
-from textmill.filters import gopher
+from textmill.filters import gopher, segments
 from textmill.filters.base import Preset, Rule, Scorer, named, numbers
-from textmill.filters.line_marks import words_of_lines
+from textmill.pieces import sums
 from textmill.text import Documents, Segmentation, Spans, decode
 
 COLUMNS = pa.schema(
@@ -166,11 +166,10 @@ def _share(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float6
 
 def _unpunctuated(pieces: Segmentation) -> NDArray[np.float64]:
     """The share of lines that do not end with an end mark, [documents]."""
-    word_offsets = words_of_lines(pieces, "newline")
-    counts = np.zeros((2, len(pieces.lines.counts)), np.int64)
-    _count_marked(pieces.data, pieces.lines.offsets, word_offsets, pieces.words.end, _is_end_mark(), counts)
-    n_lines, n_marked = counts
-    return _share(n_lines - n_marked, n_lines)
+    offsets, _, end = segments.lines(pieces, "stripped")
+    marked = _is_end_mark()[pieces.data[end - 1]]
+    n_lines = np.diff(offsets)
+    return _share(n_lines - sums(marked.view(np.uint8), offsets), n_lines)
 
 
 def _longest_words(words: Spans) -> NDArray[np.int32]:
@@ -212,24 +211,6 @@ def _phrases() -> _Phrases:
         is_url_byte,
         is_hex,
     )
-
-
-@kernel
-def _count_marked(
-    data: NDArray[np.uint8],
-    line_offsets: NDArray[np.int64],
-    word_offsets: NDArray[np.int64],
-    word_end: NDArray[np.int64],
-    is_mark: NDArray[np.bool_],
-    counts: NDArray[np.int64],
-) -> None:
-    """Counts lines of each document that have words, and those whose last word ends with a mark: [2, documents]."""
-    for document in range(len(line_offsets) - 1):
-        for line in range(line_offsets[document], line_offsets[document + 1]):
-            after = word_offsets[line + 1]
-            if after > word_offsets[line]:
-                counts[0, document] += 1
-                counts[1, document] += is_mark[data[word_end[after - 1] - 1]]
 
 
 @kernel

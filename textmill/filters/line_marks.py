@@ -17,7 +17,7 @@ from textmill.characters import decode_before
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
 from textmill.filters.segments import strip_end, strip_start
-from textmill.text import SPACE, Segmentation, Spans
+from textmill.text import SPACE, Segmentation
 
 LINE_SPLITS = ("newline", "splitlines")
 _N_CODE_POINTS = 0x110000
@@ -44,12 +44,16 @@ def words_of_lines(pieces: Segmentation, split: str) -> NDArray[np.int64]:
 
     Found once a batch. No word crosses a line end, and none is outside of lines.
     """
-    return pieces.once(("words of lines", split), lambda: _words_of_lines(pieces.words, cut_lines(pieces, split)))
+    return pieces.once(("words of lines", split), lambda: _words_of_lines(pieces, split))
 
 
-def _words_of_lines(words: Spans, lines: Lines) -> NDArray[np.int64]:
+def _words_of_lines(pieces: Segmentation, split: str) -> NDArray[np.int64]:
+    lines, starts = cut_lines(pieces, split), pieces.words.start
     offsets = np.zeros(len(lines.end) + 1, np.int64)
-    _count_before(words.start, lines.end, offsets)
+    if split == "newline":
+        _count_before(starts, lines.end, offsets)
+    else:
+        _count_before_most(starts, lines.end, pieces.lines.end, words_of_lines(pieces, "newline"), offsets)
     return offsets
 
 
@@ -106,4 +110,20 @@ def _count_before(word_start, line_end, offsets):  # type: ignore[no-untyped-def
             word += np.uint64(8)
         while word < n_words and word_start[word] < line_end[k]:
             word += np.uint64(1)
+        offsets[k + 1] = word
+
+
+@kernel
+def _count_before_most(word_start, line_end, known_end, known, offsets):  # type: ignore[no-untyped-def]
+    """The same, given the ends of other lines and what it wrote of them: most end in the same places."""
+    line, word = 0, np.int64(0)
+    for k in range(line_end.size):
+        while known_end[line] < line_end[k]:
+            line += 1
+        if known_end[line] == line_end[k]:
+            word = known[line + 1]
+        else:
+            word = max(word, known[line])
+            while word < word_start.size and word_start[word] < line_end[k]:
+                word += 1
         offsets[k + 1] = word
