@@ -31,7 +31,18 @@ import unicodedata
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, as_number, byte_mask, hash_bytes, hash_of, inlined, inner, kernel, lowest_one
+from textmill.bits import (
+    ALL_ONES,
+    as_number,
+    byte_mask,
+    enlarged,
+    hash_bytes,
+    hash_of,
+    inlined,
+    inner,
+    kernel,
+    lowest_one,
+)
 from textmill.characters import (
     LETTER,
     N_CODE_POINTS,
@@ -44,6 +55,7 @@ from textmill.characters import (
 from textmill.words import Bounds
 
 _OTHER, _SPACE, _LINE_END, _LETTER, _LOWER, _UPPER, _NUMBER, _CLOSE, _STOP, _ELLIPSIS, _MARK, _FULL = range(12)
+_FEW_BYTES = 16  # manual pages have 87 a sentence
 _STARTERS = """
     A After All Also An And Another As At Before But By Did Do Does Each For From Has Have He Her Here His How However I
     If In Is It Its Many More Most My No Not Of On One Or Our She Since So Some Such That The Their Then There These
@@ -113,11 +125,19 @@ def _listed(words: tuple[str, ...]) -> NDArray[np.uint64]:
 
 
 def sentences(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Bounds:
-    """The sentences of each text: offsets [documents + 1], and their bounds in bytes."""
-    start, end = np.empty((2, int(offsets[-1] - offsets[0])), dtype=np.int64)
+    """The sentences of each text: offsets [documents + 1], and their bounds in bytes.
+
+    There is room for one in `_FEW_BYTES` bytes, and more is made where they are shorter: room for all that there may be
+    is new memory each time, which costs a seventh.
+    """
+    sizes, n_documents = np.diff(offsets), len(offsets) - 1
     lists = [_listed(tuple(words)) for words in (_ABBREVIATIONS, _BEFORE_NUMBERS, _STARTERS)]
-    found = np.zeros(len(offsets), np.int64)
-    _cut_sentences(data, offsets, _table(), *lists, found, start, end)
+    found, n_done = np.zeros(len(offsets), np.int64), 0
+    start, end = np.empty((2, int(sizes.sum()) // _FEW_BYTES + int(sizes.max(initial=0))), dtype=np.int64)
+    while n_done < n_documents:
+        n_done = _cut_sentences(data, offsets, np.int64(n_done), _table(), *lists, found, start, end)
+        if n_done < n_documents:
+            start, end = (enlarged(array, found[n_done], 2 * len(array)) for array in (start, end))
     return found, start[: found[-1]], end[: found[-1]]
 
 
@@ -125,6 +145,7 @@ def sentences(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Bounds:
 def _cut_sentences(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
+    n_done: int,
     table: NDArray[np.uint8],
     abbreviations: NDArray[np.uint64],
     before_numbers: NDArray[np.uint64],
@@ -132,12 +153,15 @@ def _cut_sentences(
     sentence_offsets: NDArray[np.int64],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
-) -> None:
-    """Writes the offsets and the bounds."""
-    n = 0
-    for document in range(len(offsets) - 1):
+) -> int:
+    """Writes the offsets and the bounds of the sentences of the documents from number ``n_done`` on, as long as there
+    is room for any; gives the number of documents done."""
+    n = sentence_offsets[n_done]
+    for document in range(n_done, len(offsets) - 1):
         begin = i = offsets[document]  # where the sentence begins, whitespace included
         stop = offsets[document + 1]
+        if n + stop - begin > len(start):
+            return document
         block, marks = i - 64, np.uint64(0)
         while begin < stop:
             i, block, marks = _next_mark(data, i, stop, block, marks)
@@ -156,6 +180,7 @@ def _cut_sentences(
                     n += 1
                 begin = after
         sentence_offsets[document + 1] = n
+    return len(offsets) - 1
 
 
 @inlined
@@ -189,9 +214,11 @@ def _next_character(text: NDArray[np.uint8], i: int, stop: int) -> int:
 
 @inlined
 def _marks(text: NDArray[np.uint8], i: int) -> np.uint64:
-    """Where in the 64 bytes from i on marks may begin."""
+    """Where in the 64 bytes from i on marks may begin. A stop that a letter or digit follows ends nothing."""
     marks = byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, ord("!"), 1)
-    marks |= byte_mask(text, i, ord("."), 1) | byte_mask(text, i, ord("?"), 1) | byte_mask(text, i, ord(";"), 1)
+    marks |= byte_mask(text, i, ord("?"), 1) | byte_mask(text, i, ord(";"), 1)
+    goes_on = byte_mask(text, i + 1, ord("a"), 26) | byte_mask(text, i + 1, ord("A"), 26)
+    marks |= byte_mask(text, i, ord("."), 1) & ~(goes_on | byte_mask(text, i + 1, ord("0"), 10))
     if byte_mask(text, i, 0x80, 0x80):  # of English text, most blocks are ASCII
         marks = as_number(marks) | _wide_marks(text, i)
     return as_number(marks)

@@ -36,7 +36,7 @@ from textmill.characters import (
     SPACE,
     character_classes,
     decode_before,
-    plain_letters,
+    letters_of_two_bytes,
     property_table,
 )
 from textmill.words import Bounds
@@ -203,8 +203,7 @@ def _wide_masks(
     text: NDArray[np.uint8], i: int, stop: int, high: np.uint64, inner: np.uint64, table: NDArray[np.uint8]
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
     """Of the bytes that are no ASCII: those of words, digits, whitespace, tokens of their own, and what is no UTF-8."""
-    lower, caseless = plain_letters(text, i)
-    letters = (lower | caseless) & inner >> _ONE
+    letters = letters_of_two_bytes(text, i) & inner >> _ONE
     word = seen = letters | letters << _ONE
     digit = blank = own = odd = _NONE
     leads = high & ~(inner | letters)
