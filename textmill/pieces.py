@@ -155,8 +155,8 @@ _HIGH_BITS, _LOW_BITS = np.uint64(0x8080808080808080), np.uint64(0x0101010101010
 @inner
 def _classes_of_64(data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.uint8]) -> np.uint64:
     """The classes of the characters that begin in the 64 bytes from i on: most are found without looking them up."""
-    letters = byte_mask(data, i, ord("A"), 26) | byte_mask(data, i, ord("a"), 26)
-    digits, blanks = byte_mask(data, i, ord("0"), 10), byte_mask(data, i, ord(" "), 1)
+    letters = byte_mask(data, i, 0x41, 26) | byte_mask(data, i, 0x61, 26)
+    digits, blanks = byte_mask(data, i, 0x30, 10), byte_mask(data, i, 0x20, 1)
     seen = np.uint64(LETTER) * np.uint64(letters != 0) | np.uint64(NUMBER) * np.uint64(digits != 0)
     seen |= np.uint64(SPACE) * np.uint64(blanks != 0)
     others = ~(letters | digits | blanks | byte_mask(data, i, 0x80, 0x40))

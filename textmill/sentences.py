@@ -55,6 +55,7 @@ from textmill.characters import (
 from textmill.words import Bounds
 
 _OTHER, _SPACE, _LINE_END, _LETTER, _LOWER, _UPPER, _NUMBER, _CLOSE, _STOP, _ELLIPSIS, _MARK, _FULL = range(12)
+_DOT, _EXCLAMATION, _QUESTION, _SEMICOLON, _CAPITAL_I = map(ord, ".!?;I")  # `ord` in kernels costs compile time
 _FEW_BYTES = 16  # manual pages have 87 a sentence
 _STARTERS = """
     A After All Also An And Another As At Before But By Did Do Does Each For From Has Have He Her Here His How However I
@@ -215,10 +216,10 @@ def _next_character(text: NDArray[np.uint8], i: int, stop: int) -> int:
 @inlined
 def _marks(text: NDArray[np.uint8], i: int) -> np.uint64:
     """Where in the 64 bytes from i on marks may begin. A stop that a letter or digit follows ends nothing."""
-    marks = byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, ord("!"), 1)
-    marks |= byte_mask(text, i, ord("?"), 1) | byte_mask(text, i, ord(";"), 1)
-    goes_on = byte_mask(text, i + 1, ord("a"), 26) | byte_mask(text, i + 1, ord("A"), 26)
-    marks |= byte_mask(text, i, ord("."), 1) & ~(goes_on | byte_mask(text, i + 1, ord("0"), 10))
+    marks = byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, _EXCLAMATION, 1)
+    marks |= byte_mask(text, i, _QUESTION, 1) | byte_mask(text, i, _SEMICOLON, 1)
+    goes_on = byte_mask(text, i + 1, 0x61, 26) | byte_mask(text, i + 1, 0x41, 26) | byte_mask(text, i + 1, 0x30, 10)
+    marks |= byte_mask(text, i, _DOT, 1) & ~goes_on
     if byte_mask(text, i, 0x80, 0x80):  # of English text, most blocks are ASCII
         marks = as_number(marks) | _wide_marks(text, i)
     return as_number(marks)
@@ -238,7 +239,7 @@ def _wide_marks(text: NDArray[np.uint8], i: int) -> np.uint64:
 @inner
 def _is_greek_question_mark(text: NDArray[np.uint8], i: int, begin: int) -> bool:
     """A semicolon behind a Greek letter; those begin with CE or CF in UTF-8."""
-    return bool(text[i] == ord(";") and i >= begin + 2 and text[i - 2] | 1 == 0xCF)
+    return bool(text[i] == _SEMICOLON and i >= begin + 2 and text[i - 2] | 1 == 0xCF)
 
 
 @inlined
@@ -387,13 +388,13 @@ def _is_initial(text: NDArray[np.uint8], start: int, end: int, table: NDArray[np
         if letters > 1 or kind == _NUMBER:
             return False
         i += size
-    return letters == 1 and not (end == start + 1 and text[start] == ord("I"))
+    return letters == 1 and not (end == start + 1 and text[start] == _CAPITAL_I)
 
 
 @inner
 def _is_short_number(text: NDArray[np.uint8], start: int, end: int) -> bool:
     for i in range(start, end):
-        if not ord("0") <= text[i] <= ord("9"):
+        if not 0x30 <= text[i] <= 0x39:
             return False
     return end - start <= 2
 

@@ -154,8 +154,8 @@ def _masks(
     """The size of the block of ``data[:stop]`` that begins at i, which a word does not go on behind, or 0 if the first
     one does; which bytes are whitespace; where characters of each other class begin; which bytes begin none."""
     within = ALL_ONES >> np.uint64(64 - min(64, stop - i))
-    letter = (byte_mask(data, i, ord("a"), 26) | byte_mask(data, i, ord("A"), 26)) & within
-    number, space = byte_mask(data, i, ord("0"), 10) & within, _ascii_spaces(data, i)
+    letter = (byte_mask(data, i, 0x61, 26) | byte_mask(data, i, 0x41, 26)) & within
+    number, space = byte_mask(data, i, 0x30, 10) & within, _ascii_spaces(data, i)
     inner = as_number(byte_mask(data, i, 0x80, 0x40))
     ascii_ = within & ~byte_mask(data, i, 0x80, 0x80)
     symbol = _ascii_symbols(data, i) & ascii_
@@ -192,9 +192,9 @@ def _masks(
 @inner
 def _ascii_symbols(data: NDArray[np.uint8], i: int) -> np.uint64:
     """``$ + < = > ^ ` | ~``"""
-    found = byte_mask(data, i, ord("$"), 1) | byte_mask(data, i, ord("+"), 1) | byte_mask(data, i, ord("<"), 3)
-    found |= byte_mask(data, i, ord("^"), 1) | byte_mask(data, i, ord("`"), 1)
-    return found | byte_mask(data, i, ord("|"), 1) | byte_mask(data, i, ord("~"), 1)
+    found = byte_mask(data, i, 0x24, 1) | byte_mask(data, i, 0x2B, 1) | byte_mask(data, i, 0x3C, 3)
+    found |= byte_mask(data, i, 0x5E, 1) | byte_mask(data, i, 0x60, 1)
+    return found | byte_mask(data, i, 0x7C, 1) | byte_mask(data, i, 0x7E, 1)
 
 
 @inlined

@@ -37,7 +37,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import as_read_only, copy_bytes, inner, kernel
+from textmill.bits import as_read_only, copy_bytes, glue, inner, kernel
 from textmill.characters import decode_before
 from textmill.errors import UnknownNameError
 from textmill.filters import lexicon
@@ -363,7 +363,7 @@ def _fates(  # type: ignore[no-untyped-def]
     return fates
 
 
-@inner
+@glue
 def _has_long(word_chars, most):  # type: ignore[no-untyped-def]
     n_long = 0
     for n_chars in word_chars:

@@ -76,6 +76,7 @@ _PHRASES = (
 _URL_BYTES = (string.ascii_letters + string.digits + "$-_@.&+!*(),").encode()
 
 _NEWLINE, _SLASH, _PERCENT, _H, _T, _P, _S, _A, _Z = map(ord, "\n/%htpsAZ")
+_O, _K, _V, _M, _LOWER_A = map(ord, "okvma")
 _ONE = np.uint64(1)
 _ANGLES = tuple(map(ord, "⟨⟩"))
 
@@ -167,7 +168,7 @@ def _share(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float6
 def _unpunctuated(pieces: Segmentation) -> NDArray[np.float64]:
     """The share of lines that do not end with an end mark, [documents]."""
     offsets, _, end = segments.lines(pieces, "stripped")
-    marked = _is_end_mark()[pieces.data[end - 1]]
+    marked = _is_end_mark().take(pieces.data.take(end - 1))
     n_lines = np.diff(offsets)
     return _share(n_lines - sums(marked.view(np.uint8), offsets), n_lines)
 
@@ -272,10 +273,10 @@ def _pairs(data: NDArray[np.uint8], i: int, end: int) -> np.uint64:
     found = byte_mask(data, at, 0x0A, 1) & byte_mask(data, at + 1, 0x0A, 1)
     found |= byte_mask(data, at, 0x3A, 1) & byte_mask(data, at + 1, 0x2F, 1)
     found |= byte_mask(data, at, 0xE2, 1) & byte_mask(data, at + 1, 0x9F, 1)
-    found |= equal_mask(data, at, 0x20, ord("o")) & equal_mask(data, at + 1, 0x20, ord("k"))
-    found |= equal_mask(data, at, 0x20, ord("v")) & equal_mask(data, at + 1, 0x20, ord("a"))
-    m_or_p = equal_mask(data, at, 0x20, ord("m")) | equal_mask(data, at, 0x20, ord("p"))
-    found |= m_or_p & equal_mask(data, at + 1, 0x20, ord("s"))
+    found |= equal_mask(data, at, 0x20, _O) & equal_mask(data, at + 1, 0x20, _K)
+    found |= equal_mask(data, at, 0x20, _V) & equal_mask(data, at + 1, 0x20, _LOWER_A)
+    m_or_p = equal_mask(data, at, 0x20, _M) | equal_mask(data, at, 0x20, _P)
+    found |= m_or_p & equal_mask(data, at + 1, 0x20, _S)
     return as_number(found) >> np.uint64(i - at) & ALL_ONES >> np.uint64(64 - min(end - 1 - i, 64))
 
 

@@ -243,13 +243,15 @@ def count_marked_lines(
     offsets: NDArray[np.int64],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
+    edges: NDArray[np.uint8],
     bullets: NDArray[np.uint32],
     ellipses: NDArray[np.uint8],
     ellipsis_offsets: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Lines of each document that begin with a bullet, and that end with an ellipsis: [2, documents].
 
-    Ellipses are given in lower case, and found in either case.
+    Ellipses are given in lower case, and found in either case. ``edges``: 1 for bytes that begin a bullet, 2 for those
+    that end an ellipsis, [256]; few lines have them.
     """
     counts = np.zeros((2, len(offsets) - 1), dtype=np.int64)
     for document in range(len(offsets) - 1):
@@ -257,15 +259,17 @@ def count_marked_lines(
             first, last = start[k], end[k]
             if first == last:
                 continue
-            character = decode(data, first)[0]
-            for bullet in bullets:
-                if character == bullet:
-                    counts[0, document] += 1
-                    break
-            for mark in range(len(ellipsis_offsets) - 1):
-                if _ends_with(data, first, last, ellipses, ellipsis_offsets[mark], ellipsis_offsets[mark + 1]):
-                    counts[1, document] += 1
-                    break
+            if edges[data[first]] & 1:
+                character = decode(data, first)[0]
+                for bullet in bullets:
+                    if character == bullet:
+                        counts[0, document] += 1
+                        break
+            if edges[data[last - 1]] & 2:
+                for mark in range(len(ellipsis_offsets) - 1):
+                    if _ends_with(data, first, last, ellipses, ellipsis_offsets[mark], ellipsis_offsets[mark + 1]):
+                        counts[1, document] += 1
+                        break
     return counts
 
 

@@ -50,10 +50,10 @@ def words_of_lines(pieces: Segmentation, split: str) -> NDArray[np.int64]:
 def _words_of_lines(pieces: Segmentation, split: str) -> NDArray[np.int64]:
     lines, starts = cut_lines(pieces, split), pieces.words.start
     offsets = np.zeros(len(lines.end) + 1, np.int64)
-    if split == "newline":
-        _count_before(starts, lines.end, offsets)
-    else:
-        _count_before_most(starts, lines.end, pieces.lines.end, words_of_lines(pieces, "newline"), offsets)
+    known = np.empty(0, np.int64), np.empty(0, np.int64)
+    if split != "newline":
+        known = pieces.lines.end, words_of_lines(pieces, "newline")
+    _count_before(starts, lines.end, *known, offsets)
     return offsets
 
 
@@ -102,28 +102,20 @@ def count_words(data, start, end, classes):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _count_before(word_start, line_end, offsets):  # type: ignore[no-untyped-def]
-    """Writes how many words start before each line end, behind a 0: int64 [lines + 1]."""
-    word, n_words = np.uint64(0), np.uint64(word_start.size)  # unsigned: see `textmill.whitespace`
+def _count_before(word_start, line_end, known_end, known, offsets):  # type: ignore[no-untyped-def]
+    """Writes how many words start before each line end, behind a 0: int64 [lines + 1].
+
+    It may be known of other lines, most of which end in the same places.
+    """
+    line, word = np.uint64(0), np.uint64(0)  # unsigned: see `textmill.whitespace`
+    n_known, n_words = np.uint64(known_end.size), np.uint64(word_start.size)
     for k in range(line_end.size):
+        while line < n_known and known_end[line] < line_end[k]:
+            line += np.uint64(1)
+        if line < n_known and known_end[line] == line_end[k]:
+            word = np.uint64(known[line + np.uint64(1)])
         while word + np.uint64(8) <= n_words and word_start[word + np.uint64(7)] < line_end[k]:
             word += np.uint64(8)
         while word < n_words and word_start[word] < line_end[k]:
             word += np.uint64(1)
-        offsets[k + 1] = word
-
-
-@kernel
-def _count_before_most(word_start, line_end, known_end, known, offsets):  # type: ignore[no-untyped-def]
-    """The same, given the ends of other lines and what it wrote of them: most end in the same places."""
-    line, word = 0, np.int64(0)
-    for k in range(line_end.size):
-        while known_end[line] < line_end[k]:
-            line += 1
-        if known_end[line] == line_end[k]:
-            word = known[line + 1]
-        else:
-            word = max(word, known[line])
-            while word < word_start.size and word_start[word] < line_end[k]:
-                word += 1
         offsets[k + 1] = word

@@ -38,6 +38,7 @@ from textmill.bits import (
     byte_mask,
     copy_bytes,
     count_ones,
+    glue,
     inlined,
     inner,
     kernel,
@@ -238,7 +239,7 @@ def _fate_of_number(line, is_short, kinds, classes):  # type: ignore[no-untyped-
     return _SHORT if is_short else _KEPT
 
 
-@inlined
+@glue
 def _may_have_more(data, i, end, n_chars, most):  # type: ignore[no-untyped-def]
     """Whether more than ``most`` characters may be in upper case: rarely, as many are ASCII letters in lower case."""
     n_others = np.int64(n_chars)

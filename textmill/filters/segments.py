@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, as_number, byte_mask, count_ones, inner, kernel, lowest_one
+from textmill.bits import ALL_ONES, as_number, byte_mask, count_ones, glue, inner, kernel, lowest_one
 from textmill.text import NEWLINE, SPACE, Segmentation, Spans, character_classes, decode
 
 Split = Literal[
@@ -200,12 +200,13 @@ def _cut_splitlines(
 ) -> Bounds:
     """What ``str.splitlines()`` gives: of most documents, their lines."""
     n_odd = np.zeros(len(text_offsets) - 1, np.int64)
+    most = len(line_start)
     for document in range(len(n_odd)):
         n_odd[document] = _count_odd_breaks(data, text_offsets[document], text_offsets[document + 1])
-    most = len(line_start) + np.sum(n_odd)
+        most += n_odd[document]
     offsets = np.zeros_like(text_offsets)
     start, end = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
-    n = 0
+    n = np.int64(0)
     for document in range(len(n_odd)):
         if n_odd[document]:
             n = _cut_document(data, text_offsets[document], text_offsets[document + 1], start, end, n)
@@ -218,7 +219,7 @@ def _cut_splitlines(
     return offsets, start[:n].copy(), end[:n].copy()
 
 
-@inner
+@glue
 def _count_odd_breaks(data: NDArray[np.uint8], i: int, stop: int) -> np.int64:
     """Line breaks of ``data[i:stop]`` that are no newlines; or somewhat more, if there are any."""
     n_breaks = np.uint64(0)
@@ -232,7 +233,7 @@ def _count_odd_breaks(data: NDArray[np.uint8], i: int, stop: int) -> np.int64:
     return np.int64(n_breaks)
 
 
-@inner
+@glue
 def _cut_document(
     data: NDArray[np.uint8], begin: int, last: int, start: NDArray[np.int64], end: NDArray[np.int64], n: int
 ) -> int:

@@ -77,7 +77,7 @@ _FORM_CHARS, _FORM_BYTES, _FORM_START = np.uint32(8), np.uint32(11), np.uint32(1
 FORM_GROWTH = 3  # no normal form has more bytes than its character, times this
 SCRATCH_BEYOND = 16  # bytes: for what a character that is cut off at the end of its line may become
 
-_DOT, _EXCLAMATION, _QUESTION, _SIGN, _OPEN, _CLOSE = map(ord, ".!?#{}")
+_DOT, _EXCLAMATION, _QUESTION, _SIGN, _OPEN, _CLOSE, _I, _P = map(ord, ".!?#{}ip")
 _ELLIPSIS = ord("…")
 _LOREM, _IPSUM = (np.uint64(int.from_bytes(word, "little")) for word in (b"lorem", b"ipsum"))
 _JAVASCRIPT = np.uint64(hash_bytes(b"javascript"))
@@ -357,7 +357,7 @@ def _marks(data: NDArray[np.uint8], i: int, valid: np.uint64) -> tuple[np.uint64
 def _ip(data: NDArray[np.uint8], i: int) -> np.uint64:
     """Where "ip" begins, as in "ipsum", in this block."""
     at = min(i, len(data) - MIN_BYTES)
-    return (byte_mask(data, at, ord("i"), 1) & byte_mask(data, at, ord("p"), 1) >> _ONE) >> np.uint64(i - at)
+    return (byte_mask(data, at, _I, 1) & byte_mask(data, at, _P, 1) >> _ONE) >> np.uint64(i - at)
 
 
 @inlined
