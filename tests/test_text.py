@@ -478,6 +478,12 @@ def test_no_character_is_read_from_its_middle() -> None:
             assert cut(segmentation, segmentation.sentences) == [[document]]
 
 
+def test_more_sentences_than_there_was_room_for() -> None:
+    documents = ["a\n" * 100, "", "b? " * 70] * 40
+    segmentation = Documents.from_texts(documents).segmentation
+    assert cut(segmentation, segmentation.sentences) == [["a"] * 100, [], ["b?"] * 70] * 40
+
+
 @numba.njit
 def next_mark(data, block, marks):  # type: ignore[no-untyped-def]
     return sentences._next_mark(data, 0, len(data), block, marks)
@@ -487,7 +493,7 @@ def test_no_mark_is_passed_over() -> None:
     ends = [c for c, kind in enumerate(sentences._table()) if kind >= sentences._STOP or kind == sentences._LINE_END]
     assert len(ends) > 150
     for character in map(chr, ends):
-        data = np.frombuffer(f"a{character}{BEHIND}".encode(), np.uint8)
+        data = np.frombuffer(f"a{character} {BEHIND}".encode(), np.uint8)
         assert next_mark(data, -64, np.uint64(0))[0] == 1
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import byte_mask, inner, leaf
+from textmill.bits import byte_mask, glue, inner, leaf
 
 # What a character is, one bit each; every code point has exactly one. All but SPACE follow the general category.
 LETTER = np.uint8(1)
@@ -141,7 +141,7 @@ def _times_or_divided(data: NDArray[np.uint8], i: int) -> np.uint64:
     return byte_mask(data, i + 1, 0x97, 1) | byte_mask(data, i + 1, 0xB7, 1)
 
 
-@inner
+@glue  # as a function of its own it would be compiled anew for each of the constants that it is given
 def _two_bytes(data: NDArray[np.uint8], i: int, first: int, low: int, high: int) -> np.uint64:
     """Where a first byte stands that one from ``low`` to ``high`` follows, among the 64 bytes from i on."""
     return byte_mask(data, i, first, 1) & byte_mask(data, i + 1, low, high - low + 1)

@@ -114,16 +114,17 @@ def _add_up(values: NDArray, offsets: NDArray[np.int64], found: NDArray[np.int64
 def hash_and_length(data: NDArray[np.uint8], i: int, stop: int) -> tuple[np.uint64, np.uint64]:
     """The hash and the characters of ``data[i:stop]``. All bytes but 80 to BF begin a character."""
     value, length = hash_begin(stop - i), np.uint64(stop - i)
-    while i + 64 <= stop:
-        for step in range(0, 64, 8):
-            value = hash_step(value, load_eight(data, i + step))
-        length -= count_ones(byte_mask(data, i, 0x80, 0x40))
-        i += 64
-    while i < stop:
-        eight = load(data, i, stop)
-        value = hash_step(value, eight)
-        length -= count_ones(eight & ~(eight << np.uint64(1)) & _HIGH_BITS)
+    at = i
+    while at < stop and at + 64 <= len(data):
+        length -= count_ones(byte_mask(data, at, 0x80, 0x40) & ALL_ONES >> np.uint64(64 - min(64, stop - at)))
+        at += 64
+    for k in range(at, stop):
+        length -= np.uint64(data[k] & 0xC0 == 0x80)
+    while i + 8 <= stop:
+        value = hash_step(value, load_eight(data, i))
         i += 8
+    if i < stop:
+        value = hash_step(value, load(data, i, stop))
     return hash_end(value), length
 
 
@@ -154,8 +155,8 @@ _HIGH_BITS, _LOW_BITS = np.uint64(0x8080808080808080), np.uint64(0x0101010101010
 @inner
 def _classes_of_64(data: NDArray[np.uint8], i: int, stop: int, classes: NDArray[np.uint8]) -> np.uint64:
     """The classes of the characters that begin in the 64 bytes from i on: most are found without looking them up."""
-    letters = byte_mask(data, i, ord("A"), 26) | byte_mask(data, i, ord("a"), 26)
-    digits, blanks = byte_mask(data, i, ord("0"), 10), byte_mask(data, i, ord(" "), 1)
+    letters = byte_mask(data, i, 0x41, 26) | byte_mask(data, i, 0x61, 26)
+    digits, blanks = byte_mask(data, i, 0x30, 10), byte_mask(data, i, 0x20, 1)
     seen = np.uint64(LETTER) * np.uint64(letters != 0) | np.uint64(NUMBER) * np.uint64(digits != 0)
     seen |= np.uint64(SPACE) * np.uint64(blanks != 0)
     others = ~(letters | digits | blanks | byte_mask(data, i, 0x80, 0x40))

@@ -31,7 +31,18 @@ import unicodedata
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import ALL_ONES, as_number, byte_mask, hash_bytes, hash_of, inlined, inner, kernel, lowest_one
+from textmill.bits import (
+    ALL_ONES,
+    as_number,
+    byte_mask,
+    enlarged,
+    hash_bytes,
+    hash_of,
+    inlined,
+    inner,
+    kernel,
+    lowest_one,
+)
 from textmill.characters import (
     LETTER,
     N_CODE_POINTS,
@@ -44,6 +55,8 @@ from textmill.characters import (
 from textmill.words import Bounds
 
 _OTHER, _SPACE, _LINE_END, _LETTER, _LOWER, _UPPER, _NUMBER, _CLOSE, _STOP, _ELLIPSIS, _MARK, _FULL = range(12)
+_DOT, _EXCLAMATION, _QUESTION, _SEMICOLON, _CAPITAL_I = map(ord, ".!?;I")  # `ord` in kernels costs compile time
+_FEW_BYTES = 16  # manual pages have 87 a sentence
 _STARTERS = """
     A After All Also An And Another As At Before But By Did Do Does Each For From Has Have He Her Here His How However I
     If In Is It Its Many More Most My No Not Of On One Or Our She Since So Some Such That The Their Then There These
@@ -113,11 +126,19 @@ def _listed(words: tuple[str, ...]) -> NDArray[np.uint64]:
 
 
 def sentences(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Bounds:
-    """The sentences of each text: offsets [documents + 1], and their bounds in bytes."""
-    start, end = np.empty((2, int(offsets[-1] - offsets[0])), dtype=np.int64)
+    """The sentences of each text: offsets [documents + 1], and their bounds in bytes.
+
+    There is room for one in `_FEW_BYTES` bytes, and more is made where they are shorter: room for all that there may be
+    is new memory each time, which costs a seventh.
+    """
+    sizes, n_documents = np.diff(offsets), len(offsets) - 1
     lists = [_listed(tuple(words)) for words in (_ABBREVIATIONS, _BEFORE_NUMBERS, _STARTERS)]
-    found = np.zeros(len(offsets), np.int64)
-    _cut_sentences(data, offsets, _table(), *lists, found, start, end)
+    found, n_done = np.zeros(len(offsets), np.int64), 0
+    start, end = np.empty((2, int(sizes.sum()) // _FEW_BYTES + int(sizes.max(initial=0))), dtype=np.int64)
+    while n_done < n_documents:
+        n_done = _cut_sentences(data, offsets, np.int64(n_done), _table(), *lists, found, start, end)
+        if n_done < n_documents:
+            start, end = (enlarged(array, found[n_done], 2 * len(array)) for array in (start, end))
     return found, start[: found[-1]], end[: found[-1]]
 
 
@@ -125,6 +146,7 @@ def sentences(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Bounds:
 def _cut_sentences(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
+    n_done: int,
     table: NDArray[np.uint8],
     abbreviations: NDArray[np.uint64],
     before_numbers: NDArray[np.uint64],
@@ -132,12 +154,15 @@ def _cut_sentences(
     sentence_offsets: NDArray[np.int64],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
-) -> None:
-    """Writes the offsets and the bounds."""
-    n = 0
-    for document in range(len(offsets) - 1):
+) -> int:
+    """Writes the offsets and the bounds of the sentences of the documents from number ``n_done`` on, as long as there
+    is room for any; gives the number of documents done."""
+    n = sentence_offsets[n_done]
+    for document in range(n_done, len(offsets) - 1):
         begin = i = offsets[document]  # where the sentence begins, whitespace included
         stop = offsets[document + 1]
+        if n + stop - begin > len(start):
+            return document
         block, marks = i - 64, np.uint64(0)
         while begin < stop:
             i, block, marks = _next_mark(data, i, stop, block, marks)
@@ -156,6 +181,7 @@ def _cut_sentences(
                     n += 1
                 begin = after
         sentence_offsets[document + 1] = n
+    return len(offsets) - 1
 
 
 @inlined
@@ -189,9 +215,11 @@ def _next_character(text: NDArray[np.uint8], i: int, stop: int) -> int:
 
 @inlined
 def _marks(text: NDArray[np.uint8], i: int) -> np.uint64:
-    """Where in the 64 bytes from i on marks may begin."""
-    marks = byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, ord("!"), 1)
-    marks |= byte_mask(text, i, ord("."), 1) | byte_mask(text, i, ord("?"), 1) | byte_mask(text, i, ord(";"), 1)
+    """Where in the 64 bytes from i on marks may begin. A stop that a letter or digit follows ends nothing."""
+    marks = byte_mask(text, i, 0x0A, 1) | byte_mask(text, i, 0x0D, 1) | byte_mask(text, i, _EXCLAMATION, 1)
+    marks |= byte_mask(text, i, _QUESTION, 1) | byte_mask(text, i, _SEMICOLON, 1)
+    goes_on = byte_mask(text, i + 1, 0x61, 26) | byte_mask(text, i + 1, 0x41, 26) | byte_mask(text, i + 1, 0x30, 10)
+    marks |= byte_mask(text, i, _DOT, 1) & ~goes_on
     if byte_mask(text, i, 0x80, 0x80):  # of English text, most blocks are ASCII
         marks = as_number(marks) | _wide_marks(text, i)
     return as_number(marks)
@@ -211,7 +239,7 @@ def _wide_marks(text: NDArray[np.uint8], i: int) -> np.uint64:
 @inner
 def _is_greek_question_mark(text: NDArray[np.uint8], i: int, begin: int) -> bool:
     """A semicolon behind a Greek letter; those begin with CE or CF in UTF-8."""
-    return bool(text[i] == ord(";") and i >= begin + 2 and text[i - 2] | 1 == 0xCF)
+    return bool(text[i] == _SEMICOLON and i >= begin + 2 and text[i - 2] | 1 == 0xCF)
 
 
 @inlined
@@ -360,13 +388,13 @@ def _is_initial(text: NDArray[np.uint8], start: int, end: int, table: NDArray[np
         if letters > 1 or kind == _NUMBER:
             return False
         i += size
-    return letters == 1 and not (end == start + 1 and text[start] == ord("I"))
+    return letters == 1 and not (end == start + 1 and text[start] == _CAPITAL_I)
 
 
 @inner
 def _is_short_number(text: NDArray[np.uint8], start: int, end: int) -> bool:
     for i in range(start, end):
-        if not ord("0") <= text[i] <= ord("9"):
+        if not 0x30 <= text[i] <= 0x39:
             return False
     return end - start <= 2
 

@@ -34,7 +34,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from textmill import pieces, sentences, treebank, whitespace, words
-from textmill.bits import FNV_BASIS, FNV_PRIME, byte_mask, hash_bytes, kernel, lowest_one
+from textmill.bits import FNV_BASIS, FNV_PRIME, byte_mask, count_ones, hash_bytes, kernel, lowest_one
 from textmill.characters import (
     BEGINS_ALNUM,
     LETTER,
@@ -270,10 +270,14 @@ class Segmentation(_Source):
 def _count_lines(data: NDArray[np.uint8], offsets: NDArray[np.int64], line_offsets: NDArray[np.int64]) -> None:
     """Writes the offsets of the lines."""
     for document in range(len(offsets) - 1):
-        n_newlines = 0
-        for byte in data[offsets[document] : offsets[document + 1]]:
-            n_newlines += byte == NEWLINE
-        line_offsets[document + 1] = line_offsets[document] + n_newlines + 1
+        i, stop = offsets[document], offsets[document + 1]
+        n_newlines = np.uint64(0)
+        while i + 64 <= stop:
+            n_newlines += count_ones(byte_mask(data, i, NEWLINE, 1))
+            i += 64
+        for k in range(i, stop):
+            n_newlines += np.uint64(data[k] == NEWLINE)
+        line_offsets[document + 1] = line_offsets[document] + np.int64(n_newlines) + 1
 
 
 @kernel

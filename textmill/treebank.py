@@ -36,7 +36,7 @@ from textmill.characters import (
     SPACE,
     character_classes,
     decode_before,
-    plain_letters,
+    letters_of_two_bytes,
     property_table,
 )
 from textmill.words import Bounds
@@ -147,13 +147,13 @@ def _masks(
 
     Also how many bytes that is, and whether the stretch there is odd or longer than 64 bytes.
     """
-    word = byte_mask(text, i, ord("a"), 26) | byte_mask(text, i, ord("A"), 26) | byte_mask(text, i, ord("_"), 1)
-    digit = byte_mask(text, i, ord("0"), 10)
-    blank = byte_mask(text, i, ord(" "), 1) | byte_mask(text, i, 9, 5) | byte_mask(text, i, 28, 4)
-    own = byte_mask(text, i, ord("!"), 6) | byte_mask(text, i, ord("("), 3) | byte_mask(text, i, ord(";"), 2)
-    own |= byte_mask(text, i, ord(">"), 3) | byte_mask(text, i, ord("["), 1) | byte_mask(text, i, ord("]"), 1)
-    own |= byte_mask(text, i, ord("{"), 1) | byte_mask(text, i, ord("}"), 1)
-    odd = byte_mask(text, i, ord("'"), 1) | byte_mask(text, i, ord("`"), 1)
+    word = byte_mask(text, i, 0x61, 26) | byte_mask(text, i, 0x41, 26) | byte_mask(text, i, 0x5F, 1)  # and _
+    digit = byte_mask(text, i, 0x30, 10)
+    blank = byte_mask(text, i, 0x20, 1) | byte_mask(text, i, 9, 5) | byte_mask(text, i, 28, 4)
+    own = byte_mask(text, i, 0x21, 6) | byte_mask(text, i, 0x28, 3) | byte_mask(text, i, 0x3B, 2)  # ! to &, ( to *, ; <
+    own |= byte_mask(text, i, 0x3E, 3) | byte_mask(text, i, 0x5B, 1) | byte_mask(text, i, 0x5D, 1)  # > to @, [, ]
+    own |= byte_mask(text, i, 0x7B, 1) | byte_mask(text, i, 0x7D, 1)  # braces
+    odd = byte_mask(text, i, _APOSTROPHE, 1) | byte_mask(text, i, 0x60, 1)
     size = min(64, stop - i)
     within = ALL_ONES >> np.uint64(64 - size)
     high = byte_mask(text, i, 0x80, 0x80) & within
@@ -169,8 +169,8 @@ def _masks(
             odd | wide_odd,
         )
     word, digit, blank = word & within, digit & within, blank | ~within
-    separator = byte_mask(text, i, ord(","), 1) | byte_mask(text, i, ord(":"), 1)
-    dot, dash = byte_mask(text, i, ord("."), 1) & within, byte_mask(text, i, ord("-"), 1)
+    separator = byte_mask(text, i, 0x2C, 1) | byte_mask(text, i, 0x3A, 1)  # , and :
+    dot, dash = byte_mask(text, i, 0x2E, 1) & within, byte_mask(text, i, 0x2D, 1)
     own |= separator & ~(digit >> _ONE)
     if final >= i and final < i + 64:
         own |= _ONE << np.uint64(final - i)
@@ -203,8 +203,7 @@ def _wide_masks(
     text: NDArray[np.uint8], i: int, stop: int, high: np.uint64, inner: np.uint64, table: NDArray[np.uint8]
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
     """Of the bytes that are no ASCII: those of words, digits, whitespace, tokens of their own, and what is no UTF-8."""
-    lower, caseless = plain_letters(text, i)
-    letters = (lower | caseless) & inner >> _ONE
+    letters = letters_of_two_bytes(text, i) & inner >> _ONE
     word = seen = letters | letters << _ONE
     digit = blank = own = odd = _NONE
     leads = high & ~(inner | letters)
@@ -347,6 +346,9 @@ def _wanna(text: NDArray[np.uint8], begin: int, stop: int, table: NDArray[np.uin
 
 
 _APOSTROPHE = np.uint8(ord("'"))
+_D, _E, _L, _M, _N, _R, _S, _T, _V = map(ord, "delmnrstv")  # `ord` in kernels costs compile time
+_CAPITAL_N, _CAPITAL_T, _FULL_STOP, _DOUBLE_QUOTE, _BLANK_BYTE = map(ord, 'NT." ')
+_CLOSERS = tuple(map(ord, "])}>"))
 
 
 def _number(word: str) -> np.uint64:
@@ -364,7 +366,7 @@ def _short_clitic(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     """Where a ``'s``, ``'m``, ``'d`` or ``'`` at the end of a token begins; ``stop`` if there is none."""
     size = stop - begin
     letter = text[stop - 1] | 0x20
-    one = letter == ord("s") or letter == ord("m") or letter == ord("d")
+    one = letter == _S or letter == _M or letter == _D
     if one and size >= 3 and text[stop - 2] == _APOSTROPHE and text[stop - 3] != _APOSTROPHE:
         return stop - 2
     if size >= 2 and text[stop - 1] == _APOSTROPHE and text[stop - 2] != _APOSTROPHE:
@@ -381,9 +383,9 @@ def _long_clitic(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     if (a ^ b if a != _APOSTROPHE else b ^ c) & 0x20 and b != _APOSTROPHE:
         return stop  # mixed case
     if b == _APOSTROPHE:
-        return stop - 3 if (a == ord("n") and c == ord("t")) or (a == ord("N") and c == ord("T")) else stop
+        return stop - 3 if (a == _N and c == _T) or (a == _CAPITAL_N and c == _CAPITAL_T) else stop
     b, c = b | 0x20, c | 0x20
-    long = (b == ord("l") and c == ord("l")) or ((b == ord("r") or b == ord("v")) and c == ord("e"))
+    long = (b == _L and c == _L) or ((b == _R or b == _V) and c == _E)
     return stop - 3 if a == _APOSTROPHE and long else stop
 
 
@@ -415,8 +417,8 @@ def _opens(text: NDArray[np.uint8], i: int, limit: int, table: NDArray[np.uint8]
         return False
     a, b = text[i] | 0x20, text[stop - 1] | 0x20
     if stop - i == 1:
-        return not (a == ord("m") or a == ord("t") or a == ord("s") or a == ord("d") or a == ord("n"))
-    clitic = (b == ord("e") and (a == ord("r") or a == ord("v"))) or (a == ord("l") and b == ord("l"))
+        return not (a == _M or a == _T or a == _S or a == _D or a == _N)
+    clitic = (b == _E and (a == _R or a == _V)) or (a == _L and b == _L)
     return not (clitic and stop - i == 2)
 
 
@@ -459,9 +461,9 @@ def _final_period(text: NDArray[np.uint8], begin: int, stop: int) -> int:
     while i > begin:
         at = _character_before(text, begin, i)
         code_point = decode_before(text, at, stop)[0]
-        if code_point == ord("."):
+        if code_point == _FULL_STOP:
             return at if at > begin and text[at - 1] != text[at] else -1
-        quote = code_point == ord('"') or code_point == _APOSTROPHE
+        quote = code_point == _DOUBLE_QUOTE or code_point == _APOSTROPHE
         if not (quote or _closes_sentence(code_point)):
             return -1
         i = at
@@ -470,5 +472,5 @@ def _final_period(text: NDArray[np.uint8], begin: int, stop: int) -> int:
 
 @inner
 def _closes_sentence(code_point: int) -> bool:
-    ascii_ = code_point == ord("]") or code_point == ord(")") or code_point == ord("}") or code_point == ord(">")
-    return ascii_ or code_point == ord(" ") or code_point == 0xBB or code_point == 0x201D or code_point == 0x2019
+    ascii_ = code_point in _CLOSERS
+    return ascii_ or code_point == _BLANK_BYTE or code_point == 0xBB or code_point == 0x201D or code_point == 0x2019

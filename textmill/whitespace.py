@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from textmill.bits import (
     ALL_ONES,
+    as_number,
     byte_mask,
     count_ones,
     enlarged,
@@ -153,9 +154,9 @@ def _masks(
     """The size of the block of ``data[:stop]`` that begins at i, which a word does not go on behind, or 0 if the first
     one does; which bytes are whitespace; where characters of each other class begin; which bytes begin none."""
     within = ALL_ONES >> np.uint64(64 - min(64, stop - i))
-    letter = (byte_mask(data, i, ord("a"), 26) | byte_mask(data, i, ord("A"), 26)) & within
-    number, space = byte_mask(data, i, ord("0"), 10) & within, _ascii_spaces(data, i)
-    inner = byte_mask(data, i, 0x80, 0x40)
+    letter = (byte_mask(data, i, 0x61, 26) | byte_mask(data, i, 0x41, 26)) & within
+    number, space = byte_mask(data, i, 0x30, 10) & within, _ascii_spaces(data, i)
+    inner = as_number(byte_mask(data, i, 0x80, 0x40))
     ascii_ = within & ~byte_mask(data, i, 0x80, 0x80)
     symbol = _ascii_symbols(data, i) & ascii_
     other = (byte_mask(data, i, 0, 32) | byte_mask(data, i, 0x7F, 1)) & within & ~space
@@ -191,9 +192,9 @@ def _masks(
 @inner
 def _ascii_symbols(data: NDArray[np.uint8], i: int) -> np.uint64:
     """``$ + < = > ^ ` | ~``"""
-    found = byte_mask(data, i, ord("$"), 1) | byte_mask(data, i, ord("+"), 1) | byte_mask(data, i, ord("<"), 3)
-    found |= byte_mask(data, i, ord("^"), 1) | byte_mask(data, i, ord("`"), 1)
-    return found | byte_mask(data, i, ord("|"), 1) | byte_mask(data, i, ord("~"), 1)
+    found = byte_mask(data, i, 0x24, 1) | byte_mask(data, i, 0x2B, 1) | byte_mask(data, i, 0x3C, 3)
+    found |= byte_mask(data, i, 0x5E, 1) | byte_mask(data, i, 0x60, 1)
+    return found | byte_mask(data, i, 0x7C, 1) | byte_mask(data, i, 0x7E, 1)
 
 
 @inlined
@@ -232,7 +233,7 @@ def _spaces(
     ``rest`` is the second from the 64 bytes before. What lies beyond the end is whitespace.
     """
     if i + 64 <= len(text):
-        space, leads = _ascii_spaces(text, i), _leads(text, i)
+        space, leads = as_number(_ascii_spaces(text, i)), as_number(_leads(text, i))
     else:
         space, leads = _last_spaces(text, i)
     space |= rest

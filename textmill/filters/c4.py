@@ -37,7 +37,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from textmill.bits import as_read_only, copy_bytes, inner, kernel
+from textmill.bits import as_read_only, copy_bytes, glue, inner, kernel
 from textmill.characters import decode_before
 from textmill.errors import UnknownNameError
 from textmill.filters import lexicon
@@ -141,17 +141,14 @@ class _LineRules:
 
     def _judge(self, documents: Documents) -> _Judged:
         pieces, classes = documents.segmentation, character_classes()
-        lines, words = cut_lines(pieces, self.line_split), pieces.words
+        lines = cut_lines(pieces, self.line_split)
         groups = (("javascript",), self.policy_phrases, ("lorem ipsum",), ("{",), ("[",) if self.citations else ())
         marks = find_phrases(pieces.data, lines.start, lines.end, phrase_table(groups))
         if self.javascript == "word":
             _unmark_parts_of_words(pieces.data, lines.start, lines.end, classes, marks)
-        word_offsets = words_of_lines(pieces, self.line_split)
-        has_long = np.zeros(len(lines.end), bool)
-        if self.max_word_chars:
-            long = np.flatnonzero(words.n_chars > self.max_word_chars)
-            has_long[np.searchsorted(word_offsets, long, "right") - 1] = True
+        of_words = words_of_lines(pieces, self.line_split), pieces.words.n_chars
         rules = (
+            self.max_word_chars,
             self.strip,
             bool(self.end_marks),
             self.ellipsis_ends,
@@ -160,8 +157,7 @@ class _LineRules:
             self.javascript == "line",
         )
         ends = character_set(self.end_marks)
-        n_words = np.diff(word_offsets)
-        fates = _fates(pieces.data, lines.start, lines.end, marks, n_words, has_long, classes, ends, *rules)
+        fates = _fates(pieces.data, lines.start, lines.end, marks, *of_words, classes, ends, *rules)
         return _Judged(lines, marks, fates)
 
 
@@ -328,10 +324,11 @@ def _fates(  # type: ignore[no-untyped-def]
     start,
     end,
     marks,
-    n_words,
-    has_long,
+    word_offsets,
+    word_chars,
     classes,
     ends,
+    max_word_chars,
     strip,
     need_end,
     ellipsis_ends,
@@ -341,15 +338,16 @@ def _fates(  # type: ignore[no-untyped-def]
 ):
     """What becomes of each line: uint8 [lines]."""
     fates = np.empty(start.size, np.uint8)
+    most = max_word_chars if max_word_chars else data.size  # bytes, too, of a line without a longer word
     for k in range(start.size):
         first = strip_start(data, start[k], end[k], classes)
         if first == end[k]:
             fates[k] = _BLANK
-        elif has_long[k]:
+        elif end[k] - start[k] > most and _has_long(word_chars[word_offsets[k] : word_offsets[k + 1]], most):
             fates[k] = _LONG_WORD
         else:
             last = strip_end(data, first, end[k], classes)
-            n = n_words[k]
+            n = word_offsets[k + 1] - word_offsets[k]
             if marks[k] & _HAS_BRACKET:
                 line, zero = as_read_only(_without_citations(data[first:last], classes)), np.int64(0)
                 last = line.size if strip else strip_end(line, zero, line.size, classes)
@@ -368,6 +366,14 @@ def _fates(  # type: ignore[no-untyped-def]
             else:
                 fates[k] = _KEPT
     return fates
+
+
+@glue
+def _has_long(word_chars, most):  # type: ignore[no-untyped-def]
+    n_long = 0
+    for n_chars in word_chars:
+        n_long += n_chars > most
+    return n_long > 0
 
 
 @inner

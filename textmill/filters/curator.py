@@ -27,9 +27,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from textmill.bits import ALL_ONES, as_number, byte_mask, count_ones, equal_mask, inlined, inner, kernel, lowest_one
-from textmill.filters import gopher
+from textmill.filters import gopher, segments
 from textmill.filters.base import Preset, Rule, Scorer, named, numbers
-from textmill.filters.line_marks import words_of_lines
+from textmill.pieces import sums
 from textmill.text import Documents, Segmentation, Spans, decode
 
 COLUMNS = pa.schema(
@@ -76,6 +76,7 @@ _PHRASES = (
 _URL_BYTES = (string.ascii_letters + string.digits + "$-_@.&+!*(),").encode()
 
 _NEWLINE, _SLASH, _PERCENT, _H, _T, _P, _S, _A, _Z = map(ord, "\n/%htpsAZ")
+_O, _K, _V, _M, _LOWER_A = map(ord, "okvma")
 _ONE = np.uint64(1)
 _ANGLES = tuple(map(ord, "⟨⟩"))
 
@@ -166,11 +167,10 @@ def _share(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float6
 
 def _unpunctuated(pieces: Segmentation) -> NDArray[np.float64]:
     """The share of lines that do not end with an end mark, [documents]."""
-    word_offsets = words_of_lines(pieces, "newline")
-    counts = np.zeros((2, len(pieces.lines.counts)), np.int64)
-    _count_marked(pieces.data, pieces.lines.offsets, word_offsets, pieces.words.end, _is_end_mark(), counts)
-    n_lines, n_marked = counts
-    return _share(n_lines - n_marked, n_lines)
+    offsets, _, end = segments.lines(pieces, "stripped")
+    marked = _is_end_mark().take(pieces.data.take(end - 1))
+    n_lines = np.diff(offsets)
+    return _share(n_lines - sums(marked.view(np.uint8), offsets), n_lines)
 
 
 def _longest_words(words: Spans) -> NDArray[np.int32]:
@@ -212,24 +212,6 @@ def _phrases() -> _Phrases:
         is_url_byte,
         is_hex,
     )
-
-
-@kernel
-def _count_marked(
-    data: NDArray[np.uint8],
-    line_offsets: NDArray[np.int64],
-    word_offsets: NDArray[np.int64],
-    word_end: NDArray[np.int64],
-    is_mark: NDArray[np.bool_],
-    counts: NDArray[np.int64],
-) -> None:
-    """Counts lines of each document that have words, and those whose last word ends with a mark: [2, documents]."""
-    for document in range(len(line_offsets) - 1):
-        for line in range(line_offsets[document], line_offsets[document + 1]):
-            after = word_offsets[line + 1]
-            if after > word_offsets[line]:
-                counts[0, document] += 1
-                counts[1, document] += is_mark[data[word_end[after - 1] - 1]]
 
 
 @kernel
@@ -291,10 +273,10 @@ def _pairs(data: NDArray[np.uint8], i: int, end: int) -> np.uint64:
     found = byte_mask(data, at, 0x0A, 1) & byte_mask(data, at + 1, 0x0A, 1)
     found |= byte_mask(data, at, 0x3A, 1) & byte_mask(data, at + 1, 0x2F, 1)
     found |= byte_mask(data, at, 0xE2, 1) & byte_mask(data, at + 1, 0x9F, 1)
-    found |= equal_mask(data, at, 0x20, ord("o")) & equal_mask(data, at + 1, 0x20, ord("k"))
-    found |= equal_mask(data, at, 0x20, ord("v")) & equal_mask(data, at + 1, 0x20, ord("a"))
-    m_or_p = equal_mask(data, at, 0x20, ord("m")) | equal_mask(data, at, 0x20, ord("p"))
-    found |= m_or_p & equal_mask(data, at + 1, 0x20, ord("s"))
+    found |= equal_mask(data, at, 0x20, _O) & equal_mask(data, at + 1, 0x20, _K)
+    found |= equal_mask(data, at, 0x20, _V) & equal_mask(data, at + 1, 0x20, _LOWER_A)
+    m_or_p = equal_mask(data, at, 0x20, _M) | equal_mask(data, at, 0x20, _P)
+    found |= m_or_p & equal_mask(data, at + 1, 0x20, _S)
     return as_number(found) >> np.uint64(i - at) & ALL_ONES >> np.uint64(64 - min(end - 1 - i, 64))
 
 

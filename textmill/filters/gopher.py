@@ -156,7 +156,7 @@ class GopherQuality(Scorer):
         ones: [6, documents]."""
         table = hash_table(self.stop_words, self.stop_word_case)
         spans = (words.offsets, words.start, words.end, words.n_chars, words.classes)
-        found = np.full(len(table[1]) + 1, -1), np.zeros((6, len(words.counts)), np.int64)
+        found = np.full(len(self.stop_words) + 1, -1), np.zeros((6, len(words.counts)), np.int64)
         rules = (counted, measured, self.letters == "ascii")
         kernels.count_words(pieces.data, *spans, *rules, words.hash, *table, *found)
         return found[1]
@@ -179,7 +179,8 @@ class GopherQuality(Scorer):
             start, end = segments.strip_all(pieces.data, start, end, character_classes())
         bullets = np.array([ord(bullet) for bullet in self.bullets], dtype=np.uint32)
         ellipses = _marks(tuple(ellipsis.lower() for ellipsis in self.ellipses))
-        marked = kernels.count_marked_lines(pieces.data, offsets, start, end, bullets, *ellipses)
+        edges = _edges(self.bullets, self.ellipses)
+        marked = kernels.count_marked_lines(pieces.data, offsets, start, end, edges, bullets, *ellipses)
         return np.concatenate([np.diff(offsets)[None], marked])
 
 
@@ -198,6 +199,18 @@ def _marks(marks: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]
     """Strings, for kernels: their bytes, and their offsets in these."""
     encoded = [mark.encode() for mark in marks]
     return np.frombuffer(b"".join(encoded), dtype=np.uint8), np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+
+
+@functools.cache
+def _edges(bullets: str, ellipses: tuple[str, ...]) -> NDArray[np.uint8]:
+    """The bytes with which a bullet begins, 1, and those with which an ellipsis ends in either case, 2: uint8 [256]."""
+    edges = np.zeros(256, np.uint8)
+    for bullet in bullets:
+        edges[bullet.encode()[0]] |= 1
+    for ellipsis in ellipses:
+        last = ellipsis.lower().encode()[-1:]
+        edges[[*last, *last.upper()]] |= 2
+    return edges
 
 
 @functools.cache

@@ -48,17 +48,17 @@ def count_words(
     ascii_letters: bool,
     hashes: NDArray[np.uint64],
     stop_hashes: NDArray[np.uint64],
-    stop_numbers: NDArray[np.int64],
+    stop_numbers: NDArray[np.uint64],
     last_seen: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> None:
     """Writes counts of the words of each document, [6, documents]; rows are named above.
 
-    ``last_seen``: the latest document that has each stop word, and one more number; at first -1 for all.
+    ``last_seen``: the latest document that has each number of `stop_words.find`; at first -1 for all.
     """
     for document in range(len(offsets) - 1):
         first, last = np.uint64(offsets[document]), np.uint64(offsets[document + 1])  # unsigned: see `whitespace`
-        n_counted = n_measured = chars = n_alpha = n_stop = n_distinct = 0
+        n_counted = n_measured = chars = n_alpha = n_stop = 0
         for k in range(first, last):  # a loop of its own takes many words at a time; a letter is bit 0
             n_counted += counted[k]
             n_measured += measured[k]
@@ -70,12 +70,13 @@ def count_words(
                 n_alpha += found[k] & LETTER != 0 and _has_ascii_letter(data, start[k], end[k])
         for k in range(first, last):
             number = find(hashes[k], stop_hashes, stop_numbers)  # no branch depends on it: it cannot be guessed
-            n_stop += number >= 0
-            n_distinct += (number >= 0) & (last_seen[number + 1] != document)
-            last_seen[number + 1] = document
+            n_stop += number != 0
+            last_seen[number] = document
         counts[N_COUNTED, document], counts[N_MEASURED, document] = n_counted, n_measured
         counts[MEASURED_CHARS, document], counts[N_ALPHA, document] = chars, n_alpha
-        counts[N_STOP, document], counts[N_DISTINCT_STOP, document] = n_stop, n_distinct
+        counts[N_STOP, document] = n_stop
+        for number in range(1, len(last_seen)):
+            counts[N_DISTINCT_STOP, document] += last_seen[number] == document
 
 
 @inner
@@ -242,13 +243,15 @@ def count_marked_lines(
     offsets: NDArray[np.int64],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
+    edges: NDArray[np.uint8],
     bullets: NDArray[np.uint32],
     ellipses: NDArray[np.uint8],
     ellipsis_offsets: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Lines of each document that begin with a bullet, and that end with an ellipsis: [2, documents].
 
-    Ellipses are given in lower case, and found in either case.
+    Ellipses are given in lower case, and found in either case. ``edges``: 1 for bytes that begin a bullet, 2 for those
+    that end an ellipsis, [256]; few lines have them.
     """
     counts = np.zeros((2, len(offsets) - 1), dtype=np.int64)
     for document in range(len(offsets) - 1):
@@ -256,15 +259,17 @@ def count_marked_lines(
             first, last = start[k], end[k]
             if first == last:
                 continue
-            character = decode(data, first)[0]
-            for bullet in bullets:
-                if character == bullet:
-                    counts[0, document] += 1
-                    break
-            for mark in range(len(ellipsis_offsets) - 1):
-                if _ends_with(data, first, last, ellipses, ellipsis_offsets[mark], ellipsis_offsets[mark + 1]):
-                    counts[1, document] += 1
-                    break
+            if edges[data[first]] & 1:
+                character = decode(data, first)[0]
+                for bullet in bullets:
+                    if character == bullet:
+                        counts[0, document] += 1
+                        break
+            if edges[data[last - 1]] & 2:
+                for mark in range(len(ellipsis_offsets) - 1):
+                    if _ends_with(data, first, last, ellipses, ellipsis_offsets[mark], ellipsis_offsets[mark + 1]):
+                        counts[1, document] += 1
+                        break
     return counts
 
 

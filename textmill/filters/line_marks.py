@@ -17,7 +17,7 @@ from textmill.characters import decode_before
 from textmill.errors import UnknownNameError
 from textmill.filters import segments
 from textmill.filters.segments import strip_end, strip_start
-from textmill.text import SPACE, Segmentation, Spans
+from textmill.text import SPACE, Segmentation
 
 LINE_SPLITS = ("newline", "splitlines")
 _N_CODE_POINTS = 0x110000
@@ -44,12 +44,16 @@ def words_of_lines(pieces: Segmentation, split: str) -> NDArray[np.int64]:
 
     Found once a batch. No word crosses a line end, and none is outside of lines.
     """
-    return pieces.once(("words of lines", split), lambda: _words_of_lines(pieces.words, cut_lines(pieces, split)))
+    return pieces.once(("words of lines", split), lambda: _words_of_lines(pieces, split))
 
 
-def _words_of_lines(words: Spans, lines: Lines) -> NDArray[np.int64]:
+def _words_of_lines(pieces: Segmentation, split: str) -> NDArray[np.int64]:
+    lines, starts = cut_lines(pieces, split), pieces.words.start
     offsets = np.zeros(len(lines.end) + 1, np.int64)
-    _count_before(words.start, lines.end, offsets)
+    known = np.empty(0, np.int64), np.empty(0, np.int64)
+    if split != "newline":
+        known = pieces.lines.end, words_of_lines(pieces, "newline")
+    _count_before(starts, lines.end, *known, offsets)
     return offsets
 
 
@@ -98,10 +102,18 @@ def count_words(data, start, end, classes):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _count_before(word_start, line_end, offsets):  # type: ignore[no-untyped-def]
-    """Writes how many words start before each line end, behind a 0: int64 [lines + 1]."""
-    word, n_words = np.uint64(0), np.uint64(word_start.size)  # unsigned: see `textmill.whitespace`
+def _count_before(word_start, line_end, known_end, known, offsets):  # type: ignore[no-untyped-def]
+    """Writes how many words start before each line end, behind a 0: int64 [lines + 1].
+
+    It may be known of other lines, most of which end in the same places.
+    """
+    line, word = np.uint64(0), np.uint64(0)  # unsigned: see `textmill.whitespace`
+    n_known, n_words = np.uint64(known_end.size), np.uint64(word_start.size)
     for k in range(line_end.size):
+        while line < n_known and known_end[line] < line_end[k]:
+            line += np.uint64(1)
+        if line < n_known and known_end[line] == line_end[k]:
+            word = np.uint64(known[line + np.uint64(1)])
         while word + np.uint64(8) <= n_words and word_start[word + np.uint64(7)] < line_end[k]:
             word += np.uint64(8)
         while word < n_words and word_start[word] < line_end[k]:

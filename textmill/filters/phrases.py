@@ -72,7 +72,8 @@ def pair_table(pairs: tuple[tuple[bytes, int], ...], any_case: bool = False) -> 
 def _comparison(byte: bytes, any_case: bool) -> tuple[int, int]:
     if not byte:
         return 0xFF, 0xFF  # any byte
-    return (_CASE if any_case and byte.isalpha() else 0), byte[0]
+    case = _CASE if any_case and byte >= b"@" else 0  # of [ and {, too: one look for both
+    return case, byte[0] | case
 
 
 def find_phrases(

@@ -38,6 +38,7 @@ from textmill.bits import (
     byte_mask,
     copy_bytes,
     count_ones,
+    glue,
     inlined,
     inner,
     kernel,
@@ -217,22 +218,35 @@ def _fates(data, start, end, n_chars, n_words, kinds, classes, max_upper_frac, m
     """What becomes of each line: uint8 [lines]."""
     fates = np.zeros(start.size, np.uint8)
     for k in range(start.size):
-        if start[k] == end[k]:
+        i, stop = start[k], end[k]
+        if i == stop:
             continue
-        if _count_upper(data, start[k], end[k], kinds) > max_upper_frac * n_chars[k]:
+        most, is_short = max_upper_frac * n_chars[k], n_words[k] < min_words
+        if _may_have_more(data, i, stop, n_chars[k], most) and _count_upper(data, i, stop, kinds) > most:
             fates[k] = _CAPITALS
-        elif not 97 <= data[start[k]] | 32 <= 122:  # nearly all lines begin with an ASCII letter
-            fates[k] = _fate_of_number(data[start[k] : end[k]], kinds, classes)
-        if fates[k] == _KEPT and n_words[k] < min_words:
-            fates[k] = _SHORT
+        elif is_short | (not 97 <= data[i] | 32 <= 122):  # nearly all lines begin with an ASCII letter
+            fates[k] = _fate_of_number(data[i:stop], is_short, kinds, classes)
     return fates
 
 
 @inner
-def _fate_of_number(line, kinds, classes):  # type: ignore[no-untyped-def]
+def _fate_of_number(line, is_short, kinds, classes):  # type: ignore[no-untyped-def]
+    """What becomes of a line without too many capitals that may be short, or a number."""
     if _all_digits(line, kinds):
         return _DIGITS
-    return _COUNTER if _is_counter(line, kinds, classes) else _KEPT
+    if _is_counter(line, kinds, classes):
+        return _COUNTER
+    return _SHORT if is_short else _KEPT
+
+
+@glue
+def _may_have_more(data, i, end, n_chars, most):  # type: ignore[no-untyped-def]
+    """Whether more than ``most`` characters may be in upper case: rarely, as many are ASCII letters in lower case."""
+    n_others = np.int64(n_chars)
+    while n_others > most and i < end and i + 64 <= data.size:
+        n_others -= np.int64(count_ones(byte_mask(data, i, 97, 26) & ALL_ONES >> np.uint64(64 - min(end - i, 64))))
+        i += 64
+    return n_others > most
 
 
 @inlined
@@ -255,7 +269,11 @@ def _count_wide_upper(data, i, end, wide, kinds):  # type: ignore[no-untyped-def
     latin, cyrillic = byte_mask(data, i, 0xC3, 1), byte_mask(data, i, 0xD0, 1)
     upper = latin & byte_mask(data, i + 1, 0x80, 31) & ~byte_mask(data, i + 1, 0x97, 1)  # but ×
     upper |= cyrillic & byte_mask(data, i + 1, 0x80, 0x30)
-    known = latin | cyrillic | byte_mask(data, i, 0xD7, 10) | byte_mask(data, i, 0xE3, 7) | byte_mask(data, i, 0xEB, 3)
+    greek = byte_mask(data, i, 0xCE, 1)
+    upper |= greek & byte_mask(data, i + 1, 0x91, 0x11)
+    known = greek & (byte_mask(data, i + 1, 0x91, 0x11) | byte_mask(data, i + 1, 0xAC, 0x14))
+    known |= byte_mask(data, i, 0xCF, 1) & byte_mask(data, i + 1, 0x80, 0x0F)
+    known |= latin | cyrillic | byte_mask(data, i, 0xD7, 10) | byte_mask(data, i, 0xE3, 7) | byte_mask(data, i, 0xEB, 3)
     known |= byte_mask(data, i, 0xD1, 1) & byte_mask(data, i + 1, 0x80, 0x20)
     known |= byte_mask(data, i, 0xE2, 1) & byte_mask(data, i + 1, 0x80, 1)
     n_upper = count_ones(as_number(upper) & wide)

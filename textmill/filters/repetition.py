@@ -268,7 +268,7 @@ def _number_of(
     """
     slot, last_slot = _slot_of(key, bits, salt), (_ONE << np.uint64(bits)) - _ONE
     number = np.uint32(slots[slot])
-    while (number != 0) & (known[number] != key):
+    while min(np.uint64(number), known[number] ^ key) != 0:  # one branch, where "and" gives two
         slot = (slot + _ONE) & last_slot
         number = np.uint32(slots[slot])
     number += np.uint32(n + 1) * np.uint32(number == 0)

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import as_number, byte_mask, count_ones, inner, kernel, lowest_one
+from textmill.bits import ALL_ONES, as_number, byte_mask, count_ones, glue, inner, kernel, lowest_one
 from textmill.text import NEWLINE, SPACE, Segmentation, Spans, character_classes, decode
 
 Split = Literal[
@@ -29,7 +29,7 @@ def lines(pieces: Segmentation, how: Split) -> Bounds:
 
 def _lines(pieces: Segmentation, how: Split) -> Bounds:
     if how == "splitlines":
-        return _cut_splitlines(pieces.data, pieces.offsets)
+        return _cut_splitlines(pieces.data, pieces.offsets, *pieces.lines.bounds)
     cut = pieces.lines
     if how == "plain":
         return cut.bounds
@@ -92,8 +92,10 @@ def _leave_out_blank(
 @inner
 def strip(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8]) -> tuple[int, int]:
     """Where what ``str.strip()`` leaves of ``data[start:end]`` starts and ends."""
-    start = strip_start(data, start, end, classes)
-    return start, strip_end(data, start, end, classes)
+    if start < end and (not 0x20 < data[start] < 0x7F) | (not 0x20 < data[end - 1] < 0x7F):  # rarely
+        start = _skip_spaces(data, start, end, classes)
+        end = _skip_spaces_back(data, start, end, classes)
+    return start, end
 
 
 @inner
@@ -189,45 +191,80 @@ def _newlines_after(
 
 
 @kernel
-def _cut_splitlines(data: NDArray[np.uint8], text_offsets: NDArray[np.int64]) -> Bounds:
-    """What ``str.splitlines()`` gives."""
-    n_breaks = np.uint64(0)
-    for i in range(text_offsets[0], text_offsets[-1] - _BREAK_REACH + 1, 64):
-        n_breaks += count_ones(_break_mask(data, i))
-    most = len(text_offsets) + np.int64(n_breaks) + 64 + _BREAK_REACH  # the last bytes were not looked at
+def _cut_splitlines(
+    data: NDArray[np.uint8],
+    text_offsets: NDArray[np.int64],
+    line_offsets: NDArray[np.int64],
+    line_start: NDArray[np.int64],
+    line_end: NDArray[np.int64],
+) -> Bounds:
+    """What ``str.splitlines()`` gives: of most documents, their lines."""
+    n_odd = np.zeros(len(text_offsets) - 1, np.int64)
+    most = len(line_start)
+    for document in range(len(n_odd)):
+        n_odd[document] = _count_odd_breaks(data, text_offsets[document], text_offsets[document + 1])
+        most += n_odd[document]
     offsets = np.zeros_like(text_offsets)
     start, end = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
-    n = 0
-    for document in range(len(text_offsets) - 1):
-        begin = block = text_offsets[document]
-        last = text_offsets[document + 1]
-        while block < last:
-            if block + _BREAK_REACH <= last:
-                places, step = _break_mask(data, block), 64
-            else:
-                places, step = np.uint64(not 0x1E < data[block] < 0xC2), 1
-            while places:
-                i = block + np.int64(lowest_one(places))
-                places &= places - np.uint64(1)
-                size = _line_break(data, i, last)
-                if size and i >= begin:  # no second half of a break
-                    start[n], end[n] = begin, i
-                    n += 1
-                    begin = i + size
-            block += step
-        if begin < last:
-            start[n], end[n] = begin, last
-            n += 1
+    n = np.int64(0)
+    for document in range(len(n_odd)):
+        if n_odd[document]:
+            n = _cut_document(data, text_offsets[document], text_offsets[document + 1], start, end, n)
+        else:
+            for line in range(line_offsets[document], line_offsets[document + 1]):
+                start[n], end[n] = line_start[line], line_end[line]
+                n += 1
+            n -= start[n - 1] == end[n - 1]  # no empty line after the last newline
         offsets[document + 1] = n
     return offsets, start[:n].copy(), end[:n].copy()
 
 
+@glue
+def _count_odd_breaks(data: NDArray[np.uint8], i: int, stop: int) -> np.int64:
+    """Line breaks of ``data[i:stop]`` that are no newlines; or somewhat more, if there are any."""
+    n_breaks = np.uint64(0)
+    while i < stop:
+        if i + _BREAK_REACH <= len(data):
+            n_breaks += count_ones(_odd_breaks(data, i) & ALL_ONES >> np.uint64(64 - min(64, stop - i)))
+            i += 64
+        else:
+            n_breaks += np.uint64(data[i] != NEWLINE and not 0x1E < data[i] < 0xC2 and _line_break(data, i, stop) != 0)
+            i += 1
+    return np.int64(n_breaks)
+
+
+@glue
+def _cut_document(
+    data: NDArray[np.uint8], begin: int, last: int, start: NDArray[np.int64], end: NDArray[np.int64], n: int
+) -> int:
+    """Writes the bounds of what ``str.splitlines()`` gives for ``data[begin:last]``; gives the number of the next."""
+    block = begin
+    while block < last:
+        if block + _BREAK_REACH <= last:
+            places, step = as_number(byte_mask(data, block, NEWLINE, 1)) | _odd_breaks(data, block), 64
+        else:
+            places, step = np.uint64(not 0x1E < data[block] < 0xC2), 1
+        while places:
+            i = block + np.int64(lowest_one(places))
+            places &= places - np.uint64(1)
+            size = _line_break(data, i, last)
+            if size and i >= begin:  # no second half of a break
+                start[n], end[n] = begin, i
+                n += 1
+                begin = i + size
+        block += step
+    if begin < last:
+        start[n], end[n] = begin, last
+        n += 1
+    return n
+
+
 @inner
-def _break_mask(data: NDArray[np.uint8], i: int) -> np.uint64:
-    """Where in the 64 bytes from i on a line break begins; looks at `_BREAK_REACH` bytes."""
+def _odd_breaks(data: NDArray[np.uint8], i: int) -> np.uint64:
+    """Where in the 64 bytes from i on a line break begins that is no newline; looks at `_BREAK_REACH` bytes."""
     wide = byte_mask(data, i, 0xC2, 1) & byte_mask(data, i + 1, 0x85, 1)
     wide |= byte_mask(data, i, 0xE2, 1) & byte_mask(data, i + 1, 0x80, 1) & byte_mask(data, i + 2, 0xA8, 2)
-    return as_number(byte_mask(data, i, 0x0A, 4) | byte_mask(data, i, 0x1C, 3) | wide)
+    return as_number(byte_mask(data, i, 0x0B, 3) | byte_mask(data, i, 0x1C, 3) | wide)
 
 
 @inner

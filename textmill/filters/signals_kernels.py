@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from textmill.bits import (
     ALL_ONES,
+    as_number,
     as_read_only,
     byte_mask,
     count_ones,
@@ -76,7 +77,7 @@ _FORM_CHARS, _FORM_BYTES, _FORM_START = np.uint32(8), np.uint32(11), np.uint32(1
 FORM_GROWTH = 3  # no normal form has more bytes than its character, times this
 SCRATCH_BEYOND = 16  # bytes: for what a character that is cut off at the end of its line may become
 
-_DOT, _EXCLAMATION, _QUESTION, _SIGN, _OPEN, _CLOSE = map(ord, ".!?#{}")
+_DOT, _EXCLAMATION, _QUESTION, _SIGN, _OPEN, _CLOSE, _I, _P = map(ord, ".!?#{}ip")
 _ELLIPSIS = ord("…")
 _LOREM, _IPSUM = (np.uint64(int.from_bytes(word, "little")) for word in (b"lorem", b"ipsum"))
 _JAVASCRIPT = np.uint64(hash_bytes(b"javascript"))
@@ -134,17 +135,27 @@ def _traits(characters: str) -> Iterator[tuple[np.uint32, NDArray]]:
 
 @functools.cache
 def stop_table(stop_words: tuple[str, ...]) -> NDArray[np.uint64]:
-    """The hashes of the words, at hash modulo size or soon after; 0 is free.
+    """The hashes of the words, each in one of its two places (`_is_in`), so that two looks, without a branch, tell all
+    words apart (Pagh and Rodler 2004, cuckoo hashing); 0 is free."""
+    hashes = {hash_bytes(word.encode("utf-8", "replace")) for word in filter(_may_be_raw, stop_words)}
+    n_slots = 1 << (2 * len(hashes)).bit_length()
+    while (slots := _two_places(sorted(hashes), n_slots)) is None:
+        n_slots *= 2
+    return np.array(slots, np.uint64)
 
-    At most an eighth of the slots is taken, so one look tells most words apart.
-    """
-    slots = np.zeros(1 << (8 * len(stop_words)).bit_length(), np.uint64)
-    for word in filter(_may_be_raw, stop_words):
-        value = hash_bytes(word.encode("utf-8", "replace"))
-        slot = value % len(slots)
-        while slots[slot]:
-            slot = (slot + 1) % len(slots)
-        slots[slot] = value
+
+def _two_places(hashes: list[int], n_slots: int) -> list[int] | None:
+    """The table, if it has room: a hash takes one of its places, and what was there moves to its other one."""
+    slots = [0] * n_slots
+    for value in hashes:
+        slot = value % n_slots
+        for _ in range(n_slots):
+            slots[slot], value = value, slots[slot]
+            if value == 0:
+                break
+            slot = value % n_slots + (value >> 32) % n_slots - slot
+        else:
+            return None
     return slots
 
 
@@ -197,9 +208,10 @@ def count_documents(
             words_before, n_upper, n_numeric, n_kept = n_words - n_empty, np.int64(0), np.int64(0), np.int64(0)
             dots_before, past, start_of_past = np.uint64(0), _NO_PAST, i
             while i < end:
-                n = _block_size(data, i, end)
+                blank = _blanks(data, i)
+                n = _block_size(data, i, end, blank)
                 valid = ALL_ONES >> np.uint64(64 - n)
-                space, word, letter, upper, other_case, numeric, kept, high = _ascii(data, i, valid)
+                space, word, letter, upper, other_case, numeric, kept, high = _ascii(data, i, valid, blank)
                 plain = (other_case | numeric) & ~_ip(data, i)  # so words of these bytes only are as they are
                 begins, changed = valid, np.uint64(0)
                 if high:
@@ -293,13 +305,19 @@ def count_documents(
 
 
 @inlined
-def _block_size(data: NDArray[np.uint8], i: int, end: int) -> np.int64:
+def _blanks(data: NDArray[np.uint8], i: int) -> np.uint64:
+    """Which bytes from i on are ASCII whitespace."""
+    at = min(i, len(data) - MIN_BYTES)
+    return as_number(byte_mask(data, at, 9, 5) | byte_mask(data, at, 28, 5)) >> np.uint64(i - at)
+
+
+@inlined
+def _block_size(data: NDArray[np.uint8], i: int, end: int, blank: np.uint64) -> np.int64:
     """The size of the block of ``data[:end]`` that begins at i: it ends with whitespace, if not with a character."""
     n = np.int64(min(end - i, _BLOCK))
     if i + n == end:
         return n
-    at = min(i, len(data) - MIN_BYTES)
-    space = (byte_mask(data, at, 9, 5) | byte_mask(data, at, 28, 5)) >> np.uint64(i - at) & _WHOLE_BLOCK
+    space = blank & _WHOLE_BLOCK
     if space:
         return np.int64(highest_one(space)) + 1
     while n > _BLOCK - 3 and data[i + n] & 0xC0 == 0x80:
@@ -309,13 +327,13 @@ def _block_size(data: NDArray[np.uint8], i: int, end: int) -> np.int64:
 
 @inlined
 def _ascii(
-    data: NDArray[np.uint8], i: int, valid: np.uint64
+    data: NDArray[np.uint8], i: int, valid: np.uint64, blank: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
     """What is whitespace or not valid, `_WORD`, a letter, `_UPPER`, `_OTHER_CASE`, `_NUMERIC`, not `_REMOVED`, as far
     as it is ASCII; and what is beyond ASCII."""
     at = min(i, len(data) - MIN_BYTES)
     by = np.uint64(i - at)
-    space = (byte_mask(data, at, 9, 5) | byte_mask(data, at, 28, 5)) >> by | ~valid
+    space = blank | ~valid
     lower, upper = byte_mask(data, at, 97, 26) >> by & valid, byte_mask(data, at, 65, 26) >> by & valid
     digit = byte_mask(data, at, 48, 10) >> by & valid
     letter = lower | upper
@@ -339,7 +357,7 @@ def _marks(data: NDArray[np.uint8], i: int, valid: np.uint64) -> tuple[np.uint64
 def _ip(data: NDArray[np.uint8], i: int) -> np.uint64:
     """Where "ip" begins, as in "ipsum", in this block."""
     at = min(i, len(data) - MIN_BYTES)
-    return (byte_mask(data, at, ord("i"), 1) & byte_mask(data, at, ord("p"), 1) >> _ONE) >> np.uint64(i - at)
+    return (byte_mask(data, at, _I, 1) & byte_mask(data, at, _P, 1) >> _ONE) >> np.uint64(i - at)
 
 
 @inlined
@@ -570,9 +588,7 @@ def _tally(
             continue
         n_javascript += value == _JAVASCRIPT
         slot = value & last_slot
-        while (
-            min(slots[slot, 1], slots[slot, 0] ^ value) != 0
-        ):  # one branch, where "and" gives two that nobody can guess
+        while min(slots[slot, 1], slots[slot, 0] ^ value) != 0:  # one branch, where "and" gives two
             slot = (slot + _ONE) & last_slot
         n = slots[slot, 1]
         slots[slot, 0], slots[slot, 1] = value, n + _ONE
@@ -589,10 +605,7 @@ def _gain(n: int) -> float:
 @inlined
 def _is_in(value: np.uint64, slots: NDArray[np.uint64]) -> bool:
     last_slot = np.uint64(len(slots) - 1)
-    slot = value & last_slot
-    while min(slots[slot], slots[slot] ^ value) != 0:
-        slot = (slot + _ONE) & last_slot
-    return slots[slot] == value
+    return (slots[value & last_slot] == value) | (slots[value >> np.uint64(32) & last_slot] == value)
 
 
 # -- eight bytes at a time

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.bits import hash_bytes, inner
+from textmill.bits import hash_bytes, inlined
 
 Case = Literal[
     "as_given",
@@ -20,19 +20,19 @@ _MAX_MIXED_CHARS = 8
 
 
 @functools.cache
-def hash_table(words: tuple[str, ...], case: Case) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The words, for `find`: hashes and numbers, at hash modulo size or soon after.
+def hash_table(words: tuple[str, ...], case: Case) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """The words, for `find`: hashes and numbers from 1 on, at hash modulo size or soon after.
 
-    A free slot has number -1 and hash 0. At most a thirty-second of the slots is taken, so one look tells nearly all
+    A free slot has number 0 and hash 0. At most a thirty-second of the slots is taken, so one look tells nearly all
     words apart.
     """
-    forms = [(number, form) for number, word in enumerate(words) for form in sorted(_forms(word, case))]
+    forms = [(number, form) for number, word in enumerate(words, 1) for form in sorted(_forms(word, case))]
     size = 1 << (32 * len(forms)).bit_length()
-    hashes, numbers = np.zeros(size, dtype=np.uint64), np.full(size, -1, dtype=np.int64)
+    hashes, numbers = np.zeros((2, size), dtype=np.uint64)
     for number, form in forms:
         value = hash_bytes(form.encode())
         slot = value % size
-        while numbers[slot] >= 0 and hashes[slot] != value:
+        while numbers[slot] and hashes[slot] != value:
             slot = (slot + 1) % size
         hashes[slot], numbers[slot] = value, number
     return hashes, numbers
@@ -45,9 +45,9 @@ def _forms(word: str, case: Case) -> set[str]:
     return {word} if case == "as_given" else usual
 
 
-@inner
-def find(word: np.uint64, hashes: NDArray[np.uint64], numbers: NDArray[np.int64]) -> int:
-    """The number of a word, given by its hash, in a `hash_table`; -1 if it is not there."""
+@inlined
+def find(word: np.uint64, hashes: NDArray[np.uint64], numbers: NDArray[np.uint64]) -> np.uint64:
+    """The number of a word, given by its hash, in a `hash_table`; 0 if it is not there."""
     last = np.uint64(len(hashes) - 1)
     slot = word & last
     while min(hashes[slot], hashes[slot] ^ word) != 0:  # one branch, where "and" gives two that nobody can guess
