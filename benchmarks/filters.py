@@ -50,6 +50,7 @@ from textmill.filters import SCORERS, preset_names, scorer_class
 from textmill.filters import preset as preset_of
 from textmill.filters.base import Scorer, failures
 from textmill.filters.base import measure as score
+from textmill.pipeline.workspace import open_run
 from textmill.storage import open_parquet
 from textmill.text import Documents
 
@@ -158,8 +159,9 @@ def extracted_texts(data: Path, n_records: int) -> list[str]:
         [sys.executable, "-m", "textmill", "run", "common_crawl", *settings, "--to", "pages", "--out", work, "--serial"]
     )
     texts: list[str] = []
-    for path in sorted(work.glob("pages-*/**/*.parquet")):
-        with open_parquet(str(path)) as file:
+    workspace, run = open_run(str(work))  # beside it may lie what another version made
+    for table in workspace.tables(run.stages["pages"]):
+        with open_parquet(table) as file:
             texts += [text for text in file.read(["text"])["text"].to_pylist() if text]
     if not texts:
         raise BenchmarkError(f"{data}: no text in its first {n_records} pages")
