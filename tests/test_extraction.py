@@ -468,7 +468,7 @@ for _ in range(DEPTH):
             "split_feature": feature, "threshold": threshold, "decision_type": "<=", "left_child": left,
             "right_child": right,
         },
-        st.integers(0, 3), st.sampled_from(THRESHOLDS), NODES, NODES,
+        st.integers(0, 18), st.sampled_from(THRESHOLDS), NODES, NODES,
     )  # fmt: skip
 VALUES = [np.nextafter(np.float32(t), np.float32(up)) for t in THRESHOLDS if abs(t) < 1e30 for up in (-1e30, 1e30)]
 VALUES += [np.float32(t) for t in THRESHOLDS if abs(t) < 1e30]
@@ -477,7 +477,9 @@ VALUES += [np.float32(t) for t in THRESHOLDS if abs(t) < 1e30]
 @settings(deadline=None, max_examples=200, derandomize=True)
 @given(trees=st.lists(NODES, max_size=4), seed=st.integers(0, 1000))
 def test_trees_against_a_walk(trees: list[Any], seed: int) -> None:
-    x = np.random.default_rng(seed).choice(np.array(VALUES, np.float32), (seed % 50, 4))  # sixteen rows at a time
+    x = np.random.default_rng(seed).choice(
+        np.array(VALUES, np.float32), (seed % 50, 19)
+    )  # eight rows and columns at a time
     found = Trees.from_lightgbm(dump_of(trees)).predict(x)
     sums = np.array([sum(walk(tree, row) for tree in trees) for row in x])
     assert found == pytest.approx(1 / (1 + np.exp(-sums)), rel=1e-6)

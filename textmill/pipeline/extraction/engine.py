@@ -159,13 +159,13 @@ def _judge(  # type: ignore[no-untyped-def]
     p, rows = np.empty(n, np.float32), np.empty(n, np.int64)
     for b in range(n):
         rows[b] = b
-    predict(feature, threshold, leaf, x, rows, p)
+    predict(feature, threshold, leaf, x, np.int64(features.N_FIRST), rows, p)
     features.context(markup, blocks, p, x)
     n_unsure = 0
     for b in range(n):
         rows[n_unsure] = b
         n_unsure += p[b] > np.float32(SURE)
-    predict(feature_2, threshold_2, leaf_2, x, rows[:n_unsure], p)
+    predict(feature_2, threshold_2, leaf_2, x, x.shape[1], rows[:n_unsure], p)
     return p
 
 
