@@ -28,6 +28,7 @@ from textmill.pipeline.extraction import features
 from textmill.pipeline.extraction.asides import BOXES, COMMENTS, mark_within
 from textmill.pipeline.extraction.compose import best_set, written
 from textmill.pipeline.extraction.features import Blocks, Lexicon, Table, measure_blocks
+from textmill.pipeline.extraction.lineage import lineage
 from textmill.pipeline.extraction.markup import MAX_ELEMENTS, MAX_HINTS, Markup, cut
 from textmill.pipeline.extraction.trees import Trees, predict
 
@@ -153,14 +154,15 @@ def _judge(  # type: ignore[no-untyped-def]
 ):
     """How likely each block is main content, [blocks]."""
     n = blocks.size.size
-    x = np.zeros((n, len(features.ALL)), np.float32)
-    features.structure(markup, blocks, x)
-    features.look_up(markup, blocks, hints, words, texts, x)
+    x = np.empty((n, len(features.ALL)), np.float32)  # every column is written
+    lines, same = lineage(markup), features.same_shape(markup)
+    features.structure(markup, blocks, lines, same, x)
+    features.look_up(markup, blocks, lines, hints, words, texts, x)
     p, rows = np.empty(n, np.float32), np.empty(n, np.int64)
     for b in range(n):
         rows[b] = b
     predict(feature, threshold, leaf, x, np.int64(features.N_FIRST), rows, p)
-    features.context(markup, blocks, p, x)
+    features.context(markup, blocks, lines, same, p, x)
     n_unsure = 0
     for b in range(n):
         rows[n_unsure] = b
