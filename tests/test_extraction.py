@@ -479,7 +479,7 @@ VALUES += [np.float32(t) for t in THRESHOLDS if abs(t) < 1e30]
 def test_trees_against_a_walk(trees: list[Any], seed: int) -> None:
     x = np.random.default_rng(seed).choice(
         np.array(VALUES, np.float32), (seed % 50, 19)
-    )  # eight rows and columns at a time
+    )  # sixteen rows, eight columns at a time
     found = Trees.from_lightgbm(dump_of(trees)).predict(x)
     sums = np.array([sum(walk(tree, row) for tree in trees) for row in x])
     assert found == pytest.approx(1 / (1 + np.exp(-sums)), rel=1e-6)
