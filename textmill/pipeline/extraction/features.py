@@ -506,7 +506,7 @@ def _fill_columns(  # type: ignore[no-untyped-def]
     same, good, sums, votes, shares, heading, group, of_shape, out,
 ):  # fmt: skip
     """The columns of the structure. ``same``: as `same_shape` has it; what follows it, up to ``out``, is for itself."""
-    n = np.int64(element.size)
+    n = int(element.size)
     in_p = _add_up(tags, own, link, size, nearest, good, sums)
     total_words, total_good, total_size = sums[n, 0], sums[n, 1], sums[n, 3]
     p_frac = _share(in_p, total_words)
@@ -532,7 +532,7 @@ def _fill_columns(  # type: ignore[no-untyped-def]
         row = out[b]
         f = _own_features(row, own[b], link[b], breaks[b])
         row[f] = group[b]
-        e, up = np.int64(element[b]), np.int64(around[b, 0])
+        e, up = int(element[b]), int(around[b, 0])
         row[f + 1], row[f + 2] = _GROUPS[tags[up]] if up < parent.size else 0, heading[b]
         row[f + 3], row[f + 4], row[f + 5] = trail[e, LISTS], trail[e, TABLES], place(depth[e])
         f += 6
@@ -620,14 +620,14 @@ def _headings(parent, tags, own, element, heading, group):  # type: ignore[no-un
     best = np.float32(0.5)
     for b in range(element.size):
         heading[b] = group[b] = 0
-        e = np.int64(element[b])
+        e = int(element[b])
         if e == parent.size:
             continue
         group[b] = _GROUPS[tags[e]]
         for _ in range(4):
             if _H1 <= tags[e] <= _H6:
                 heading[b] = tags[e] - _H1 + 1
-            e = np.int64(parent[e])
+            e = int(parent[e])
             if e < 0:
                 break
         fit = own[b, _TITLE] * _share(own[b, _KNOWN], own[b, _WORDS]) + (0.3 if heading[b] == 1 else 0.0)
@@ -659,7 +659,7 @@ def _top_container(parent, nearest, own, link, good, sums, first_block, end_bloc
             e = parent[e]
             if e >= 0:
                 votes[e] += vote / 2
-    best, top = np.float32(0), np.int64(-1)
+    best, top = np.float32(0), -1
     for i in range(parent.size):
         e = np.uint64(i)
         if votes[e] > 0:
@@ -679,10 +679,10 @@ def _core(element, parent, good, sums, first_block, end_block):  # type: ignore[
         if element[b] < parent.size and (longest < 0 or good[b] > good[longest]):
             longest = b
     if longest < 0:
-        return np.int64(-1)
-    e = np.int64(element[longest])
+        return -1
+    e = int(element[longest])
     while e >= 0 and (sums[end_block[e], 1] - sums[first_block[e], 1]) * 3 < sums[n, 1] * 2:
-        e = np.int64(parent[e])
+        e = int(parent[e])
     return e
 
 
@@ -754,18 +754,18 @@ def _look_up_elements(parent, first_hint, hint, holds, depth, hints, odds):  # t
             up = np.uint64(parent[e]) if parent[e] >= 0 else np.uint64(parent.size)
             odds[e, 1], odds[e, 2], odds[e, 3] = odds[up, 1] + own, min(odds[up, 2], own), max(odds[up, 3], own)
         else:
-            up = i
+            above = i
             for _ in range(MAX_UP):
-                own = odds[up, 0]
+                own = odds[above, 0]
                 odds[e, 1], odds[e, 2], odds[e, 3] = odds[e, 1] + own, min(odds[e, 2], own), max(odds[e, 3], own)
-                up = np.int64(parent[up])
+                above = int(parent[above])
 
 
 @inner
 def _look_up_blocks(  # type: ignore[no-untyped-def]
     element, around, odds, word_start, word, text_hash, start_hash, words, texts, out
 ):
-    n = np.int64(element.size)
+    n = int(element.size)
     for b in range(n):
         later = min(b + 4, n - 1)
         prefetch(texts, _home(texts, text_hash[later]))
@@ -773,7 +773,7 @@ def _look_up_blocks(  # type: ignore[no-untyped-def]
         row = out[b]
         e = np.uint64(element[b])
         row[_L], row[_L + 5], row[_L + 6], row[_L + 7] = odds[e, 0], odds[e, 1], odds[e, 2], odds[e, 3]
-        at = np.int64(around[b, 0] == element[b])  # it is its own first level, and not above itself
+        at = int(around[b, 0] == element[b])  # it is its own first level, and not above itself
         for k in range(4):
             row[_L + 1 + k] = odds[np.uint64(around[b, k + at]), 0]
         total, low = np.float32(0), np.float32(0)
@@ -812,7 +812,7 @@ def _fill_context_columns(  # type: ignore[no-untyped-def]
     parent, first_block, end_block, own, element, around, holds, depth, same, p, sums, of_shape, shares, out
 ):
     """The columns of the context. Of each block count its words, and one more."""
-    n = np.int64(p.size)
+    n = int(p.size)
     sums[0, 0] = sums[0, 1] = 0
     first, last, heaviest, most = n, -1, 0, np.float32(-1)
     for b in range(n):
@@ -828,9 +828,9 @@ def _fill_context_columns(  # type: ignore[no-untyped-def]
             most, heaviest = mass, b
     total_words, total_mass = sums[n, 0], sums[n, 1]
     page_p = total_mass / total_words
-    bulk = np.int64(element[heaviest]) if element[heaviest] < parent.size else np.int64(-1)
+    bulk = int(element[heaviest]) if element[heaviest] < parent.size else -1
     while bulk >= 0 and sums[end_block[bulk], 1] - sums[first_block[bulk], 1] < 0.75 * total_mass:
-        bulk = np.int64(parent[bulk])
+        bulk = int(parent[bulk])
     bulk_end = end_of(depth, bulk)
     bulk_p = page_p
     if bulk >= 0:
@@ -858,7 +858,7 @@ def _fill_context_columns(  # type: ignore[no-untyped-def]
             level = np.uint64(around[b, k])
             row[6 + 2 * k], row[7 + 2 * k] = shares[level, 0], shares[level, 1]
         g = np.uint64(same[b])
-        to_bulk = levels_to(depth, np.int64(element[b]), bulk, bulk_end)
+        to_bulk = levels_to(depth, int(element[b]), bulk, bulk_end)
         row[14], row[15], row[16] = of_shape[g, 1] / of_shape[g, 0], page_p, total_mass
         row[17] = since
         row[19], row[20] = max(min(b - first, 100), -100), max(min(last - b, 100), -100)

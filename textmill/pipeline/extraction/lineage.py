@@ -83,7 +83,7 @@ def _trace(parent, tags, at, above, depth, trail):  # type: ignore[no-untyped-de
         above[e] = at[up]
         at[e] = i if _IS_BLOCK[tags[e]] else at[up]
         if depth[e] <= MAX_UP:
-            copy_bytes(flat, np.int64(e * np.uint64(_ROW)), flat, np.int64(up * np.uint64(_ROW)), _ROW)
+            copy_bytes(flat, int(e * np.uint64(_ROW)), flat, int(up * np.uint64(_ROW)), _ROW)
             trail[e, _LANDMARK[tags[e]]] = depth[e]
             trail[e, _COUNTED[tags[e]]] += np.uint8(1)
         else:
@@ -118,10 +118,10 @@ def _place_blocks(block_element, parent, at, above, depth, element, nearest, aro
                 up = np.uint64(n)
             around[b, k] = up
             up = np.uint64(above[up])
-        i = np.int64(block_element[b])
+        i = int(block_element[b])
         while i >= 0 and not holds[i]:
             holds[i] = True
-            i = np.int64(parent[i])
+            i = int(parent[i])
 
 
 @inlined
@@ -145,5 +145,5 @@ def end_of(depth, e):  # type: ignore[no-untyped-def]
 def levels_to(depth, e, other, end):  # type: ignore[no-untyped-def]
     """How many levels above element e the element ``other`` stands, whose ``end_of`` is ``end``; `FAR` if it does not
     hold e."""
-    levels = np.int64(depth[e]) - np.int64(depth[other]) if other <= e < end else FAR
+    levels = int(depth[e]) - int(depth[other]) if other <= e < end else FAR
     return levels if levels < MAX_UP else FAR
