@@ -22,6 +22,7 @@ from textmill.bits import (
     ALL_ONES,
     as_read_only,
     byte_mask,
+    copy_bytes,
     count_ones,
     glue,
     inlined,
@@ -49,6 +50,7 @@ GOOD_WORDS: Final = 12
 GOOD_LINK_FRAC: Final = 0.35
 SHORT_WORDS: Final = 12  # texts up to this length are looked up as a whole
 _MAX_PROBES: Final = 128
+_BEHIND: Final = 72  # bytes that can be read behind a text
 _AHEAD: Final = 16  # words whose places in the table are fetched while those before are looked up
 
 # Columns of the table of blocks' own measures: number of words, characters, digits, commas, sentence ends, words with a
@@ -203,6 +205,12 @@ _ASCII_KIND: Final = np.array([
     0 if code <= 32 else 2 if chr(code).isdigit() else 1 if chr(code).isalpha() else 4 if chr(code) in ",;" else
     5 if chr(code) in ".!?" else 6 for code in range(128)
 ], np.uint8)  # fmt: skip
+# In hashes of whole texts: a letter's byte in lower case, as are all bytes of characters of two bytes that are letters;
+_DIGIT, _BEYOND = 1, 2  # or what is no letter, 0 for other signs of ASCII
+_IN_TEXT: Final = np.array([
+    0 if code < 128 and not chr(code).isalnum() else _DIGIT if code < 58 else _BEYOND if code in (0xC2, 0xD8) else
+    ord(chr(code).lower()) if code < 128 else _BEYOND if code >= 0xE0 else code for code in range(256)
+], np.uint8)  # fmt: skip
 _PRIME: Final = np.uint32(16777619)
 _BASIS: Final = np.uint32(2166136261)
 _ONE, _ONE_32 = np.uint64(1), np.uint32(1)
@@ -284,13 +292,17 @@ def measure_blocks(markup, html):  # type: ignore[no-untyped-def]
     n = markup.block_start.size
     own = np.zeros((n, 10), np.float32)
     link, size = np.empty(n, np.float32), np.empty(n, np.float32)
-    text_hash, start_hash = np.zeros(n, np.uint32), np.zeros(n, np.uint32)
+    text_hash, start_hash = np.empty(n, np.uint32), np.empty(n, np.uint32)
     word_start = np.zeros(n + 1, np.int32)
     word = np.empty(markup.text.size + 1, np.uint32)
+    text = np.empty(markup.text.size + _BEHIND, np.uint8)
+    copy_bytes(text, 0, markup.text, 0, markup.text.size)
+    for k in range(markup.text.size, text.size):
+        text[k] = 0
     in_title = np.zeros(1024, np.bool_)
     title_words = _title(html, markup.title[0], markup.title[1], in_title)
     _measure(
-        as_read_only(markup.text), markup.block_start, markup.block_end, in_title, title_words, own, text_hash,
+        as_read_only(text), markup.block_start, markup.block_end, in_title, title_words, own, text_hash,
         start_hash, word_start, word,
     )  # fmt: skip
     for b in range(n):
@@ -308,9 +320,9 @@ def _measure(text, starts, ends, in_title, title_words, own, text_hash, start_ha
         value = np.uint32(0)  # the hash of the word so far
         i = start
         while i < end:
-            size = _ascii(text, i, end)
+            size = _simple(text, i, end)
             if size:
-                value, n_words = _ascii_piece(text, i, size, end, own, b, value, word, n_words)
+                value, n_words = _simple_piece(text, i, size, end, own, b, value, word, n_words)
             else:
                 size, value, n_words = _one_character(text, i, end, own, b, value, word, n_words)
             i += size
@@ -352,37 +364,38 @@ def _one_character(text, i, end, own, b, value, word, n_words):  # type: ignore[
     return size, value, n_words
 
 
+@inlined
+def _simple(text, i, end):  # type: ignore[no-untyped-def]
+    """How many of the next 64 bytes of text[i:end] come before the first character that is neither ASCII nor a letter
+    of two bytes."""
+    if not byte_mask(text, i, 0x80, 0x80):
+        return min(64, end - i)
+    others = byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xD8, 1) | byte_mask(text, i, 0xE0, 0x20)
+    size = min(np.int64(lowest_one(others)) if others else 64, end - i)
+    return size - (size > 0 and text[i + size - 1] >= 0xC0)  # no half of a character
+
+
 @inner
-def _ascii_piece(text, i, size, end, own, b, value, word, n_words):  # type: ignore[no-untyped-def]
-    """The same for the ``size`` bytes from i on, at most 64, all of them ASCII. Returns the hash and the number."""
+def _simple_piece(text, i, size, end, own, b, value, word, n_words):  # type: ignore[no-untyped-def]
+    """The same for the ``size`` bytes from i on, as `_simple` gives it. Returns the hash and the number."""
     within = ALL_ONES >> np.uint64(64 - size)
     digits, upper = byte_mask(text, i, 48, 10) & within, byte_mask(text, i, 65, 26) & within
-    letters = upper | byte_mask(text, i, 97, 26) & within | digits
+    letters = (upper | byte_mask(text, i, 97, 26) | byte_mask(text, i, 0x80, 0x80)) & within | digits
     commas = (byte_mask(text, i, 44, 1) | byte_mask(text, i, 59, 1)) & within
     stops = (byte_mask(text, i, 33, 1) | byte_mask(text, i, 46, 1) | byte_mask(text, i, 63, 1)) & within
     after = byte_mask(text, i + 1, 0, 35) | byte_mask(text, i + 1, 0x80, 0x80)  # what follows the end of a sentence
     if i + size == end:
         after |= _ONE << np.uint64(size - 1)
-    own[b, _CHARS] += count_ones(byte_mask(text, i, 33, 95) & within)
+    own[b, _CHARS] += count_ones((byte_mask(text, i, 33, 95) | byte_mask(text, i, 0xC0, 0x40)) & within)
     own[b, _DIGITS] += count_ones(digits)
     own[b, _COMMAS] += count_ones(commas)
     own[b, _ENDS] += count_ones(stops & after)
     own[b, _CAPITALS] += count_ones(upper & ~(letters << _ONE | np.uint64(value != 0)))
-    return _ascii_words(text, i, size, letters, value, word, n_words)
-
-
-@inlined
-def _ascii(text, i, end):  # type: ignore[no-untyped-def]
-    """How many of the next 64 bytes of text[i:end] come before the first that is not ASCII; 0, too, where fewer than
-    72 bytes can be read."""
-    if text[i] >= 0x80 or i + 72 > text.size:
-        return 0
-    high = byte_mask(text, i, 0x80, 0x80)
-    return min(np.int64(lowest_one(high)) if high else 64, end - i)
+    return _simple_words(text, i, size, letters, value, word, n_words)
 
 
 @inner
-def _ascii_words(text, i, size, letters, value, word, n_words):  # type: ignore[no-untyped-def]
+def _simple_words(text, i, size, letters, value, word, n_words):  # type: ignore[no-untyped-def]
     """Writes the hashes of the words that ``letters`` marks among the ``size`` bytes from i on. ``value`` is the hash
     so far of one that began before, or 0. Returns that of one that reaches the end, and the number of words."""
     goes_on = letters >> np.uint64(size - 1) & _ONE
@@ -438,14 +451,18 @@ def _text_hash(text, i, end):  # type: ignore[no-untyped-def]
     value = _BASIS
     in_word = False
     while i < end:
-        kind, size = (int(_ASCII_KIND[text[i]]), 1) if text[i] < 0x80 else _character(text, i)
-        if kind == 1 or kind == 3:
-            value = _hash_character(value, text, i, min(i + size, end))
-        in_word |= kind == 1 or kind == 2 or kind == 3
-        if in_word and kind != 1 and kind != 2:
-            value = np.uint32((value ^ np.uint32(32)) * _PRIME)
-            in_word = False
-        i += size
+        byte = _IN_TEXT[text[i]]
+        if byte == _BEYOND:
+            kind, size = _character(text, i)
+            if kind == 1 or kind == 3:
+                value = _hash_character(value, text, i, min(i + size, end))
+                in_word = True
+            byte = np.uint8(_DIGIT if kind == 1 else 0)  # hashed already; what is no letter ends the word
+            i += size - 1
+        more = np.uint32((value ^ np.uint32(byte if byte > _BEYOND else 32)) * _PRIME)
+        value = more if (byte > _BEYOND) | (in_word & (byte == 0)) else value
+        in_word = byte != 0
+        i += 1
     return np.uint32((value ^ np.uint32(32)) * _PRIME) if in_word else value
 
 

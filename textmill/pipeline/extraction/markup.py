@@ -158,6 +158,8 @@ _K_CLASS, _K_ID, _K_ROLE, _K_ITEMPROP, _K_HIDDEN, _K_STYLE, _K_ARIA_HIDDEN, _K_H
 _CASE = np.uint64(0x2020202020202020)  # makes letters, and digits as they are, lower case
 _BASIS, _PRIME = np.uint32(2166136261), np.uint32(16777619)
 _ONE = np.uint64(1)
+_FIRST: Final = np.array([2 ** (8 * size) - 1 for size in range(9)], np.uint64)  # the first so many of eight bytes
+_UNDO: Final = np.array([pow(int(_PRIME), size - 8, 2**32) for size in range(9)], np.uint32)  # zeros hashed behind them
 _UPPER, _LOWER = 1, 2  # kinds of bytes in names; above ASCII, all are taken for small letters
 _LETTER_KIND: Final = np.zeros(256, np.uint8)
 _LETTER_KIND[65:91], _LETTER_KIND[97:123], _LETTER_KIND[128:] = _UPPER, _LOWER, _LOWER
@@ -648,23 +650,31 @@ def _add_hints(html, i, end, hint, n_hints):  # type: ignore[no-untyped-def]
 
 @inlined
 def hash_on(value, text, i, size):  # type: ignore[no-untyped-def]
-    """The hash of a word, FNV-1a, with ``size`` letters and digits of ASCII from i on more, in lower case; eight bytes
-    can be read behind them. Those are hashed, too, and thrown away again: to guess when a word ends takes longer."""
+    """The hash of a word, FNV-1a, with ``size`` bytes from i on more: letters, in lower case where they are ASCII, and
+    digits. Eight bytes can be read behind them.
+
+    To guess when a word ends takes longer than to hash eight bytes always: zeros behind the end multiply the hash, and
+    that is undone.
+    """
     while size > 8:
-        eight = load_eight(text, i) | _CASE
-        for k in range(8):
-            value = _step(value, eight, k)
+        value = _hash_eight(value, _small(load_eight(text, i)))
         i += 8
         size -= 8
-    eight = load_eight(text, i) | _CASE
-    for k in range(8):
-        value = _step(value, eight, k) if k < size else value
-    return value
+    n = np.uint64(size)
+    return np.uint32(_hash_eight(value, _small(load_eight(text, i)) & _FIRST[n]) * _UNDO[n])
 
 
 @inlined
-def _step(value, eight, k):  # type: ignore[no-untyped-def]
-    return np.uint32((value ^ np.uint32(eight >> np.uint64(8 * k) & np.uint64(255))) * _PRIME)
+def _small(eight):  # type: ignore[no-untyped-def]
+    """Eight bytes, those of ASCII in lower case."""
+    return eight | _CASE & ~(eight >> np.uint64(2))
+
+
+@inlined
+def _hash_eight(value, eight):  # type: ignore[no-untyped-def]
+    for k in range(8):
+        value = np.uint32((value ^ np.uint32(eight >> np.uint64(8 * k) & np.uint64(255))) * _PRIME)
+    return value
 
 
 @inner
