@@ -125,6 +125,7 @@ PIECES += [
     "\u061f ",
     "\u0e44\u0e17\u0e22",
 ]
+PIECES += ["\u00e9" * 40, "x" + "\u0436" * 70, "\u0421\u043b\u043e\u0432\u043e ", "\u0378.", "\u00a0", "\u0600"]
 PIECES += ["Longer", "x9" * 33, "Word, word. " * 6]  # 64 bytes are measured at a time
 PIECES += ["\ud55c\uad6d ", "\U0001f600", "\u2019", "\u0915\u0964", "(", "-", "Title ", "\u3042a"]
 TEXT = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
@@ -311,6 +312,19 @@ def test_the_container_of_the_good_text() -> None:
     assert column(x, "levels_to_top").tolist() == [40, 1, 1, 1, 1, 40]
     assert column(x, "levels_to_core").tolist() == [40, 1, 1, 1, 1, 40]
     assert column(x, "top_share")[0] == pytest.approx(6 / 7)
+
+
+@pytest.mark.parametrize("n", [10, 46, 47, 48, 60])
+def test_ancestors_are_looked_at_up_to_a_bound(n: int) -> None:
+    hints = Lexicon(table_of({hint_hash("main"): 1.5}), NOTHING.words, NOTHING.texts)
+    page = "<article><ul>" + "<span class=main>" * n + f"{SENTENCE}<p class=main>{SENTENCE}"
+    x = all_features(page.encode(), hints)
+    assert column(x, "depth").tolist() == [min(n + 2, 48), min(n + 3, 48)]
+    assert column(x, "lists").tolist() == [n < 48, n + 1 < 48]
+    assert column(x, "to_article").tolist() == [n + 1 if n < 47 else 40, n + 2 if n < 46 else 40]
+    assert column(x, "hint_sum").tolist() == [1.5 * min(n, 48), 1.5 * min(n + 1, 48)]
+    assert column(x, "block_tag").tolist() == [0, features._GROUPS[TAGS.index("p")]]
+    assert column(x, "parent_blocks").tolist() == [2, 2]
 
 
 def test_headings_and_the_title() -> None:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from textmill.bits import glue, kernel
 from textmill.errors import EnvironmentFault
 from textmill.pipeline.extraction import features
-from textmill.pipeline.extraction.asides import BOXES, COMMENTS, mark_within
+from textmill.pipeline.extraction.asides import BOXES, COMMENTS, mark_within, named
 from textmill.pipeline.extraction.compose import best_set, written
 from textmill.pipeline.extraction.features import Blocks, Lexicon, Table, measure_blocks
 from textmill.pipeline.extraction.lineage import lineage
@@ -177,15 +177,16 @@ def _choose(markup, blocks, p, comments):  # type: ignore[no-untyped-def]
     n = blocks.size.size
     words = blocks.own[:, 0].copy()
     keep = best_set(p, words)
-    kept_words = np.zeros(n, np.float32)
-    boxed, among_comments = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    kept_words = np.empty(n, np.float32)
+    kinds = named(markup)
+    boxed, among_comments = np.zeros((2, n), np.bool_)
     for b in range(n):
         kept_words[b] = words[b] * keep[b]
-    mark_within(markup, kept_words, BOXES, boxed)
+    mark_within(markup, kinds, BOXES, kept_words, boxed)
     for b in range(n):
         keep[b] &= not boxed[b]
         kept_words[b] = words[b] * keep[b]
-    mark_within(markup, kept_words, COMMENTS, among_comments)
+    mark_within(markup, kinds, COMMENTS, kept_words, among_comments)
     for b in range(n):
         if among_comments[b] and comments:
             keep[b] |= words[b] >= COMMENT_WORDS and blocks.link[b] < np.float32(features.GOOD_LINK_FRAC)

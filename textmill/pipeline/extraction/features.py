@@ -49,6 +49,7 @@ from textmill.pipeline.extraction.markup import TAGS, Markup, hash_on, tag
 GOOD_WORDS: Final = 12
 GOOD_LINK_FRAC: Final = 0.35
 SHORT_WORDS: Final = 12  # texts up to this length are looked up as a whole
+_MAX_HINTS: Final = 24  # words of an element that are looked up
 _MAX_PROBES: Final = 128
 _BEHIND: Final = 72  # bytes that can be read behind a text
 _AHEAD: Final = 16  # words whose places in the table are fetched while those before are looked up
@@ -241,10 +242,16 @@ def _slot(slots, key):  # type: ignore[no-untyped-def]
 
 @leaf
 def _odds(slots, key):  # type: ignore[no-untyped-def]
+    return np.float32(_steps(slots, key)) * _STEP
+
+
+@inlined
+def _steps(slots, key):  # type: ignore[no-untyped-def]
+    """The odds of a key, in steps."""
     entry = slots[_home(slots, key)]
     if (entry != 0) & (np.uint32(entry >> np.uint64(32)) != key):  # one branch, which is seldom taken
         entry = slots[_slot(slots, key)]
-    return np.float32(np.int64(entry & np.uint64(0xFFFF)) - 32768 * (entry != 0)) * _STEP
+    return np.int64(entry & np.uint64(0xFFFF)) - 32768 * (entry != 0)
 
 
 # Blocks by themselves
@@ -747,8 +754,8 @@ def _same_shape(element, parent, shape):  # type: ignore[no-untyped-def]
 @glue
 def look_up(markup, blocks, lines, hints, words, texts, out):  # type: ignore[no-untyped-def]
     """`fill_lexicon`, for kernels: writes all of its columns."""
-    odds = np.zeros((markup.parent.size + 1, 4), np.float32)
-    _look_up_elements(markup.parent, markup.first_hint, markup.hint, lines.holds, lines.depth, hints, odds)
+    steps, odds = np.empty(markup.hint.size + 1, np.int32), np.zeros((markup.parent.size + 1, 4), np.float32)
+    _look_up_elements(markup.parent, markup.first_hint, markup.hint, lines.depth, hints, steps, odds)
     _look_up_blocks(
         lines.element, lines.around, odds, blocks.word_start, blocks.word, blocks.text_hash, blocks.start_hash,
         words, texts, out,
@@ -756,16 +763,18 @@ def look_up(markup, blocks, lines, hints, words, texts, out):  # type: ignore[no
 
 
 @inner
-def _look_up_elements(parent, first_hint, hint, holds, depth, hints, odds):  # type: ignore[no-untyped-def]
-    """Fills ``odds`` [elements + 1, 4], zeros before, for elements that hold a block: the sum over an element's own
-    words; over it and all above it; and the lowest and the highest of their own sums."""
+def _look_up_elements(parent, first_hint, hint, depth, hints, steps, odds):  # type: ignore[no-untyped-def]
+    """Fills ``odds`` [elements + 1, 4], zeros before: the sum over an element's own words; over it and all above it;
+    the lowest and the highest of their own sums. ``steps`` [hints + 1] becomes the sums over all words before.
+    """
+    steps[0] = 0
+    for k in range(hint.size):
+        steps[k + 1] = steps[k] + _steps(hints, hint[k])
     for i in range(parent.size):
         e = np.uint64(i)
-        if not holds[e]:
-            continue
-        own = np.float32(0)
-        for k in range(np.uint64(first_hint[e]), np.uint64(min(first_hint[e + 1], first_hint[e] + 24))):
-            own += _odds(hints, hint[k])
+        first = np.uint64(first_hint[e])
+        end = min(np.uint64(first_hint[e + np.uint64(1)]), first + np.uint64(_MAX_HINTS))
+        own = np.float32(np.int32(steps[end] - steps[first])) * _STEP  # right even if the sums ran over
         odds[e, 0] = own
         if depth[e] <= MAX_UP:
             up = np.uint64(parent[e]) if parent[e] >= 0 else np.uint64(parent.size)
