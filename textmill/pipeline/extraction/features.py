@@ -518,8 +518,8 @@ def structure(markup, blocks, lines, same, out):  # type: ignore[no-untyped-def]
     if n:
         _fill_columns(
             markup.parent, markup.tag, markup.first_block, markup.end_block, markup.block_breaks,
-            blocks.own, blocks.link, blocks.size, lines.element, lines.nearest, lines.around, lines.holds,
-            lines.depth, lines.trail,
+            blocks.own, blocks.link, blocks.size,
+            lines.element, lines.nearest, lines.around, lines.holds, lines.depth, lines.trail,
             same, good, sums, votes, shares, heading, group, of_shape, out,
         )  # fmt: skip
 
@@ -555,34 +555,12 @@ def _fill_columns(  # type: ignore[no-untyped-def]
     for b in range(n):
         row = out[b]
         f = _own_features(row, own[b], link[b], breaks[b])
-        row[f] = group[b]
-        e, up = int(element[b]), int(around[b, 0])
-        row[f + 1], row[f + 2] = _GROUPS[tags[up]] if up < parent.size else 0, heading[b]
-        row[f + 3], row[f + 4], row[f + 5] = trail[e, LISTS], trail[e, TABLES], place(depth[e])
-        f += 6
-        for k in range(_N_LANDMARKS):
-            row[f + k] = place(depth[e]) - np.int32(trail[e, k]) if trail[e, k] else FAR
-        f += _N_LANDMARKS
-        for k in range(N_LEVELS):
-            level = np.uint64(around[b, k])
-            row[f], row[f + 1], row[f + 2], row[f + 3] = (
-                shares[level, 0], shares[level, 1], shares[level, 2], shares[level, 3]
-            )  # fmt: skip
-            f += 4
-        to_top = levels_to(depth, e, top, top_end)
+        row[f], row[f + 2] = group[b], heading[b]
+        f = _lineage_features(row, f + 1, b, tags, element, around, depth, trail, shares)
+        to_top = levels_to(depth, element[b], top, top_end)
         row[f], row[f + 1], row[f + 2] = to_top < FAR, to_top, top_share
-        row[f + 3] = levels_to(depth, e, core, core_end)
-        f += 4
-        row[f], row[f + 1] = (own[b - 1, _WORDS], link[b - 1]) if b else (-1.0, -1.0)
-        row[f + 2] = own[b - 2, _WORDS] if b > 1 else -1.0
-        row[f + 3], row[f + 4] = (own[b + 1, _WORDS], group[b + 1]) if b + 1 < n else (-1.0, -1.0)
-        row[f + 5] = own[b + 2, _WORDS] if b + 2 < n else -1.0
-        f += 6
-        for width in (2, 5):
-            low, high = np.uint64(max(b - width, 0)), np.uint64(min(b + width + 1, n))
-            row[f] = sums[high, 1] - sums[low, 1] - good[b]
-            row[f + 1] = _share(sums[high, 2] - sums[low, 2], sums[high, 3] - sums[low, 3])
-            f += 2
+        row[f + 3] = levels_to(depth, element[b], core, core_end)
+        f = _neighbour_features(row, f + 4, b, own, link, group, good, sums)
         g = np.uint64(same[b])
         parent_up = parent[nearest[b]] if nearest[b] < parent.size else -1
         row[f], row[f + 1] = b / n, _share(sums[b, 1], total_good)
@@ -597,6 +575,41 @@ def _fill_columns(  # type: ignore[no-untyped-def]
             _share(total_good, total_words), _share(sums[n, 2], total_size), p_frac
         )  # fmt: skip
         since_heading = 0 if heading[b] else min(since_heading + 1, 50)
+
+
+@inner
+def _lineage_features(row, f, b, tags, element, around, depth, trail, shares):  # type: ignore[no-untyped-def]
+    """What the elements around block b are, and how much good text each holds. Leaves out its heading, at f + 1."""
+    e, nearest = np.uint64(element[b]), np.uint64(around[b, 0])
+    row[f] = _GROUPS[tags[nearest]] if nearest < np.uint64(tags.size) else 0
+    row[f + 2], row[f + 3], row[f + 4] = trail[e, LISTS], trail[e, TABLES], place(depth[e])
+    f += 5
+    for k in range(_N_LANDMARKS):
+        row[f + k] = place(depth[e]) - np.int32(trail[e, k]) if trail[e, k] else FAR
+    f += _N_LANDMARKS
+    for k in range(N_LEVELS):
+        level = np.uint64(around[b, k])
+        for share in range(4):
+            row[f + share] = shares[level, share]
+        f += 4
+    return f
+
+
+@inner
+def _neighbour_features(row, f, b, own, link, group, good, sums):  # type: ignore[no-untyped-def]
+    """The blocks before and after block b."""
+    n = good.size
+    row[f], row[f + 1] = (own[b - 1, _WORDS], link[b - 1]) if b else (-1.0, -1.0)
+    row[f + 2] = own[b - 2, _WORDS] if b > 1 else -1.0
+    row[f + 3], row[f + 4] = (own[b + 1, _WORDS], group[b + 1]) if b + 1 < n else (-1.0, -1.0)
+    row[f + 5] = own[b + 2, _WORDS] if b + 2 < n else -1.0
+    f += 6
+    for width in (2, 5):
+        low, high = np.uint64(max(b - width, 0)), np.uint64(min(b + width + 1, n))
+        row[f] = sums[high, 1] - sums[low, 1] - good[b]
+        row[f + 1] = _share(sums[high, 2] - sums[low, 2], sums[high, 3] - sums[low, 3])
+        f += 2
+    return f
 
 
 @inner
