@@ -577,7 +577,7 @@ def _fill_columns(  # type: ignore[no-untyped-def]
         since_heading = 0 if heading[b] else min(since_heading + 1, 50)
 
 
-@inlined
+@glue
 def _lineage_features(row, f, b, tags, element, around, depth, trail, shares):  # type: ignore[no-untyped-def]
     """What the elements around block b are, and how much good text each holds. Leaves out its heading, at f + 1."""
     e, nearest = np.uint64(element[b]), np.uint64(around[b, 0])
@@ -595,7 +595,7 @@ def _lineage_features(row, f, b, tags, element, around, depth, trail, shares):  
     return f
 
 
-@inlined
+@glue
 def _neighbour_features(row, f, b, own, link, group, good, sums):  # type: ignore[no-untyped-def]
     """The blocks before and after block b."""
     n = good.size
@@ -673,7 +673,7 @@ def _headings(parent, tags, own, element, heading, group):  # type: ignore[no-un
     return title_at
 
 
-@inlined
+@inner
 def _own_features(row, own, link, breaks):  # type: ignore[no-untyped-def]
     words, chars = max(own[_WORDS], np.float32(1)), max(own[_CHARS], np.float32(1))
     row[0], row[1], row[2] = own[_WORDS], own[_CHARS], link
