@@ -125,6 +125,7 @@ PIECES += [
     "\u061f ",
     "\u0e44\u0e17\u0e22",
 ]
+PIECES += ["\u00e9" * 40, "x" + "\u0436" * 70, "\u0421\u043b\u043e\u0432\u043e ", "\u0378.", "\u00a0", "\u0600"]
 PIECES += ["Longer", "x9" * 33, "Word, word. " * 6]  # 64 bytes are measured at a time
 PIECES += ["\ud55c\uad6d ", "\U0001f600", "\u2019", "\u0915\u0964", "(", "-", "Title ", "\u3042a"]
 TEXT = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
@@ -313,6 +314,19 @@ def test_the_container_of_the_good_text() -> None:
     assert column(x, "top_share")[0] == pytest.approx(6 / 7)
 
 
+@pytest.mark.parametrize("n", [10, 46, 47, 48, 60])
+def test_ancestors_are_looked_at_up_to_a_bound(n: int) -> None:
+    hints = Lexicon(table_of({hint_hash("main"): 1.5}), NOTHING.words, NOTHING.texts)
+    page = "<article><ul>" + "<span class=main>" * n + f"{SENTENCE}<p class=main>{SENTENCE}"
+    x = all_features(page.encode(), hints)
+    assert column(x, "depth").tolist() == [min(n + 2, 48), min(n + 3, 48)]
+    assert column(x, "lists").tolist() == [n < 48, n + 1 < 48]
+    assert column(x, "to_article").tolist() == [n + 1 if n < 47 else 40, n + 2 if n < 46 else 40]
+    assert column(x, "hint_sum").tolist() == [1.5 * min(n, 48), 1.5 * min(n + 1, 48)]
+    assert column(x, "block_tag").tolist() == [0, features._GROUPS[TAGS.index("p")]]
+    assert column(x, "parent_blocks").tolist() == [2, 2]
+
+
 def test_headings_and_the_title() -> None:
     page = "<title>A dozen words - Site</title><p>x<h1><a><b><i>A dozen words</i></b></a></h1><p>y<h3>z</h3><p>end"
     x = all_features(page.encode(), NOTHING)
@@ -468,7 +482,7 @@ for _ in range(DEPTH):
             "split_feature": feature, "threshold": threshold, "decision_type": "<=", "left_child": left,
             "right_child": right,
         },
-        st.integers(0, 3), st.sampled_from(THRESHOLDS), NODES, NODES,
+        st.integers(0, 18), st.sampled_from(THRESHOLDS), NODES, NODES,
     )  # fmt: skip
 VALUES = [np.nextafter(np.float32(t), np.float32(up)) for t in THRESHOLDS if abs(t) < 1e30 for up in (-1e30, 1e30)]
 VALUES += [np.float32(t) for t in THRESHOLDS if abs(t) < 1e30]
@@ -477,7 +491,9 @@ VALUES += [np.float32(t) for t in THRESHOLDS if abs(t) < 1e30]
 @settings(deadline=None, max_examples=200, derandomize=True)
 @given(trees=st.lists(NODES, max_size=4), seed=st.integers(0, 1000))
 def test_trees_against_a_walk(trees: list[Any], seed: int) -> None:
-    x = np.random.default_rng(seed).choice(np.array(VALUES, np.float32), (seed % 50, 4))  # sixteen rows at a time
+    x = np.random.default_rng(seed).choice(
+        np.array(VALUES, np.float32), (seed % 50, 19)
+    )  # sixteen rows, eight columns at a time
     found = Trees.from_lightgbm(dump_of(trees)).predict(x)
     sums = np.array([sum(walk(tree, row) for tree in trees) for row in x])
     assert found == pytest.approx(1 / (1 + np.exp(-sums)), rel=1e-6)

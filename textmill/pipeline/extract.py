@@ -48,7 +48,8 @@ _MAGIC = (
     b"7z\xbc\xaf",
     b"\x7fELF",
 )
-_CONTROLS = bytes([*range(9), *range(14, 27), *range(28, 32)])  # never in text of an ASCII-compatible charset
+# All bytes but controls that are never in text of an ASCII-compatible charset.
+_NO_CONTROLS = bytes([*range(9, 14), 27, *range(32, 256)])
 _MAX_NUL_FRAC = 0.01
 _MAX_CONTROL_FRAC = 0.05  # of compressed or random bytes it is a tenth; some old pages have 2 % in their comments
 
@@ -237,8 +238,8 @@ def _is_binary(body: bytes) -> bool:
     head = body[:_SNIFF_BYTES]
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)) or unmarked_utf16(head):
         return False
-    n_controls = len(head) - len(head.translate(None, _CONTROLS))
-    by_controls = head.count(0) > _MAX_NUL_FRAC * len(head) or n_controls > _MAX_CONTROL_FRAC * len(head)
+    controls = head.translate(None, _NO_CONTROLS)
+    by_controls = controls.count(0) > _MAX_NUL_FRAC * len(head) or len(controls) > _MAX_CONTROL_FRAC * len(head)
     return by_controls or head.lstrip().startswith(_MAGIC)
 
 

@@ -10,7 +10,7 @@ rest, it is the same there (precision .003 higher), and .004 higher on pages wit
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,63 +23,65 @@ MOST: Final = (
 )
 
 
-class Names(NamedTuple):
-    """Words that name asides, and a tag that is one by itself (-1: none)."""
-
-    hints: NDArray[np.uint32]
-    likely: NDArray[np.bool_]  # [256], by the last byte: a look-up spares most comparisons
-    tag: int
-
-    @classmethod
-    def of(cls, words: str, tag_number: int = -1) -> Names:
-        hints = np.array([hint_hash(word) for word in words.split()], np.uint32)
-        likely = np.zeros(256, np.bool_)
-        likely[hints & 255] = True
-        return cls(hints, likely, tag_number)
-
-
-COMMENTS: Final = Names.of(
-    "comment comments commentlist commentlisting commentcontent commentbody commentary usercomment disqus replies "
-    "respond kommentar kommentare leserkommentare commentaire commentaires comentario comentarios commenti kommentarer "
-    "komentarze reacties"
-)
-BOXES: Final = Names.of(
-    "newsletter newsletters subscribe subscription signup caption captions figcaption imagecaption credit credits "
-    "copyright",
-    tag("figcaption"),
-)
+COMMENTS, BOXES = np.uint8(1), np.uint8(2)  # kinds of asides, as bits
+_WORDS: Final = {
+    int(COMMENTS): (
+        "comment comments commentlist commentlisting commentcontent commentbody commentary usercomment disqus replies "
+        "respond kommentar kommentare leserkommentare commentaire commentaires comentario comentarios commenti "
+        "kommentarer komentarze reacties"
+    ),
+    int(BOXES): (
+        "newsletter newsletters subscribe subscription signup caption captions figcaption imagecaption credit credits "
+        "copyright"
+    ),
+}
+_FIGCAPTION: Final = tag("figcaption")
+_NAMES: Final = np.array([hint_hash(word) for words in _WORDS.values() for word in words.split()], np.uint32)
+_KINDS: Final = np.array([kind for kind, words in _WORDS.items() for _ in words.split()], np.uint8)
+_LIKELY: Final = np.zeros(1024, np.bool_)  # by the last bits: a look-up spares most comparisons
+_LIKELY[_NAMES & 1023] = True
 
 
-def within(markup: Markup, kept_words: NDArray[np.float32], names: Names) -> NDArray[np.bool_]:
+def within(markup: Markup, kept_words: NDArray[np.float32], kind: np.uint8) -> NDArray[np.bool_]:
     """Which blocks stand in an element that is so named, and does not hold `MOST` of the words kept, [blocks].
 
     The exception is for a "has-comments" of a whole page, and for the posts of a forum.
     """
-    inside = np.zeros(len(kept_words), np.bool_)
-    _within(markup, kept_words, names, inside)
-    return inside
+    return _within(markup, kept_words, kind)
 
 
 @kernel
-def _within(markup, kept_words, names, inside):  # type: ignore[no-untyped-def]
-    mark_within(markup, kept_words, names, inside)
+def _within(markup, kept_words, kind):  # type: ignore[no-untyped-def]
+    inside = np.zeros(kept_words.size, np.bool_)
+    mark_within(markup, named(markup), kind, kept_words, inside)
+    return inside
 
 
 @part
-def mark_within(markup, kept_words, names, inside):  # type: ignore[no-untyped-def]
-    """`within`, for kernels: sets ``inside`` [blocks]."""
+def named(markup):  # type: ignore[no-untyped-def]
+    """The kinds of asides that each element is by its names and its tag, [elements]."""
+    kinds = np.zeros(markup.tag.size, np.uint8)
+    for e in range(kinds.size):
+        kinds[e] = BOXES if markup.tag[e] == _FIGCAPTION else 0
+    e = 0
+    for k in range(markup.hint.size):
+        if _LIKELY[markup.hint[k] & np.uint32(1023)]:
+            while markup.first_hint[e + 1] <= k:
+                e += 1
+            for i in range(_NAMES.size):
+                kinds[e] |= _KINDS[i] if markup.hint[k] == _NAMES[i] else 0
+    return kinds
+
+
+@part
+def mark_within(markup, kinds, kind, kept_words, inside):  # type: ignore[no-untyped-def]
+    """`within`, for kernels: sets ``inside`` [blocks]. ``kinds``: what `named` gives."""
     before = np.zeros(kept_words.size + 1)
     for b in range(kept_words.size):
         before[b + 1] = before[b] + kept_words[b]
-    for e in range(markup.tag.size):
-        start, end = markup.first_block[e], markup.end_block[e]
-        if start == end:
-            continue
-        named = markup.tag[e] == names.tag
-        for k in range(markup.first_hint[e], markup.first_hint[e + 1]):
-            if names.likely[markup.hint[k] & np.uint32(255)]:
-                for other in names.hints:
-                    named |= markup.hint[k] == other
-        if named and before[end] - before[start] < MOST * before[-1]:
-            for b in range(start, end):
-                inside[b] = True
+    for e in range(kinds.size):
+        if kinds[e] & kind:
+            start, end = markup.first_block[e], markup.end_block[e]
+            if before[end] - before[start] < MOST * before[-1]:
+                for b in range(start, end):
+                    inside[b] = True

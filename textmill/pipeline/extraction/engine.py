@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from textmill.bits import glue, kernel
 from textmill.errors import EnvironmentFault
 from textmill.pipeline.extraction import features
-from textmill.pipeline.extraction.asides import BOXES, COMMENTS, mark_within
+from textmill.pipeline.extraction.asides import BOXES, COMMENTS, mark_within, named
 from textmill.pipeline.extraction.compose import best_set, written
 from textmill.pipeline.extraction.features import Blocks, Lexicon, Table, measure_blocks
+from textmill.pipeline.extraction.lineage import lineage
 from textmill.pipeline.extraction.markup import MAX_ELEMENTS, MAX_HINTS, Markup, cut
 from textmill.pipeline.extraction.trees import Trees, predict
 
@@ -153,19 +154,20 @@ def _judge(  # type: ignore[no-untyped-def]
 ):
     """How likely each block is main content, [blocks]."""
     n = blocks.size.size
-    x = np.zeros((n, len(features.ALL)), np.float32)
-    features.structure(markup, blocks, x)
-    features.look_up(markup, blocks, hints, words, texts, x)
+    x = np.empty((n, len(features.ALL)), np.float32)  # every column is written
+    lines, same = lineage(markup), features.same_shape(markup)
+    features.structure(markup, blocks, lines, same, x)
+    features.look_up(markup, blocks, lines, hints, words, texts, x)
     p, rows = np.empty(n, np.float32), np.empty(n, np.int64)
     for b in range(n):
         rows[b] = b
-    predict(feature, threshold, leaf, x, rows, p)
-    features.context(markup, blocks, p, x)
+    predict(feature, threshold, leaf, x, np.int64(features.N_FIRST), rows, p)
+    features.context(markup, blocks, lines, same, p, x)
     n_unsure = 0
     for b in range(n):
         rows[n_unsure] = b
         n_unsure += p[b] > np.float32(SURE)
-    predict(feature_2, threshold_2, leaf_2, x, rows[:n_unsure], p)
+    predict(feature_2, threshold_2, leaf_2, x, x.shape[1], rows[:n_unsure], p)
     return p
 
 
@@ -175,15 +177,16 @@ def _choose(markup, blocks, p, comments):  # type: ignore[no-untyped-def]
     n = blocks.size.size
     words = blocks.own[:, 0].copy()
     keep = best_set(p, words)
-    kept_words = np.zeros(n, np.float32)
-    boxed, among_comments = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    kept_words = np.empty(n, np.float32)
+    kinds = named(markup)
+    boxed, among_comments = np.zeros((2, n), np.bool_)
     for b in range(n):
         kept_words[b] = words[b] * keep[b]
-    mark_within(markup, kept_words, BOXES, boxed)
+    mark_within(markup, kinds, BOXES, kept_words, boxed)
     for b in range(n):
         keep[b] &= not boxed[b]
         kept_words[b] = words[b] * keep[b]
-    mark_within(markup, kept_words, COMMENTS, among_comments)
+    mark_within(markup, kinds, COMMENTS, kept_words, among_comments)
     for b in range(n):
         if among_comments[b] and comments:
             keep[b] |= words[b] >= COMMENT_WORDS and blocks.link[b] < np.float32(features.GOOD_LINK_FRAC)

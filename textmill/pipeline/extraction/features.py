@@ -22,6 +22,7 @@ from textmill.bits import (
     ALL_ONES,
     as_read_only,
     byte_mask,
+    copy_bytes,
     count_ones,
     glue,
     inlined,
@@ -29,28 +30,39 @@ from textmill.bits import (
     kernel,
     leaf,
     lowest_one,
-    part,
     prefetch,
+)
+from textmill.pipeline.extraction.lineage import (
+    FAR,
+    LANDMARKS,
+    LISTS,
+    MAX_UP,
+    N_LEVELS,
+    TABLES,
+    end_of,
+    levels_to,
+    lineage,
+    place,
 )
 from textmill.pipeline.extraction.markup import TAGS, Markup, hash_on, tag
 
 GOOD_WORDS: Final = 12
 GOOD_LINK_FRAC: Final = 0.35
 SHORT_WORDS: Final = 12  # texts up to this length are looked up as a whole
-_MAX_UP: Final = 48  # ancestors looked at
+_MAX_HINTS: Final = 24  # words of an element that are looked up
 _MAX_PROBES: Final = 128
+_BEHIND: Final = 72  # bytes that can be read behind a text
 _AHEAD: Final = 16  # words whose places in the table are fetched while those before are looked up
 
 # Columns of the table of blocks' own measures: number of words, characters, digits, commas, sentence ends, words with a
 # capital; kind of the first and the last character; words that the title has too; share of the title that they cover
 _WORDS, _CHARS, _DIGITS, _COMMAS, _ENDS, _CAPITALS, _FIRST, _LAST, _KNOWN, _TITLE = range(10)
 
-_LANDMARKS = "article main nav header footer aside section form figure table li td".split()
-_LEVELS = range(1, 6)
+_LEVELS = range(1, N_LEVELS + 1)
 STRUCTURE: Final = (
     "words chars link_frac commas_per_word ends_per_word digits_frac capitals_frac chars_per_word breaks last "
     "title_frac title_cover tag block_tag heading lists tables depth "
-    + " ".join(f"to_{name}" for name in _LANDMARKS)
+    + " ".join(f"to_{name}" for name in LANDMARKS)
     + " "
     + " ".join(f"up{k}_{what}" for k in _LEVELS for what in ("good_share", "good_frac", "link_frac", "words"))
     + " in_top levels_to_top top_share levels_to_core "
@@ -154,17 +166,17 @@ def _measure_blocks(markup, html):  # type: ignore[no-untyped-def]
 
 @kernel
 def _fill_structure(markup, blocks, x):  # type: ignore[no-untyped-def]
-    structure(markup, blocks, x)
+    structure(markup, blocks, lineage(markup), same_shape(markup), x)
 
 
 @kernel
 def _fill_lexicon(markup, blocks, hints, words, texts, x):  # type: ignore[no-untyped-def]
-    look_up(markup, blocks, hints, words, texts, x)
+    look_up(markup, blocks, lineage(markup), hints, words, texts, x)
 
 
 @kernel
 def _fill_context(markup, blocks, p, x):  # type: ignore[no-untyped-def]
-    context(markup, blocks, p, x)
+    context(markup, blocks, lineage(markup), same_shape(markup), p, x)
 
 
 def _numbers(names: str) -> list[int]:
@@ -186,28 +198,19 @@ def _groups() -> NDArray[np.int32]:
 
 
 _GROUPS: Final = _groups()
-_LANDMARK: Final = np.full(len(TAGS), -1, np.int32)
-for _place, _name in enumerate(_LANDMARKS):
-    _LANDMARK[tag(_name)] = _place
-_LANDMARK[_numbers("th")] = _LANDMARK[tag("td")]
-_LANDMARK[_numbers("figcaption")] = _LANDMARK[tag("figure")]
-_IS_BLOCK: Final = np.zeros(len(TAGS), np.bool_)
-_IS_BLOCK[
-    _numbers(
-        "html body div p ul ol li dl dt dd table thead tbody tfoot tr td th caption h1 h2 h3 h4 h5 h6 article main "
-        "section aside header footer nav form fieldset figure figcaption blockquote pre address details summary center "
-        "menu dialog"
-    )
-] = True
 _H1, _H6, _P = tag("h1"), tag("h6"), tag("p")
-_UL, _OL, _TABLE = tag("ul"), tag("ol"), tag("table")
-_N_LANDMARKS: Final = len(_LANDMARKS)
-_N_LEVELS: Final = len(_LEVELS)
+_N_LANDMARKS: Final = len(LANDMARKS)
 _STEP: Final = np.float32(1 / 4096)
 _L: Final = len(STRUCTURE)  # where the lexicon's columns begin
 _ASCII_KIND: Final = np.array([
     0 if code <= 32 else 2 if chr(code).isdigit() else 1 if chr(code).isalpha() else 4 if chr(code) in ",;" else
     5 if chr(code) in ".!?" else 6 for code in range(128)
+], np.uint8)  # fmt: skip
+# In hashes of whole texts: a letter's byte in lower case, as are all bytes of characters of two bytes that are letters;
+_DIGIT, _BEYOND = 1, 2  # or what is no letter, 0 for other signs of ASCII
+_IN_TEXT: Final = np.array([
+    0 if code < 128 and not chr(code).isalnum() else _DIGIT if code < 58 else _BEYOND if code in (0xC2, 0xD8) else
+    ord(chr(code).lower()) if code < 128 else _BEYOND if code >= 0xE0 else code for code in range(256)
 ], np.uint8)  # fmt: skip
 _PRIME: Final = np.uint32(16777619)
 _BASIS: Final = np.uint32(2166136261)
@@ -239,10 +242,16 @@ def _slot(slots, key):  # type: ignore[no-untyped-def]
 
 @leaf
 def _odds(slots, key):  # type: ignore[no-untyped-def]
+    return np.float32(_steps(slots, key)) * _STEP
+
+
+@inlined
+def _steps(slots, key):  # type: ignore[no-untyped-def]
+    """The odds of a key, in steps."""
     entry = slots[_home(slots, key)]
     if (entry != 0) & (np.uint32(entry >> np.uint64(32)) != key):  # one branch, which is seldom taken
         entry = slots[_slot(slots, key)]
-    return np.float32(np.int64(entry & np.uint64(0xFFFF)) - 32768 * (entry != 0)) * _STEP
+    return np.int64(entry & np.uint64(0xFFFF)) - 32768 * (entry != 0)
 
 
 # Blocks by themselves
@@ -290,13 +299,17 @@ def measure_blocks(markup, html):  # type: ignore[no-untyped-def]
     n = markup.block_start.size
     own = np.zeros((n, 10), np.float32)
     link, size = np.empty(n, np.float32), np.empty(n, np.float32)
-    text_hash, start_hash = np.zeros(n, np.uint32), np.zeros(n, np.uint32)
+    text_hash, start_hash = np.empty(n, np.uint32), np.empty(n, np.uint32)
     word_start = np.zeros(n + 1, np.int32)
     word = np.empty(markup.text.size + 1, np.uint32)
+    text = np.empty(markup.text.size + _BEHIND, np.uint8)
+    copy_bytes(text, 0, markup.text, 0, markup.text.size)
+    for k in range(markup.text.size, text.size):
+        text[k] = 0
     in_title = np.zeros(1024, np.bool_)
     title_words = _title(html, markup.title[0], markup.title[1], in_title)
     _measure(
-        as_read_only(markup.text), markup.block_start, markup.block_end, in_title, title_words, own, text_hash,
+        as_read_only(text), markup.block_start, markup.block_end, in_title, title_words, own, text_hash,
         start_hash, word_start, word,
     )  # fmt: skip
     for b in range(n):
@@ -314,9 +327,9 @@ def _measure(text, starts, ends, in_title, title_words, own, text_hash, start_ha
         value = np.uint32(0)  # the hash of the word so far
         i = start
         while i < end:
-            size = _ascii(text, i, end)
+            size = _simple(text, i, end)
             if size:
-                value, n_words = _ascii_piece(text, i, size, end, own, b, value, word, n_words)
+                value, n_words = _simple_piece(text, i, size, end, own, b, value, word, n_words)
             else:
                 size, value, n_words = _one_character(text, i, end, own, b, value, word, n_words)
             i += size
@@ -358,37 +371,38 @@ def _one_character(text, i, end, own, b, value, word, n_words):  # type: ignore[
     return size, value, n_words
 
 
+@inlined
+def _simple(text, i, end):  # type: ignore[no-untyped-def]
+    """How many of the next 64 bytes of text[i:end] come before the first character that is neither ASCII nor a letter
+    of two bytes."""
+    if not byte_mask(text, i, 0x80, 0x80):
+        return min(64, end - i)
+    others = byte_mask(text, i, 0xC2, 1) | byte_mask(text, i, 0xD8, 1) | byte_mask(text, i, 0xE0, 0x20)
+    size = min(np.int64(lowest_one(others)) if others else 64, end - i)
+    return size - (size > 0 and text[i + size - 1] >= 0xC0)  # no half of a character
+
+
 @inner
-def _ascii_piece(text, i, size, end, own, b, value, word, n_words):  # type: ignore[no-untyped-def]
-    """The same for the ``size`` bytes from i on, at most 64, all of them ASCII. Returns the hash and the number."""
+def _simple_piece(text, i, size, end, own, b, value, word, n_words):  # type: ignore[no-untyped-def]
+    """The same for the ``size`` bytes from i on, as `_simple` gives it. Returns the hash and the number."""
     within = ALL_ONES >> np.uint64(64 - size)
     digits, upper = byte_mask(text, i, 48, 10) & within, byte_mask(text, i, 65, 26) & within
-    letters = upper | byte_mask(text, i, 97, 26) & within | digits
+    letters = (upper | byte_mask(text, i, 97, 26) | byte_mask(text, i, 0x80, 0x80)) & within | digits
     commas = (byte_mask(text, i, 44, 1) | byte_mask(text, i, 59, 1)) & within
     stops = (byte_mask(text, i, 33, 1) | byte_mask(text, i, 46, 1) | byte_mask(text, i, 63, 1)) & within
     after = byte_mask(text, i + 1, 0, 35) | byte_mask(text, i + 1, 0x80, 0x80)  # what follows the end of a sentence
     if i + size == end:
         after |= _ONE << np.uint64(size - 1)
-    own[b, _CHARS] += count_ones(byte_mask(text, i, 33, 95) & within)
+    own[b, _CHARS] += count_ones((byte_mask(text, i, 33, 95) | byte_mask(text, i, 0xC0, 0x40)) & within)
     own[b, _DIGITS] += count_ones(digits)
     own[b, _COMMAS] += count_ones(commas)
     own[b, _ENDS] += count_ones(stops & after)
     own[b, _CAPITALS] += count_ones(upper & ~(letters << _ONE | np.uint64(value != 0)))
-    return _ascii_words(text, i, size, letters, value, word, n_words)
-
-
-@inlined
-def _ascii(text, i, end):  # type: ignore[no-untyped-def]
-    """How many of the next 64 bytes of text[i:end] come before the first that is not ASCII; 0, too, where fewer than
-    72 bytes can be read."""
-    if text[i] >= 0x80 or i + 72 > text.size:
-        return 0
-    high = byte_mask(text, i, 0x80, 0x80)
-    return min(np.int64(lowest_one(high)) if high else 64, end - i)
+    return _simple_words(text, i, size, letters, value, word, n_words)
 
 
 @inner
-def _ascii_words(text, i, size, letters, value, word, n_words):  # type: ignore[no-untyped-def]
+def _simple_words(text, i, size, letters, value, word, n_words):  # type: ignore[no-untyped-def]
     """Writes the hashes of the words that ``letters`` marks among the ``size`` bytes from i on. ``value`` is the hash
     so far of one that began before, or 0. Returns that of one that reaches the end, and the number of words."""
     goes_on = letters >> np.uint64(size - 1) & _ONE
@@ -444,14 +458,18 @@ def _text_hash(text, i, end):  # type: ignore[no-untyped-def]
     value = _BASIS
     in_word = False
     while i < end:
-        kind, size = (int(_ASCII_KIND[text[i]]), 1) if text[i] < 0x80 else _character(text, i)
-        if kind == 1 or kind == 3:
-            value = _hash_character(value, text, i, min(i + size, end))
-        in_word |= kind == 1 or kind == 2 or kind == 3
-        if in_word and kind != 1 and kind != 2:
-            value = np.uint32((value ^ np.uint32(32)) * _PRIME)
-            in_word = False
-        i += size
+        byte = _IN_TEXT[text[i]]
+        if byte == _BEYOND:
+            kind, size = _character(text, i)
+            if kind == 1 or kind == 3:
+                value = _hash_character(value, text, i, min(i + size, end))
+                in_word = True
+            byte = np.uint8(_DIGIT if kind == 1 else 0)  # hashed already; what is no letter ends the word
+            i += size - 1
+        more = np.uint32((value ^ np.uint32(byte if byte > _BEYOND else 32)) * _PRIME)
+        value = more if (byte > _BEYOND) | (in_word & (byte == 0)) else value
+        in_word = byte != 0
+        i += 1
     return np.uint32((value ^ np.uint32(32)) * _PRIME) if in_word else value
 
 
@@ -485,108 +503,174 @@ def _last_kind(text, start, end):  # type: ignore[no-untyped-def]
 # The page around them
 
 
-@part
-def _sums(values):  # type: ignore[no-untyped-def]
-    out = np.zeros(values.size + 1, np.float32)
-    for i in range(values.size):
-        out[i + 1] = out[i] + values[i]
-    return out
-
-
 @inlined
 def _share(part, whole):  # type: ignore[no-untyped-def]
     return part / whole if whole > 0 else np.float32(0)
 
 
-@part
-def structure(markup, blocks, out):  # type: ignore[no-untyped-def]
-    """`fill_structure`, for kernels."""
-    element, parent, tags, shape = markup.block_element, markup.parent, markup.tag, markup.shape
-    first_block, end_block = markup.first_block, markup.end_block
-    own, link, size = blocks.own, blocks.link, blocks.size
-    n = element.size
-    if n == 0:
-        return
-    words = own[:, _WORDS]
-    good = np.zeros(n, np.float32)
-    linked = link * size
-    in_p = np.zeros(n, np.float32)
-    for b in range(n):
-        if words[b] >= GOOD_WORDS and link[b] < GOOD_LINK_FRAC and (own[b, _ENDS] >= 1 or own[b, _COMMAS] >= 2):
-            good[b] = words[b]
-        if element[b] >= 0 and tags[_block_level(element[b], parent, tags)] == _P:
-            in_p[b] = words[b]
-    s_words, s_good, s_link, s_size = _sums(words), _sums(good), _sums(linked), _sums(size)
-    total_words, total_good, total_size = s_words[n], s_good[n], s_size[n]
-    top = _top_container(element, parent, tags, own, link, good, s_link, s_size, first_block, end_block)
-    core = _core(element, parent, good, s_good, first_block, end_block)
-    same = _same_shape(element, parent, shape)
-    # sums over blocks of the same shape
-    same_n, same_w, same_l, same_s = np.zeros((4, n), np.float32)
-    for b in range(n):
-        g = same[b]
-        same_n[g] += 1
-        same_w[g] += words[b]
-        same_l[g] += linked[b]
-        same_s[g] += size[b]
-    heading = np.zeros(n, np.int32)
-    group = np.zeros(n, np.int32)
-    title_at = -1
-    best = np.float32(0.5)
-    for b in range(n):
-        if element[b] < 0:
-            continue
-        group[b] = _GROUPS[tags[element[b]]]
-        e = element[b]
-        for _ in range(4):
-            if _H1 <= tags[e] <= _H6:
-                heading[b] = tags[e] - _H1 + 1
-            e = parent[e]
-            if e < 0:
-                break
-        fit = own[b, _TITLE] * _share(own[b, _KNOWN], words[b]) + (0.3 if heading[b] == 1 else 0.0)
-        if heading[b] and fit > best:
-            best, title_at = fit, b
+@glue
+def structure(markup, blocks, lines, same, out):  # type: ignore[no-untyped-def]
+    """`fill_structure`, for kernels: writes all of its columns."""
+    n, n_elements = markup.block_element.size, markup.parent.size
+    good, sums = np.empty(n, np.float32), np.empty((n + 1, 4), np.float32)
+    votes, shares = np.zeros(n_elements, np.float32), np.empty((n_elements + 1, 4), np.float32)
+    heading, group, of_shape = np.empty(n, np.int32), np.empty(n, np.int32), np.zeros((n, 4), np.float32)
+    if n:
+        _fill_columns(
+            markup.parent, markup.tag, markup.first_block, markup.end_block, markup.block_breaks,
+            blocks.own, blocks.link, blocks.size,
+            lines.element, lines.nearest, lines.around, lines.holds, lines.depth, lines.trail,
+            same, good, sums, votes, shares, heading, group, of_shape, out,
+        )  # fmt: skip
+
+
+@inner
+def _fill_columns(  # type: ignore[no-untyped-def]
+    parent, tags, first_block, end_block, breaks, own, link, size, element, nearest, around, holds, depth, trail,
+    same, good, sums, votes, shares, heading, group, of_shape, out,
+):  # fmt: skip
+    """The columns of the structure. ``same``: as `same_shape` has it; what follows it, up to ``out``, is for itself."""
+    n = int(element.size)
+    in_p = _add_up(tags, own, link, size, nearest, good, sums)
+    total_words, total_good, total_size = sums[n, 0], sums[n, 1], sums[n, 3]
+    p_frac = _share(in_p, total_words)
+    top = _top_container(parent, nearest, own, link, good, sums, first_block, end_block, votes)
+    top_end = end_of(depth, top)
+    core = _core(element, parent, good, sums, first_block, end_block)
+    core_end = end_of(depth, core)
+    top_share = _share(sums[end_block[top], 1] - sums[first_block[top], 1], total_good) if top >= 0 else np.float32(0)
+    _add_up_elements(tags, first_block, end_block, holds, sums, shares)
+    for b in range(n):  # sums over blocks of the same shape
+        g = np.uint64(same[b])
+        of_shape[g, 0] += 1
+        of_shape[g, 1] += own[b, _WORDS]
+        of_shape[g, 2] += link[b] * size[b]
+        of_shape[g, 3] += size[b]
+    title_at = _headings(parent, tags, own, element, heading, group)
     first_good, last_good = n, -1
     for b in range(n):
         if good[b] > 0:
             first_good, last_good = min(first_good, b), b
-    to = np.empty(_N_LANDMARKS, np.int32)
     since_heading = 50
-    p_frac = _share(in_p.sum(), total_words)
     for b in range(n):
         row = out[b]
-        f = _own_features(row, own[b], link[b], markup.block_breaks[b])
-        row[f] = group[b]
-        f = _ancestors(
-            row, f + 1, element[b], parent, tags, first_block, end_block, s_words, s_good, s_link, s_size, top, core,
-            heading[b], to,
-        )  # fmt: skip
-        row[f], row[f + 1] = (words[b - 1], link[b - 1]) if b else (-1.0, -1.0)
-        row[f + 2] = words[b - 2] if b > 1 else -1.0
-        row[f + 3], row[f + 4] = (words[b + 1], group[b + 1]) if b + 1 < n else (-1.0, -1.0)
-        row[f + 5] = words[b + 2] if b + 2 < n else -1.0
-        f += 6
-        for width in (2, 5):
-            low, high = max(b - width, 0), min(b + width + 1, n)
-            row[f] = s_good[high] - s_good[low] - good[b]
-            row[f + 1] = _share(s_link[high] - s_link[low], s_size[high] - s_size[low])
-            f += 2
-        g = same[b]
-        e = element[b]
-        up = parent[_block_level(e, parent, tags)] if e >= 0 else -1
-        row[f], row[f + 1] = b / n, _share(s_good[b], total_good)
+        f = _own_features(row, own[b], link[b], breaks[b])
+        row[f], row[f + 2] = group[b], heading[b]
+        f = _lineage_features(row, f + 1, b, tags, element, around, depth, trail, shares)
+        to_top = levels_to(depth, element[b], top, top_end)
+        row[f], row[f + 1], row[f + 2] = to_top < FAR, to_top, top_share
+        row[f + 3] = levels_to(depth, element[b], core, core_end)
+        f = _neighbour_features(row, f + 4, b, own, link, group, good, sums)
+        g = np.uint64(same[b])
+        parent_up = parent[nearest[b]] if nearest[b] < parent.size else -1
+        row[f], row[f + 1] = b / n, _share(sums[b, 1], total_good)
         row[f + 2], row[f + 3] = max(min(b - first_good, 100), -100), max(min(last_good - b, 100), -100)
         row[f + 4] = since_heading
         row[f + 5] = max(min(b - title_at, 200), -200) if title_at >= 0 else -300
-        row[f + 6], row[f + 7] = same_w[g] / same_n[g], _share(same_l[g], same_s[g])
-        row[f + 8] = _share(same_w[g], total_words)
-        row[f + 9] = end_block[up] - first_block[up] if up >= 0 else 0
+        row[f + 6], row[f + 7] = of_shape[g, 1] / of_shape[g, 0], _share(of_shape[g, 2], of_shape[g, 3])
+        row[f + 8] = _share(of_shape[g, 1], total_words)
+        row[f + 9] = end_block[parent_up] - first_block[parent_up] if parent_up >= 0 else 0
         row[f + 10], row[f + 11], row[f + 12] = n, total_words, total_good
         row[f + 13], row[f + 14], row[f + 15] = (
-            _share(total_good, total_words), _share(s_link[n], total_size), p_frac
+            _share(total_good, total_words), _share(sums[n, 2], total_size), p_frac
         )  # fmt: skip
         since_heading = 0 if heading[b] else min(since_heading + 1, 50)
+
+
+@glue
+def _lineage_features(row, f, b, tags, element, around, depth, trail, shares):  # type: ignore[no-untyped-def]
+    """What the elements around block b are, and how much good text each holds. Leaves out its heading, at f + 1."""
+    e, nearest = np.uint64(element[b]), np.uint64(around[b, 0])
+    row[f] = _GROUPS[tags[nearest]] if nearest < np.uint64(tags.size) else 0
+    row[f + 2], row[f + 3], row[f + 4] = trail[e, LISTS], trail[e, TABLES], place(depth[e])
+    f += 5
+    for k in range(_N_LANDMARKS):
+        row[f + k] = place(depth[e]) - np.int32(trail[e, k]) if trail[e, k] else FAR
+    f += _N_LANDMARKS
+    for k in range(N_LEVELS):
+        level = np.uint64(around[b, k])
+        for share in range(4):
+            row[f + share] = shares[level, share]
+        f += 4
+    return f
+
+
+@glue
+def _neighbour_features(row, f, b, own, link, group, good, sums):  # type: ignore[no-untyped-def]
+    """The blocks before and after block b."""
+    n = good.size
+    row[f], row[f + 1] = (own[b - 1, _WORDS], link[b - 1]) if b else (-1.0, -1.0)
+    row[f + 2] = own[b - 2, _WORDS] if b > 1 else -1.0
+    row[f + 3], row[f + 4] = (own[b + 1, _WORDS], group[b + 1]) if b + 1 < n else (-1.0, -1.0)
+    row[f + 5] = own[b + 2, _WORDS] if b + 2 < n else -1.0
+    f += 6
+    for width in (2, 5):
+        low, high = np.uint64(max(b - width, 0)), np.uint64(min(b + width + 1, n))
+        row[f] = sums[high, 1] - sums[low, 1] - good[b]
+        row[f + 1] = _share(sums[high, 2] - sums[low, 2], sums[high, 3] - sums[low, 3])
+        f += 2
+    return f
+
+
+@inner
+def _add_up(tags, own, link, size, nearest, good, sums):  # type: ignore[no-untyped-def]
+    """Fills ``good`` (words of good blocks, 0 for others) and ``sums`` [blocks + 1, 4] (over all blocks before: words,
+    good words, bytes in links, bytes). Returns how many words are in paragraphs."""
+    in_p = np.float32(0)
+    for k in range(4):
+        sums[0, k] = 0
+    for b in range(good.size):
+        words = own[b, _WORDS]
+        is_good = words >= GOOD_WORDS and link[b] < GOOD_LINK_FRAC and (own[b, _ENDS] >= 1 or own[b, _COMMAS] >= 2)
+        good[b] = words if is_good else np.float32(0)
+        sums[b + 1, 0], sums[b + 1, 1] = sums[b, 0] + words, sums[b, 1] + good[b]
+        sums[b + 1, 2], sums[b + 1, 3] = sums[b, 2] + link[b] * size[b], sums[b, 3] + size[b]
+        if nearest[b] < tags.size and tags[nearest[b]] == _P:
+            in_p += words
+    return in_p
+
+
+@inner
+def _add_up_elements(tags, first_block, end_block, holds, sums, shares):  # type: ignore[no-untyped-def]
+    """Fills ``shares`` [elements + 1, 4] where it is asked for: of an element's blocks the share of the page's good
+    words, the share of words that are good and of bytes in links, and the number of words. The last row is the page's.
+    """
+    n = sums.shape[0] - 1
+    last = np.uint64(tags.size)
+    shares[last, 0], shares[last, 1] = 1.0, _share(sums[n, 1], sums[n, 0])
+    shares[last, 2], shares[last, 3] = _share(sums[n, 2], sums[n, 3]), sums[n, 0]
+    for i in range(tags.size):
+        e = np.uint64(i)
+        if holds[e]:
+            low, high = np.uint64(first_block[e]), np.uint64(end_block[e])
+            good, words = sums[high, 1] - sums[low, 1], sums[high, 0] - sums[low, 0]
+            shares[e, 0], shares[e, 1] = _share(good, sums[n, 1]), _share(good, words)
+            shares[e, 2] = _share(sums[high, 2] - sums[low, 2], sums[high, 3] - sums[low, 3])
+            shares[e, 3] = words
+
+
+@inner
+def _headings(parent, tags, own, element, heading, group):  # type: ignore[no-untyped-def]
+    """Fills ``heading`` (its level, 0 for blocks in none) and ``group`` (of the innermost element's tag). Returns the
+    block that is most like the page's title, -1 if there is none."""
+    title_at = -1
+    best = np.float32(0.5)
+    for b in range(element.size):
+        heading[b] = group[b] = 0
+        e = int(element[b])
+        if e == parent.size:
+            continue
+        group[b] = _GROUPS[tags[e]]
+        for _ in range(4):
+            if _H1 <= tags[e] <= _H6:
+                heading[b] = tags[e] - _H1 + 1
+            e = int(parent[e])
+            if e < 0:
+                break
+        fit = own[b, _TITLE] * _share(own[b, _KNOWN], own[b, _WORDS]) + (0.3 if heading[b] == 1 else 0.0)
+        if heading[b] and fit > best:
+            best, title_at = fit, b
+    return title_at
 
 
 @inner
@@ -600,113 +684,55 @@ def _own_features(row, own, link, breaks):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _block_level(e, parent, tags):  # type: ignore[no-untyped-def]
-    """The innermost block-level element around (or at) element e; the outermost of all if there is none."""
-    while not _IS_BLOCK[tags[e]] and parent[e] >= 0:
-        e = parent[e]
-    return e
-
-
-@inner
-def _ancestors(  # type: ignore[no-untyped-def]
-    row, f, element, parent, tags, first_block, end_block, s_words, s_good, s_link, s_size, top, core, heading, to
-):
-    """What the elements around the block are, and how much good text each holds."""
-    n = s_words.size - 1
-    for k in range(_N_LANDMARKS):
-        to[k] = 40
-    lists = tables = depth = 0
-    to_top = to_core = 40
-    base = f + 5 + _N_LANDMARKS
-    level = 0
-    e = element
-    block_tag = 0
-    while e >= 0 and depth < _MAX_UP:
-        this = tags[e]
-        if _LANDMARK[this] >= 0 and to[_LANDMARK[this]] == 40:
-            to[_LANDMARK[this]] = depth
-        lists += this == _UL or this == _OL
-        tables += this == _TABLE
-        if e == top:
-            to_top = depth
-        if e == core:
-            to_core = depth
-        if _IS_BLOCK[this]:
-            if level == 0:
-                block_tag = _GROUPS[this]
-            if level < _N_LEVELS:
-                low, high = first_block[e], end_block[e]
-                good = s_good[high] - s_good[low]
-                w = s_words[high] - s_words[low]
-                k = base + 4 * level
-                row[k] = _share(good, s_good[n])
-                row[k + 1] = _share(good, w)
-                row[k + 2] = _share(s_link[high] - s_link[low], s_size[high] - s_size[low])
-                row[k + 3] = w
-            level += 1
-        depth += 1
-        e = parent[e]
-    row[f], row[f + 1], row[f + 2], row[f + 3], row[f + 4] = block_tag, heading, lists, tables, depth
-    for k in range(_N_LANDMARKS):
-        row[f + 5 + k] = to[k]
-    while level < _N_LEVELS:
-        k = base + 4 * level
-        row[k], row[k + 1] = 1.0, _share(s_good[n], s_words[n])
-        row[k + 2], row[k + 3] = _share(s_link[n], s_size[n]), s_words[n]
-        level += 1
-    f = base + 4 * _N_LEVELS
-    row[f], row[f + 1] = to_top < 40, to_top
-    row[f + 2] = _share(s_good[end_block[top]] - s_good[first_block[top]], s_good[n]) if top >= 0 else 0.0
-    row[f + 3] = to_core
-    return f + 4
-
-
-@part
-def _top_container(element, parent, tags, own, link, good, s_link, s_size, first_block, end_block):  # type: ignore[no-untyped-def]
+def _top_container(parent, nearest, own, link, good, sums, first_block, end_block, votes):  # type: ignore[no-untyped-def]
     """The element that collects the most good text, as Readability finds it; -1 if there is no good text."""
-    votes = np.zeros(parent.size, np.float32)
-    for b in range(element.size):
-        if good[b] == 0 or element[b] < 0:
+    for b in range(good.size):
+        if good[b] == 0 or nearest[b] == parent.size:
             continue
         vote = (1 + own[b, _COMMAS] + min(own[b, _WORDS] / 20, 4)) * (1 - link[b])
-        e = parent[_block_level(element[b], parent, tags)]
+        e = parent[nearest[b]]
         if e >= 0:
             votes[e] += vote
             e = parent[e]
             if e >= 0:
                 votes[e] += vote / 2
     best, top = np.float32(0), -1
-    for e in range(parent.size):
+    for i in range(parent.size):
+        e = np.uint64(i)
         if votes[e] > 0:
             low, high = first_block[e], end_block[e]
-            score = votes[e] * (1 - _share(s_link[high] - s_link[low], s_size[high] - s_size[low]))
+            score = votes[e] * (1 - _share(sums[high, 2] - sums[low, 2], sums[high, 3] - sums[low, 3]))
             if score > best:
-                best, top = score, e
+                best, top = score, i
     return top
 
 
 @inner
-def _core(element, parent, good, s_good, first_block, end_block):  # type: ignore[no-untyped-def]
+def _core(element, parent, good, sums, first_block, end_block):  # type: ignore[no-untyped-def]
     """The smallest element that holds two thirds of the good text; -1 if there is none."""
     n = good.size
     longest = -1
     for b in range(n):
-        if element[b] >= 0 and (longest < 0 or good[b] > good[longest]):
+        if element[b] < parent.size and (longest < 0 or good[b] > good[longest]):
             longest = b
     if longest < 0:
         return -1
-    e = element[longest]
-    while e >= 0 and (s_good[end_block[e]] - s_good[first_block[e]]) * 3 < s_good[n] * 2:
-        e = parent[e]
+    e = int(element[longest])
+    while e >= 0 and (sums[end_block[e], 1] - sums[first_block[e], 1]) * 3 < sums[n, 1] * 2:
+        e = int(parent[e])
     return e
+
+
+@glue
+def same_shape(markup):  # type: ignore[no-untyped-def]
+    """For each block, the first block whose element, and its two parents, have the same tags and classes."""
+    return _same_shape(markup.block_element, markup.parent, markup.shape)
 
 
 @kernel
 def _same_shape(element, parent, shape):  # type: ignore[no-untyped-def]
-    """For each block, the first block whose element, and its two parents, have the same tags and classes.
-
-    The keys are up to who wrote the page: a block that finds none in `_MAX_PROBES` counts as the only one of its shape.
-    """
+    """`same_shape`. The keys are up to who wrote the page: a block that finds none in `_MAX_PROBES` counts as the only
+    one of its shape."""
     n = element.size
     slots = 16
     while slots < 2 * n:
@@ -738,47 +764,66 @@ def _same_shape(element, parent, shape):  # type: ignore[no-untyped-def]
 # Learned words
 
 
-@part
-def look_up(markup, blocks, hints, words, texts, out):  # type: ignore[no-untyped-def]
-    """`fill_lexicon`, for kernels."""
-    element, parent, tags, first_hint, hint = (
-        markup.block_element, markup.parent, markup.tag, markup.first_hint, markup.hint
+@glue
+def look_up(markup, blocks, lines, hints, words, texts, out):  # type: ignore[no-untyped-def]
+    """`fill_lexicon`, for kernels: writes all of its columns."""
+    steps, odds = np.empty(markup.hint.size + 1, np.int32), np.zeros((markup.parent.size + 1, 4), np.float32)
+    _look_up_elements(markup.parent, markup.first_hint, markup.hint, lines.depth, hints, steps, odds)
+    _look_up_blocks(
+        lines.element, lines.around, odds, blocks.word_start, blocks.word, blocks.text_hash, blocks.start_hash,
+        words, texts, out,
     )  # fmt: skip
-    word_start, word, text_hash, start_hash = blocks.word_start, blocks.word, blocks.text_hash, blocks.start_hash
-    n = element.size
-    odds = np.full(parent.size, np.nan, np.float32)  # of an element's own words; computed when first asked for
+
+
+@inner
+def _look_up_elements(parent, first_hint, hint, depth, hints, steps, odds):  # type: ignore[no-untyped-def]
+    """Fills ``odds`` [elements + 1, 4], zeros before: the sum over an element's own words; over it and all above it;
+    the lowest and the highest of their own sums. ``steps`` [hints + 1] becomes the sums over all words before.
+    """
+    steps[0] = 0
+    for k in range(hint.size):
+        steps[k + 1] = steps[k] + _steps(hints, hint[k])
+    for i in range(parent.size):
+        e = np.uint64(i)
+        first = np.uint64(first_hint[e])
+        end = min(np.uint64(first_hint[e + np.uint64(1)]), first + np.uint64(_MAX_HINTS))
+        own = np.float32(np.int32(steps[end] - steps[first])) * _STEP  # right even if the sums ran over
+        odds[e, 0] = own
+        if depth[e] <= MAX_UP:
+            up = np.uint64(parent[e]) if parent[e] >= 0 else np.uint64(parent.size)
+            odds[e, 1], odds[e, 2], odds[e, 3] = odds[up, 1] + own, min(odds[up, 2], own), max(odds[up, 3], own)
+        else:
+            above = i
+            for _ in range(MAX_UP):
+                own = odds[above, 0]
+                odds[e, 1], odds[e, 2], odds[e, 3] = odds[e, 1] + own, min(odds[e, 2], own), max(odds[e, 3], own)
+                above = int(parent[above])
+
+
+@inner
+def _look_up_blocks(  # type: ignore[no-untyped-def]
+    element, around, odds, word_start, word, text_hash, start_hash, words, texts, out
+):
+    n = int(element.size)
     for b in range(n):
         later = min(b + 4, n - 1)
         prefetch(texts, _home(texts, text_hash[later]))
         prefetch(texts, _home(texts, np.uint32(start_hash[later] ^ _ONE_32)))
-        e = element[b]
-        level = depth = 0
-        total, low, high = np.float32(0), np.float32(0), np.float32(0)
-        while e >= 0 and depth < _MAX_UP:
-            if np.isnan(odds[e]):
-                value = np.float32(0)
-                for k in range(first_hint[e], min(first_hint[e + 1], first_hint[e] + 24)):
-                    value += _odds(hints, hint[k])
-                odds[e] = value
-            value = odds[e]
-            if depth == 0:
-                out[b, _L] = value
-            elif _IS_BLOCK[tags[e]] and level < 4:
-                out[b, _L + 1 + level] = value
-                level += 1
-            total, low, high = total + value, min(low, value), max(high, value)
-            depth += 1
-            e = parent[e]
-        out[b, _L + 5], out[b, _L + 6], out[b, _L + 7] = total, low, high
+        row = out[b]
+        e = np.uint64(element[b])
+        row[_L], row[_L + 5], row[_L + 6], row[_L + 7] = odds[e, 0], odds[e, 1], odds[e, 2], odds[e, 3]
+        at = int(around[b, 0] == element[b])  # it is its own first level, and not above itself
+        for k in range(4):
+            row[_L + 1 + k] = odds[np.uint64(around[b, k + at]), 0]
         total, low = np.float32(0), np.float32(0)
-        for k in range(word_start[b], word_start[b + 1]):
-            prefetch(words, _home(words, word[min(k + _AHEAD, word.size - 1)]))
+        for k in range(np.uint64(word_start[b]), np.uint64(word_start[b + 1])):
+            prefetch(words, _home(words, word[min(k + np.uint64(_AHEAD), np.uint64(word.size - 1))]))
             value = _odds(words, word[k])
             total, low = total + value, min(low, value)
-        out[b, _L + 8] = total / max(word_start[b + 1] - word_start[b], 1)
-        out[b, _L + 9], out[b, _L + 10] = total, low
-        out[b, _L + 13] = _odds(texts, text_hash[b]) if text_hash[b] else 0.0
-        out[b, _L + 14] = _odds(texts, np.uint32(start_hash[b] ^ _ONE_32))
+        row[_L + 8] = total / max(word_start[b + 1] - word_start[b], 1)
+        row[_L + 9], row[_L + 10] = total, low
+        row[_L + 13] = _odds(texts, text_hash[b]) if text_hash[b] else np.float32(0)
+        row[_L + 14] = _odds(texts, np.uint32(start_hash[b] ^ _ONE_32))
     for b in range(n):
         out[b, _L + 11] = out[b - 1, _L + 8] if b else 0.0
         out[b, _L + 12] = out[b + 1, _L + 8] if b + 1 < n else 0.0
@@ -788,63 +833,73 @@ def look_up(markup, blocks, hints, words, texts, out):  # type: ignore[no-untype
 # First estimates of the surroundings
 
 
-@part
-def context(markup, blocks, p, out):  # type: ignore[no-untyped-def]
-    """`fill_context`, for kernels."""
-    element, parent, tags, shape = markup.block_element, markup.parent, markup.tag, markup.shape
-    first_block, end_block, own = markup.first_block, markup.end_block, blocks.own
+@glue
+def context(markup, blocks, lines, same, p, out):  # type: ignore[no-untyped-def]
+    """`fill_context`, for kernels: writes all of its columns."""
     n = p.size
-    if n == 0:
-        return
-    words = own[:, _WORDS] + np.float32(1)
-    mass = p * words
-    s_words, s_mass = _sums(words), _sums(mass)
-    same = _same_shape(element, parent, shape)
-    same_mass, same_words = np.zeros((2, n), np.float32)
-    first, last, heaviest = n, -1, 0
+    sums, of_shape = np.empty((n + 1, 2), np.float32), np.zeros((n, 2), np.float32)
+    shares = np.empty((markup.parent.size + 1, 2), np.float32)
+    if n:
+        _fill_context_columns(
+            markup.parent, markup.first_block, markup.end_block, blocks.own, lines.element, lines.around, lines.holds,
+            lines.depth, same, p, sums, of_shape, shares, out,
+        )  # fmt: skip
+
+
+@inner
+def _fill_context_columns(  # type: ignore[no-untyped-def]
+    parent, first_block, end_block, own, element, around, holds, depth, same, p, sums, of_shape, shares, out
+):
+    """The columns of the context. Of each block count its words, and one more."""
+    n = int(p.size)
+    sums[0, 0] = sums[0, 1] = 0
+    first, last, heaviest, most = n, -1, 0, np.float32(-1)
     for b in range(n):
-        same_mass[same[b]] += mass[b]
-        same_words[same[b]] += words[b]
+        words = own[b, _WORDS] + np.float32(1)
+        mass = p[b] * words
+        sums[b + 1, 0], sums[b + 1, 1] = sums[b, 0] + words, sums[b, 1] + mass
+        g = np.uint64(same[b])
+        of_shape[g, 0] += words
+        of_shape[g, 1] += mass
         if p[b] > 0.5:
             first, last = min(first, b), b
-        if mass[b] > mass[heaviest]:
-            heaviest = b
-    bulk = element[heaviest]
-    while bulk >= 0 and s_mass[end_block[bulk]] - s_mass[first_block[bulk]] < 0.75 * s_mass[n]:
-        bulk = parent[bulk]
-    bulk_p = s_mass[n] / s_words[n]
+        if mass > most:
+            most, heaviest = mass, b
+    total_words, total_mass = sums[n, 0], sums[n, 1]
+    page_p = total_mass / total_words
+    bulk = int(element[heaviest]) if element[heaviest] < parent.size else -1
+    while bulk >= 0 and sums[end_block[bulk], 1] - sums[first_block[bulk], 1] < 0.75 * total_mass:
+        bulk = int(parent[bulk])
+    bulk_end = end_of(depth, bulk)
+    bulk_p = page_p
     if bulk >= 0:
         low, high = first_block[bulk], end_block[bulk]
-        bulk_p = (s_mass[high] - s_mass[low]) / (s_words[high] - s_words[low])
-    since = 50
-    page_p = s_mass[n] / s_words[n]
+        bulk_p = (sums[high, 1] - sums[low, 1]) / (sums[high, 0] - sums[low, 0])
+    shares[parent.size, 0], shares[parent.size, 1] = page_p, 1.0
+    for i in range(parent.size):
+        e = np.uint64(i)
+        if holds[e]:
+            low, high = np.uint64(first_block[e]), np.uint64(end_block[e])
+            mass = sums[high, 1] - sums[low, 1]
+            shares[e, 0], shares[e, 1] = mass / (sums[high, 0] - sums[low, 0]), _share(mass, total_mass)
+    since = until = 50
+    for b in range(n - 1, -1, -1):
+        out[b, N_FIRST + 18] = until
+        until = 0 if p[b] > 0.5 else min(until + 1, 50)
     for b in range(n):
         row = out[b, N_FIRST:]
         row[0] = p[b]
         row[1], row[2] = p[b - 1] if b else -1.0, p[b - 2] if b > 1 else -1.0
         row[3], row[4] = p[b + 1] if b + 1 < n else -1.0, p[b + 2] if b + 2 < n else -1.0
-        low, high = max(b - 5, 0), min(b + 6, n)
-        row[5] = (s_mass[high] - s_mass[low]) / (s_words[high] - s_words[low])
-        e, level, depth, to_bulk = element[b], 0, 0, 40
-        while e >= 0 and depth < _MAX_UP:
-            if e == bulk:
-                to_bulk = depth
-            if level < 4 and _IS_BLOCK[tags[e]]:
-                low, high = first_block[e], end_block[e]
-                row[6 + 2 * level] = (s_mass[high] - s_mass[low]) / (s_words[high] - s_words[low])
-                row[7 + 2 * level] = _share(s_mass[high] - s_mass[low], s_mass[n])
-                level += 1
-            if level == 4 and to_bulk < 40:
-                break
-            depth += 1
-            e = parent[e]
-        for k in range(level, 4):
-            row[6 + 2 * k], row[7 + 2 * k] = page_p, 1.0
-        ahead = 0
-        while ahead < 50 and b + 1 + ahead < n and p[b + 1 + ahead] <= 0.5:
-            ahead += 1
-        row[14], row[15], row[16] = same_mass[same[b]] / same_words[same[b]], page_p, s_mass[n]
-        row[17], row[18] = since, ahead if b + 1 + ahead < n else 50
+        low, high = np.uint64(max(b - 5, 0)), np.uint64(min(b + 6, n))
+        row[5] = (sums[high, 1] - sums[low, 1]) / (sums[high, 0] - sums[low, 0])
+        for k in range(4):
+            level = np.uint64(around[b, k])
+            row[6 + 2 * k], row[7 + 2 * k] = shares[level, 0], shares[level, 1]
+        g = np.uint64(same[b])
+        to_bulk = levels_to(depth, int(element[b]), bulk, bulk_end)
+        row[14], row[15], row[16] = of_shape[g, 1] / of_shape[g, 0], page_p, total_mass
+        row[17] = since
         row[19], row[20] = max(min(b - first, 100), -100), max(min(last - b, 100), -100)
-        row[21], row[22], row[23] = to_bulk < 40, to_bulk, bulk_p
+        row[21], row[22], row[23] = to_bulk < FAR, to_bulk, bulk_p
         since = 0 if p[b] > 0.5 else min(since + 1, 50)

@@ -32,7 +32,6 @@ from textmill.bits import (
     inlined,
     inner,
     kernel,
-    load,
     load_eight,
     lowest_one,
     part,
@@ -116,7 +115,8 @@ _CLOSES_OTHERS: Final = np.zeros(len(TAGS), np.bool_)  # tags that may close an 
 _CLOSES_OTHERS[[tag(name) for name in "li dt dd td th tr tbody thead tfoot h1 h2 h3 h4 h5 h6 a".split()]] = True
 _FNV_PRIME: Final = np.uint64(0x100000001B3)
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
-_KEY_SLOTS: Final = 512
+_TAG_SHIFT: Final = 55  # 512 slots
+_TAG_FACTOR: Final = np.uint64(0xA8A177946CBC7EEB)  # found by trying: it gives each tag a slot of its own
 
 
 def _key(name: str) -> int:
@@ -144,7 +144,19 @@ def _hash_table(keys: list[int], slots: int) -> tuple[NDArray[np.uint64], NDArra
     return table, values
 
 
-_TAG_KEYS, _TAG_VALUES = _hash_table([_key(name) for name in TAGS], _KEY_SLOTS)
+def _tag_table() -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Keys of tags by slot, and with each its number and, from bit 8 on, its properties. Errors: ValueError if two tags
+    want one slot, and another factor is needed."""
+    keys, values = np.zeros(1 << 64 - _TAG_SHIFT, np.uint64), np.zeros(1 << 64 - _TAG_SHIFT, np.int64)
+    for number, name in enumerate(TAGS):
+        slot = (_key(name) * int(_TAG_FACTOR) & 0xFFFFFFFFFFFFFFFF) >> _TAG_SHIFT
+        if keys[slot]:
+            raise ValueError(f"two tags in one slot, one of them {name}")
+        keys[slot], values[slot] = _key(name), number | _FLAGS[number] << 8
+    return keys, values
+
+
+_TAG_KEYS, _TAG_VALUES = _tag_table()
 _ENTITY_SLOTS: Final = 4096
 _ENTITY_KEYS, _ENTITY_VALUES = _hash_table([_fnv(name) for name in html5], _ENTITY_SLOTS)
 _ENTITY_CHARACTERS: Final = np.array([[ord(c) for c in text.ljust(2, "\0")] for text in html5.values()], np.uint32)
@@ -158,6 +170,8 @@ _K_CLASS, _K_ID, _K_ROLE, _K_ITEMPROP, _K_HIDDEN, _K_STYLE, _K_ARIA_HIDDEN, _K_H
 _CASE = np.uint64(0x2020202020202020)  # makes letters, and digits as they are, lower case
 _BASIS, _PRIME = np.uint32(2166136261), np.uint32(16777619)
 _ONE = np.uint64(1)
+_FIRST: Final = np.array([2 ** (8 * size) - 1 for size in range(9)], np.uint64)  # the first so many of eight bytes
+_UNDO: Final = np.array([pow(int(_PRIME), size - 8, 2**32) for size in range(9)], np.uint32)  # zeros hashed behind them
 _UPPER, _LOWER = 1, 2  # kinds of bytes in names; above ASCII, all are taken for small letters
 _LETTER_KIND: Final = np.zeros(256, np.uint8)
 _LETTER_KIND[65:91], _LETTER_KIND[97:123], _LETTER_KIND[128:] = _UPPER, _LOWER, _LOWER
@@ -262,8 +276,9 @@ def _read(html, index, text, blocks, elements, first_hint, tags, shape, hint, st
         name = i + 1 + closing
         end = _next(index, _ENDS_NAME, name, n)
         key = _name_key(html, name, end)
-        this = max(_find(_TAG_KEYS, _TAG_VALUES, key), 0)
-        flags = _FLAGS[this]
+        slot = key * _TAG_FACTOR >> np.uint64(_TAG_SHIFT)
+        found_tag = _TAG_VALUES[slot] if _TAG_KEYS[slot] == key else _ZERO
+        this, flags = found_tag & 255, found_tag >> 8
         if this == _BR:  # "</br>" is one, too
             i = _tag_end(html, index, end)
             if skip_depth < 0:
@@ -535,7 +550,17 @@ def _name_key(html, start, end):  # type: ignore[no-untyped-def]
 @inlined
 def _lower_eight(html, i, end):  # type: ignore[no-untyped-def]
     """The bytes from i to ``end``, at most eight, as a number."""
-    return load(html, i, end) | _CASE >> np.uint64(64 - 8 * min(end - i, 8))
+    eight = load_eight(html, i) if i + 8 <= html.size else _last_bytes(html, i)
+    return (eight | _CASE) & ALL_ONES >> np.uint64(64 - 8 * min(end - i, 8))
+
+
+@inner
+def _last_bytes(html, i):  # type: ignore[no-untyped-def]
+    """The bytes from i on, fewer than eight, as a number."""
+    value = np.uint64(0)
+    for k in range(html.size - 1, i - 1, -1):
+        value = value << np.uint64(8) | np.uint64(html[k])
+    return value
 
 
 @inner
@@ -648,23 +673,31 @@ def _add_hints(html, i, end, hint, n_hints):  # type: ignore[no-untyped-def]
 
 @inlined
 def hash_on(value, text, i, size):  # type: ignore[no-untyped-def]
-    """The hash of a word, FNV-1a, with ``size`` letters and digits of ASCII from i on more, in lower case; eight bytes
-    can be read behind them. Those are hashed, too, and thrown away again: to guess when a word ends takes longer."""
+    """The hash of a word, FNV-1a, with ``size`` bytes from i on more: letters, in lower case where they are ASCII, and
+    digits. Eight bytes can be read behind them.
+
+    To guess when a word ends takes longer than to hash eight bytes always: zeros behind the end multiply the hash, and
+    that is undone.
+    """
     while size > 8:
-        eight = load_eight(text, i) | _CASE
-        for k in range(8):
-            value = _step(value, eight, k)
+        value = _hash_eight(value, _small(load_eight(text, i)))
         i += 8
         size -= 8
-    eight = load_eight(text, i) | _CASE
-    for k in range(8):
-        value = _step(value, eight, k) if k < size else value
-    return value
+    n = np.uint64(size)
+    return np.uint32(_hash_eight(value, _small(load_eight(text, i)) & _FIRST[n]) * _UNDO[n])
 
 
 @inlined
-def _step(value, eight, k):  # type: ignore[no-untyped-def]
-    return np.uint32((value ^ np.uint32(eight >> np.uint64(8 * k) & np.uint64(255))) * _PRIME)
+def _small(eight):  # type: ignore[no-untyped-def]
+    """Eight bytes, those of ASCII in lower case."""
+    return eight | _CASE & ~(eight >> np.uint64(2))
+
+
+@inlined
+def _hash_eight(value, eight):  # type: ignore[no-untyped-def]
+    for k in range(8):
+        value = np.uint32((value ^ np.uint32(eight >> np.uint64(8 * k) & np.uint64(255))) * _PRIME)
+    return value
 
 
 @inner

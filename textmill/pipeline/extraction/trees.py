@@ -23,7 +23,8 @@ from textmill.bits import kernel, part, splat
 
 DEPTH: Final = 5
 _INNER: Final = 2**DEPTH - 1
-ROWS: Final = 8  # at a time
+ROWS: Final = 16  # at a time
+_SQUARE: Final = 8  # rows and columns that are turned at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Trees:
         """Probabilities of the rows (all, if none are named) of a matrix [rows, features] without NaN."""
         rows = np.arange(len(x)) if rows is None else rows
         p = np.empty(len(x), np.float32)
-        _predict(*self.arrays, x, rows, p)
+        _predict(*self.arrays, np.ascontiguousarray(x), x.shape[1], rows, p)
         return p[rows]
 
     @property
@@ -95,25 +96,67 @@ def _at_most(threshold: float) -> float:
 
 
 @kernel
-def _predict(feature, threshold, leaf, x, rows, p):  # type: ignore[no-untyped-def]
-    predict(feature, threshold, leaf, x, rows, p)
+def _predict(feature, threshold, leaf, x, n_features, rows, p):  # type: ignore[no-untyped-def]
+    predict(feature, threshold, leaf, x, n_features, rows, p)
 
 
 @part
-def predict(feature, threshold, leaf, x, rows, p):  # type: ignore[no-untyped-def]
-    """`Trees.predict`, for kernels: writes the probabilities of ``rows`` to their places in ``p``."""
-    columns = np.empty((x.shape[1], ROWS), np.float32)
+def predict(feature, threshold, leaf, x, n_features, rows, p):  # type: ignore[no-untyped-def]
+    """`Trees.predict`, for kernels: writes the probabilities of ``rows`` to their places in ``p``, from the first
+    ``n_features`` columns."""
+    columns = np.empty((n_features, ROWS), np.float32)
     sums = np.empty(ROWS, np.float32)
+    begins = np.empty(ROWS, np.int64)
     for start in range(0, rows.size, ROWS):
         for k in range(ROWS):  # rows beyond the last are the last again
-            row = rows[min(start + k, rows.size - 1)]
-            for f in range(x.shape[1]):
-                columns[f, k] = x[row, f]
+            begins[k] = rows[min(start + k, rows.size - 1)] * x.shape[1]
             sums[k] = 0
+        whole = n_features - n_features % _SQUARE
+        for f in range(0, whole, _SQUARE):
+            for k in range(0, ROWS, _SQUARE):
+                _turn(x, begins, k, f, columns)
+        for f in range(whole, n_features):
+            for k in range(ROWS):
+                columns[f, k] = x[begins[k] // x.shape[1], f]
         for tree in range(feature.shape[0]):
             _add_tree(feature, threshold, leaf, tree, columns, sums)
         for k in range(min(ROWS, rows.size - start)):
             p[rows[start + k]] = 1 / (1 + np.exp(-sums[k]))
+
+
+@intrinsic
+def _turn(typing_context: Any, x: Any, begins: Any, k: Any, f: Any, columns: Any) -> Any:
+    """Writes eight features, from f on, of the rows that begin at ``begins[k:k + 8]`` in the flat matrix to ``columns``
+    [features, ROWS]. By one feature of one row at a time, this took a third as long as the trees."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, _, first_row, first_feature, _ = arguments
+        values, places, target = (
+            context.make_array(signature.args[n])(context, builder, arguments[n]).data for n in (0, 1, 4)
+        )
+        number, eight = ir.IntType(64), ir.VectorType(ir.FloatType(), _SQUARE)
+
+        def place(data: Any, n: Any) -> Any:
+            return builder.bitcast(builder.gep(data, [n]), eight.as_pointer())
+
+        def plus(value: Any, n: int) -> Any:
+            return builder.add(value, ir.Constant(number, n))
+
+        begin = [builder.load(builder.gep(places, [plus(first_row, n)])) for n in range(_SQUARE)]
+        rows = [builder.load(place(values, builder.add(row, first_feature)), align=4) for row in begin]
+        for step in (1, 2, 4):  # squares of twice the size, made of four that are turned
+            lower = [n - step + _SQUARE if n & step else n for n in range(_SQUARE)]
+            upper = [n + _SQUARE if n & step else n + step for n in range(_SQUARE)]
+            lanes = [ir.Constant(ir.VectorType(ir.IntType(32), _SQUARE), of) for of in (lower, upper)]
+            rows = [
+                builder.shuffle_vector(rows[n & ~step], rows[n | step], lanes[bool(n & step)]) for n in range(_SQUARE)
+            ]
+        first = builder.add(builder.mul(first_feature, ir.Constant(number, ROWS)), first_row)
+        for n in range(_SQUARE):
+            builder.store(rows[n], place(target, plus(first, ROWS * n)), align=4)
+        return context.get_dummy_value()
+
+    return types.none(x, begins, types.intp, types.intp, columns), generate
 
 
 @intrinsic

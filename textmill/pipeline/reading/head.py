@@ -276,24 +276,25 @@ def _scan(markup, values, tags, places):  # type: ignore[no-untyped-def]
     where the body begins, and the numbers of places. One kernel for all, as to call one costs 2 us.
     """
     n_tags, body = _scan_head(markup[:HEAD_BYTES], values, tags)
-    n_published = _find(markup, np.int64(0), markup.size, _DATE_PUBLISHED, places[0])
-    n_times = _find(markup, body, min(body + TIME_BYTES, markup.size), _DATETIME, places[1])
+    n_published = _find(markup, _ZERO, markup.size, _DATE_PUBLISHED, np.int64(3), np.int64(4), places[0])
+    n_times = _find(markup, body, min(body + TIME_BYTES, markup.size), _DATETIME, _ZERO, np.int64(8), places[1])
     return n_tags, body, n_published, n_times
 
 
 @inner
-def _find(data, start, end, letters, places):  # type: ignore[no-untyped-def]
-    """Fill ``places`` with where ``letters`` occur in ``data[start:end]``, the first ones; how many."""
+def _find(data, start, end, letters, low, high, places):  # type: ignore[no-untyped-def]
+    """Fill ``places`` with where ``letters`` occur in ``data[start:end]``, the first ones; how many. Looked for are two
+    of them that seldom stand so: ``letters[low]`` and ``letters[high]``."""
     n = 0
-    distance = letters.size - 1
-    place = _pair(data, start, end, letters[0], letters[distance], distance)
+    first, last = start + low, end - (letters.size - 1 - high)
+    place = _pair(data, first, last, letters[low], letters[high], high - low)
     while place >= 0 and n < places.size:
-        start = place + 1
-        if _equal(data, place, letters):
-            places[n] = place
+        first = place + 1
+        if _equal(data, place - low, letters):
+            places[n] = place - low
             n += 1
-            start += distance
-        place = _pair(data, start, end, letters[0], letters[distance], distance)
+            first = place + letters.size
+        place = _pair(data, first, last, letters[low], letters[high], high - low)
     return n
 
 
@@ -336,8 +337,9 @@ _META, _LINK, _HTML, _TITLE, _SCRIPT, _STYLE, _TEXTAREA, _BODY = (
     np.uint64(_key(name)) for name in ("meta", "link", "html", "title", "script", "style", "textarea", "body")
 )
 _VALUES = np.array([_key(name) for name in sorted(_NAMES | {"canonical"})], np.uint64)
+_LONGEST = max(map(len, _NAMES))  # of the names, in bytes; longer ones are not hashed to their end
 _LT, _GT, _SLASH, _BANG, _DASH, _EQUALS, _QUOTE, _APOSTROPHE = (np.uint8(ord(c)) for c in "<>/!-='\"")
-_ONE = np.uint8(1)
+_ONE, _ZERO = np.uint8(1), np.int64(0)
 
 
 @inner
@@ -346,31 +348,42 @@ def _scan_head(markup, values, tags):  # type: ignore[no-untyped-def]
 
     Of meta and link, only tags with an attribute whose value is among ``values`` (uint64, hashes) are listed.
     """
-    n_tags = position = 0
+    n_tags = 0
+    position = _next(markup, _ZERO, _LT)
     while position < markup.size - 1:
-        if markup[position] != _LT:
-            position += 1
-            continue
         if markup[position + 1] == _BANG:
-            position = _comment_end(markup, position)
+            position = _next(markup, _comment_end(markup, position), _LT)
             continue
         if not _is_letter(markup[position + 1]):
-            position += 1
+            position = _next(markup, position + 1, _LT)
             continue
         kind, name_end = _hash(markup, position + 1, _SLASH)
         if kind == _BODY:
             return n_tags, position
         start = position
-        wanted, end = _tag_end(markup, name_end, values)
+        wanted, end = _tag_end(markup, name_end, values, kind in (_META, _LINK))
         position = end
         if kind in (_SCRIPT, _STYLE, _TEXTAREA, _TITLE):
             position = _raw_end(markup, end, kind)
             start, end = end, position
-        wanted = kind in (_HTML, _TITLE) or (wanted and kind in (_META, _LINK))
-        if wanted and end - start <= MAX_TAG_BYTES and n_tags < len(tags):
+        if (wanted or kind in (_HTML, _TITLE)) and end - start <= MAX_TAG_BYTES and n_tags < len(tags):
             tags[n_tags] = kind, np.uint64(start), np.uint64(end)
             n_tags += 1
+        position = _next(markup, position, _LT)
     return n_tags, markup.size
+
+
+@inner
+def _next(markup, i, byte):  # type: ignore[no-untyped-def]
+    """Where ``byte`` stands from i on; the size if nowhere."""
+    while i + 64 <= markup.size:
+        found = as_number(byte_mask(markup, i, byte, _ONE))
+        if found:
+            return i + np.int64(lowest_one(found))
+        i += 64
+    while i < markup.size and markup[i] != byte:
+        i += 1
+    return i
 
 
 @inner
@@ -386,21 +399,24 @@ def _hash(markup, start, stop):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _hash_quoted(markup, start):  # type: ignore[no-untyped-def]
-    """Hash, case and white space ignored, and end of what follows the quote at ``start`` up to its like."""
+def _hash_quoted(markup, start, end):  # type: ignore[no-untyped-def]
+    """Hash, case and white space ignored; of what is too long to be a name, that of its beginning."""
     key = _FNV_BASIS
-    for i in range(start + 1, markup.size):
+    n_bytes = 0
+    for i in range(start, end):
         byte = markup[i]
-        if byte == markup[start]:
-            return key, i + 1
         if not _is_space(byte):
             key = (key ^ np.uint64(byte + 32 if 65 <= byte <= 90 else byte)) * _FNV_PRIME
-    return key, markup.size
+            n_bytes += 1
+            if n_bytes > _LONGEST:
+                break
+    return key
 
 
 @inner
-def _tag_end(markup, position, values):  # type: ignore[no-untyped-def]
-    """Of the tag whose name ends at ``position``: whether an attribute's value is among ``values``; what is behind."""
+def _tag_end(markup, position, values, asked):  # type: ignore[no-untyped-def]
+    """Of the tag whose name ends at ``position``: whether, if that is asked, an attribute's value is among ``values``;
+    and what is behind."""
     wanted = False
     while position < markup.size and markup[position] != _GT:
         if markup[position] != _EQUALS:
@@ -410,11 +426,14 @@ def _tag_end(markup, position, values):  # type: ignore[no-untyped-def]
         while position < markup.size and _is_space(markup[position]):
             position += 1
         if position < markup.size and markup[position] in (_QUOTE, _APOSTROPHE):
-            key, position = _hash_quoted(markup, position)
+            end = _next(markup, position + 1, markup[position])
+            key = _hash_quoted(markup, position + 1, end) if asked else _FNV_BASIS
+            position = min(end + 1, markup.size)
         else:
             key, position = _hash(markup, position, _GT)
-        for value in values:
-            wanted |= key == value
+        if asked:
+            for value in values:
+                wanted |= key == value
     return wanted, min(position + 1, markup.size)
 
 
