@@ -80,6 +80,8 @@ COUNTERPARTS = {
 MASKS = ("mask_emails", "mask_phone_numbers", "mask_ip_addresses")
 BATCH = 2048  # texts of a batch, if there are so many: those of a row group, as stages read them
 COLD_START = """
+from textmill.process import lean
+lean()  # as all commands do
 from textmill.filters import scorer_class
 from textmill.text import Documents
 for name in {names}:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 
-COLLECT_AFTER = 10_000  # new objects; by Python's 700, a tenth of the CPU time of a short run is looking for garbage
+COLLECT_AFTER = 50_000  # new objects; by Python's 700, a tenth of the CPU time of a short run is looking for garbage
 
 
 def lean() -> None:
