@@ -224,7 +224,7 @@ def test_an_interrupted_run_says_how_to_go_on(
     wait_for(tmp_path / "w", moment, process)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert "interrupted; the same command goes on from here" in errors
     assert "Traceback" not in errors
 

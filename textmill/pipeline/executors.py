@@ -66,9 +66,9 @@ class Dask:
         self._cluster: Any = None
 
     def run(self, tasks: Iterable[TaskAddress]) -> Iterator[tuple[TaskAddress, ShardReport]]:
-        from dask.distributed import as_completed
-
         with _uninterrupted():
+            from dask.distributed import as_completed  # a Ctrl-C in the middle of importing may end the process at once
+
             client = self._connect()
         waiting = iter(tasks)
         flying: dict[str, TaskAddress] = {}
