@@ -144,6 +144,41 @@ def test_what_of_a_file_is_the_identity_of_a_class(tmp_path: Path, old: str, new
     assert (source_digest(before) == source_digest(after)) is is_same
 
 
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        ("async def helper(x): return 1", "1", "2"),
+        ("if LIMIT:\n  def helper(x): return 1\nelse:\n  def helper(x): return 2", "2", "3"),
+        ("try:\n  import nowhere\nexcept ImportError:\n  class helper: factor = 1", "1", "2"),
+        ("helper = {}\nhelper['a'] = 1", "1", "2"),
+        ("class helper: pass\nhelper.factor = 1", "1", "2"),
+        ("helper = []\nfor i in range(3):\n  helper.append(i + 1)", "1", "2"),
+        ("helper = [3]\nlist.extend(helper, [1])", "1", "2"),
+        ("match [1, 2]:\n  case [helper, *_]: pass", "1", "3"),
+        ("from math import *\ndef helper(x): return pi", "math", "cmath"),
+    ],
+)
+def test_whatever_gives_a_name_its_value_or_changes_it_counts(tmp_path: Path, text: str, old: str, new: str) -> None:
+    kind = "LIMIT = 1\n@dataclass(frozen=True)\nclass One:\n    def score(self): return helper\n"
+    digests = {
+        source_digest(load_file(written(tmp_path, name, f"{kind}{text}\n{other}\n")).One)
+        for name, text, other in [
+            ("a.py", text, ""),
+            ("b.py", text, "def other():\n    helper = 5\n"),  # a local name
+            ("c.py", text.replace(old, new), ""),
+        ]
+    }
+    assert len(digests) == 2
+
+
+def test_a_class_in_a_branch_has_a_source(tmp_path: Path) -> None:
+    text = "try:\n    import nowhere\nexcept ImportError:\n    @dataclass(frozen=True)\n    class One: x: int = 1\n"
+    one, two = (
+        load_file(written(tmp_path, n, t)).One for n, t in {"a.py": text, "b.py": text.replace("1", "2")}.items()
+    )
+    assert source_digest(one) != source_digest(two)
+
+
 def test_classes_are_found_by_their_file(tmp_path: Path) -> None:
     written(tmp_path, "beside_one.py", "@dataclass(frozen=True)\nclass Beside:\n    x: int = 1\n")
     path = written(

@@ -25,6 +25,7 @@ from typing import Any
 from textmill.errors import EnvironmentFault, InputError, InvariantError, UserError
 
 _FOLDERS: set[Path] = set()  # of the files that were imported
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def load_file(path: Path) -> ModuleType:
@@ -93,7 +94,7 @@ def source_digest(kind: type) -> str:
         return ""
     definitions = _definitions(ast.parse(file.read_bytes()))
     reached: dict[str, str] = {}
-    waiting = [kind.__qualname__.partition(".")[0]]
+    waiting = [kind.__qualname__.partition(".")[0], "*"]  # what ``import *`` brings has no names
     while waiting:
         name = waiting.pop()
         if name in definitions and name not in reached:
@@ -111,19 +112,35 @@ def _definitions(module: ast.Module) -> dict[str, list[ast.stmt]]:
     return found
 
 
-def _names(statement: ast.stmt) -> Iterator[str]:
-    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-        yield statement.name
-        return
-    for node in ast.walk(statement):
-        if isinstance(node, ast.alias):
-            yield (node.asname or node.name).partition(".")[0]
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
+def _names(node: ast.AST) -> Iterator[str]:
+    """What a statement of a module binds or changes: ``a`` by ``a = 1``, ``a["b"] = 1``, ``a.append(1)``, ``f(a)``."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
+            return  # what is bound within is local
+        case ast.alias(name=name, asname=other):
+            yield (other or name).partition(".")[0]
+        case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
+            yield name
+        case ast.Name(ctx=ast.Store()) | ast.Attribute(ctx=ast.Store()) | ast.Subscript(ctx=ast.Store()):
+            yield from _root(node)
+        case ast.Expr(value=ast.Call(func=function, args=arguments)):
+            for changed in (function, *arguments):
+                yield from _root(changed)
+    for child in ast.iter_child_nodes(node):
+        yield from _names(child)
+
+
+def _root(node: ast.AST) -> Iterator[str]:
+    """``a`` of ``a``, ``a.b`` and ``a[0].b``; nothing of what is no such thing."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    if isinstance(node, ast.Name):
+        yield node.id
 
 
 def _without_docstrings(statement: ast.stmt) -> ast.stmt:
     for node in ast.walk(statement):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node, clean=False) is not None:
+        if isinstance(node, _DEFINITIONS) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return statement
