@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -209,9 +210,33 @@ def test_classes_are_found_by_their_file(tmp_path: Path) -> None:
         find_class(f"{tmp_path}/nowhere.py:Own")
 
 
+def test_a_module_beside_is_imported_once(tmp_path: Path) -> None:
+    beside = written(tmp_path, "beside_two.py", "@dataclass(frozen=True)\nclass Beside:\n    x: int = 1\n")
+    own = written(tmp_path, "imports_it.py", "from beside_two import Beside\n")
+    assert find_class(f"{beside}:Beside") is load_file(own).Beside
+    first = written(tmp_path, "imports_first.py", "from beside_three import Beside\n")
+    shutil.copy(beside, tmp_path / "beside_three.py")
+    kind = load_file(first).Beside
+    assert find_class(class_name(kind)) is kind
+
+
+def test_the_source_is_what_was_imported(tmp_path: Path) -> None:
+    kind = "@dataclass(frozen=True)\nclass One:\n    x: int = 1\n"
+    one, two = (load_file(written(tmp_path, name, kind)).One for name in ("edited.py", "not_edited.py"))
+    written(tmp_path, "edited.py", kind.replace("1", "2"))  # while the DAG looks for its inputs
+    assert source_digest(one) == source_digest(two)
+
+
+def test_a_file_that_ends_the_process_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"ends\.py: ends the process when it is imported"):
+        load_file(written(tmp_path, "ends.py", "raise SystemExit(3)\n"))
+
+
 def test_a_file_with_a_mistake_is_tried_again(tmp_path: Path) -> None:
     path = written(tmp_path, "mistaken.py", "def f(:\n")
     with pytest.raises(InputError, match="line 2"):
         load_file(path)
+    with pytest.raises(InputError, match=r"/mistaken\.py: line 2"):  # not of the file that imports it
+        load_file(written(tmp_path, "not_mistaken.py", "import mistaken\n"))
     written(tmp_path, "mistaken.py", "def f(): return 1\n")
     assert load_file(path).f() == 1

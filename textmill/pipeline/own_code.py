@@ -11,6 +11,7 @@ for that.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -25,6 +26,7 @@ from typing import Any
 from textmill.errors import EnvironmentFault, InputError, InvariantError, UserError
 
 _FOLDERS: set[Path] = set()  # of the files that were imported
+_SOURCES: dict[Path, bytes] = {}  # as they were imported; a file may be edited before its digest is asked for
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -37,21 +39,49 @@ def load_file(path: Path) -> ModuleType:
 
 @functools.cache
 def _import(path: Path) -> ModuleType:
-    name = f"{path.stem}_{hashlib.blake2b(bytes(path), digest_size=8).hexdigest()}"  # no other module is called so
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path}: not a Python file")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
     _FOLDERS.add(path.parent)
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
+    name = _module_name(path)
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None:
+        raise InputError(f"{path}: not a Python file")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
+    _SOURCES[path] = path.read_bytes()
     try:
-        spec.loader.exec_module(module)
+        with _mistakes_told(path):
+            exec(compile(_SOURCES[path], path, "exec"), vars(module))
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _module_name(path: Path) -> str:
+    """What ``import`` would call the file, so that no class of it is there twice; else what no other module is called.
+
+    The second is for a file called as a module of another place, or as no module can be.
+    """
+    importlib.invalidate_caches()  # the file may be new
+    with contextlib.suppress(ValueError):  # __main__
+        spec = importlib.util.find_spec(path.stem) if path.stem.isidentifier() else None
+        if spec and spec.origin and Path(spec.origin).resolve() == path:
+            return path.stem
+    return f"{path.stem}_{hashlib.blake2b(bytes(path), digest_size=8).hexdigest()}"
+
+
+@contextlib.contextmanager
+def _mistakes_told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except SyntaxError as error:
-        raise InputError(f"{path}: line {error.lineno}: {error.msg}") from error
+        raise InputError(f"{error.filename or path}: line {error.lineno}: {error.msg}") from error
     except ImportError as error:
         raise InputError(f"{path}: {error}") from error
-    return module
+    except SystemExit as error:
+        raise InputError(f"{path}: ends the process when it is imported; guard that by __name__") from error
 
 
 def class_name(kind: type) -> str:
@@ -92,7 +122,7 @@ def source_digest(kind: type) -> str:
     file = file_of(kind)
     if file is None:
         return ""
-    definitions = _definitions(ast.parse(file.read_bytes()))
+    definitions = _definitions(ast.parse(_SOURCES.get(file) or file.read_bytes()))
     reached: dict[str, str] = {}
     waiting = [kind.__qualname__.partition(".")[0], "*"]  # what ``import *`` brings has no names
     while waiting:
