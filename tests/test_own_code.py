@@ -14,6 +14,7 @@ import pytest
 
 from textmill import cli
 from textmill.errors import EnvironmentFault, InputError, UserError
+from textmill.pipeline.dag import load_dag
 from textmill.pipeline.own_code import class_name, file_of, find_class, load_file, source_digest
 from textmill.simulate.crawl import write_crawl
 
@@ -83,6 +84,14 @@ def test_a_changed_scorer_measures_anew_and_a_changed_dag_does_not(dag: Path, cr
     failed = run(dag, crawl, *to_decisions)
     assert failed.returncode == 1 and "ZeroDivisionError" in failed.stderr
     assert re.search(r"Questions: a text of [\d,]+ characters that begins '", failed.stderr)
+
+
+def test_the_copy_is_of_what_was_run(dag: Path, crawl: Path, tmp_path: Path) -> None:
+    text = dag.read_text()
+    dag.write_text(text.replace("    pages = ", "    __import__('pathlib').Path(__file__).unlink()\n    pages = "))
+    executed(run(dag, crawl, "--serial", "--to", "pages"))
+    (copy,) = tmp_path.glob("w/runs/few_questions-pages-*/few_questions.py")
+    assert "unlink()" in copy.read_text() and not dag.exists()
 
 
 def test_a_file_that_is_gone_is_told(dag: Path, crawl: Path) -> None:
@@ -208,6 +217,12 @@ def test_classes_are_found_by_their_file(tmp_path: Path) -> None:
         find_class(f"{path}:Gone")
     with pytest.raises(EnvironmentFault, match=r"nowhere\.py: no such file; Own is defined in it"):
         find_class(f"{tmp_path}/nowhere.py:Own")
+
+
+def test_a_folder_may_have_a_colon(tmp_path: Path) -> None:
+    (tmp_path / "12:30").mkdir()
+    path = written(tmp_path / "12:30", "timed.py", "def timed(): return 1\ndef other(): return 2\n")
+    assert (load_dag(str(path))(), load_dag(f"{path}:other")()) == (1, 2)
 
 
 def test_a_module_beside_is_imported_once(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from typing import Any
 from textmill.errors import EnvironmentFault, InputError, InvariantError, UserError
 
 _FOLDERS: set[Path] = set()  # of the files that were imported
-_SOURCES: dict[Path, bytes] = {}  # as they were imported; a file may be edited before its digest is asked for
+_SOURCES: dict[Path, bytes] = {}  # of the files that were imported
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -113,6 +113,11 @@ def file_of(defined: type | Callable[..., object]) -> Path | None:
     return path if path and path.parent in _FOLDERS else None
 
 
+def source_of(file: Path) -> bytes:
+    """What a file held when it was imported; it may have been edited since."""
+    return _SOURCES.get(file) or file.read_bytes()
+
+
 @functools.cache
 def source_digest(kind: type) -> str:
     """16 hex digits of the source of a class and of what it uses of its file; "" for a class of an installed package.
@@ -122,7 +127,7 @@ def source_digest(kind: type) -> str:
     file = file_of(kind)
     if file is None:
         return ""
-    definitions = _definitions(ast.parse(_SOURCES.get(file) or file.read_bytes()))
+    definitions = _definitions(ast.parse(source_of(file)))
     reached: dict[str, str] = {}
     waiting = [kind.__qualname__.partition(".")[0], "*"]  # what ``import *`` brings has no names
     while waiting:
