@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -13,6 +14,7 @@ import pytest
 
 from textmill import cli
 from textmill.errors import EnvironmentFault, InputError, UserError
+from textmill.pipeline.dag import load_dag
 from textmill.pipeline.own_code import class_name, file_of, find_class, load_file, source_digest
 from textmill.simulate.crawl import write_crawl
 
@@ -84,6 +86,14 @@ def test_a_changed_scorer_measures_anew_and_a_changed_dag_does_not(dag: Path, cr
     assert re.search(r"Questions: a text of [\d,]+ characters that begins '", failed.stderr)
 
 
+def test_the_copy_is_of_what_was_run(dag: Path, crawl: Path, tmp_path: Path) -> None:
+    text = dag.read_text()
+    dag.write_text(text.replace("    pages = ", "    __import__('pathlib').Path(__file__).unlink()\n    pages = "))
+    executed(run(dag, crawl, "--serial", "--to", "pages"))
+    (copy,) = tmp_path.glob("w/runs/few_questions-pages-*/few_questions.py")
+    assert "unlink()" in copy.read_text() and not dag.exists()
+
+
 def test_a_file_that_is_gone_is_told(dag: Path, crawl: Path) -> None:
     executed(run(dag, crawl, "--serial", "--to", "decisions"))
     dag.unlink()
@@ -144,6 +154,41 @@ def test_what_of_a_file_is_the_identity_of_a_class(tmp_path: Path, old: str, new
     assert (source_digest(before) == source_digest(after)) is is_same
 
 
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        ("async def helper(x): return 1", "1", "2"),
+        ("if LIMIT:\n  def helper(x): return 1\nelse:\n  def helper(x): return 2", "2", "3"),
+        ("try:\n  import nowhere\nexcept ImportError:\n  class helper: factor = 1", "1", "2"),
+        ("helper = {}\nhelper['a'] = 1", "1", "2"),
+        ("class helper: pass\nhelper.factor = 1", "1", "2"),
+        ("helper = []\nfor i in range(3):\n  helper.append(i + 1)", "1", "2"),
+        ("helper = [3]\nlist.extend(helper, [1])", "1", "2"),
+        ("match [1, 2]:\n  case [helper, *_]: pass", "1", "3"),
+        ("from math import *\ndef helper(x): return pi", "math", "cmath"),
+    ],
+)
+def test_whatever_gives_a_name_its_value_or_changes_it_counts(tmp_path: Path, text: str, old: str, new: str) -> None:
+    kind = "LIMIT = 1\n@dataclass(frozen=True)\nclass One:\n    def score(self): return helper\n"
+    digests = {
+        source_digest(load_file(written(tmp_path, name, f"{kind}{text}\n{other}\n")).One)
+        for name, text, other in [
+            ("a.py", text, ""),
+            ("b.py", text, "def other():\n    helper = 5\n"),  # a local name
+            ("c.py", text.replace(old, new), ""),
+        ]
+    }
+    assert len(digests) == 2
+
+
+def test_a_class_in_a_branch_has_a_source(tmp_path: Path) -> None:
+    text = "try:\n    import nowhere\nexcept ImportError:\n    @dataclass(frozen=True)\n    class One: x: int = 1\n"
+    one, two = (
+        load_file(written(tmp_path, n, t)).One for n, t in {"a.py": text, "b.py": text.replace("1", "2")}.items()
+    )
+    assert source_digest(one) != source_digest(two)
+
+
 def test_classes_are_found_by_their_file(tmp_path: Path) -> None:
     written(tmp_path, "beside_one.py", "@dataclass(frozen=True)\nclass Beside:\n    x: int = 1\n")
     path = written(
@@ -174,9 +219,39 @@ def test_classes_are_found_by_their_file(tmp_path: Path) -> None:
         find_class(f"{tmp_path}/nowhere.py:Own")
 
 
+def test_a_folder_may_have_a_colon(tmp_path: Path) -> None:
+    (tmp_path / "12:30").mkdir()
+    path = written(tmp_path / "12:30", "timed.py", "def timed(): return 1\ndef other(): return 2\n")
+    assert (load_dag(str(path))(), load_dag(f"{path}:other")()) == (1, 2)
+
+
+def test_a_module_beside_is_imported_once(tmp_path: Path) -> None:
+    beside = written(tmp_path, "beside_two.py", "@dataclass(frozen=True)\nclass Beside:\n    x: int = 1\n")
+    own = written(tmp_path, "imports_it.py", "from beside_two import Beside\n")
+    assert find_class(f"{beside}:Beside") is load_file(own).Beside
+    first = written(tmp_path, "imports_first.py", "from beside_three import Beside\n")
+    shutil.copy(beside, tmp_path / "beside_three.py")
+    kind = load_file(first).Beside
+    assert find_class(class_name(kind)) is kind
+
+
+def test_the_source_is_what_was_imported(tmp_path: Path) -> None:
+    kind = "@dataclass(frozen=True)\nclass One:\n    x: int = 1\n"
+    one, two = (load_file(written(tmp_path, name, kind)).One for name in ("edited.py", "not_edited.py"))
+    written(tmp_path, "edited.py", kind.replace("1", "2"))  # while the DAG looks for its inputs
+    assert source_digest(one) == source_digest(two)
+
+
+def test_a_file_that_ends_the_process_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"ends\.py: ends the process when it is imported"):
+        load_file(written(tmp_path, "ends.py", "raise SystemExit(3)\n"))
+
+
 def test_a_file_with_a_mistake_is_tried_again(tmp_path: Path) -> None:
     path = written(tmp_path, "mistaken.py", "def f(:\n")
     with pytest.raises(InputError, match="line 2"):
         load_file(path)
+    with pytest.raises(InputError, match=r"/mistaken\.py: line 2"):  # not of the file that imports it
+        load_file(written(tmp_path, "not_mistaken.py", "import mistaken\n"))
     written(tmp_path, "mistaken.py", "def f(): return 1\n")
     assert load_file(path).f() == 1

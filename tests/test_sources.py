@@ -769,6 +769,9 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(
 ) -> None:
     storage.check_writable("s3://bucket/models/a.ngrams")
     assert not bucket.tree("models")
+    bucket.put("models/a.ngrams.check", b"of somebody")
+    storage.check_writable("s3://bucket/models/a.ngrams")
+    assert len(bucket.tree("models")) == 1
     text = tmp_path / "text.txt"
     text.write_text("a b c\n")
     train = ["perplexity", "train", "--text", str(text), "--out"]

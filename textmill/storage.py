@@ -351,9 +351,9 @@ def check_writable(uri: str) -> None:
     if not is_local(uri):
         fs, path = filesystem(uri)
         with _in_a_bucket(uri):
-            fs.pipe_file(f"{path}.check", b"")
+            fs.pipe_file(f"{path}.textmill-check", b"")  # a name that no file of people's own has
         with contextlib.suppress(TextmillError, FileNotFoundError):
-            fs.rm_file(f"{path}.check")
+            fs.rm_file(f"{path}.textmill-check")
         return
     target = local_path(uri)
     if target.is_dir():

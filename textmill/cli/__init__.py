@@ -424,11 +424,11 @@ def _run(options: argparse.Namespace) -> int:
 
 def _keep_source(dag: Dag, workspace: Workspace, run: Run) -> None:
     """A copy of the file that a DAG of one's own comes from, beside the report: it may be another one tomorrow."""
-    from textmill.pipeline.own_code import file_of
+    from textmill.pipeline.own_code import file_of, source_of
     from textmill.storage import write_text
 
     if path := file_of(dag):
-        write_text(path.read_text("utf-8", "replace"), workspace.path("runs", run.name, path.name))
+        write_text(source_of(path).decode("utf-8", "replace"), workspace.path("runs", run.name, path.name))
 
 
 def _settings(dag: Dag, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:

@@ -30,7 +30,7 @@ NO_BOUND = ("", "none")
 
 def load_dag(address: str) -> Dag:
     """The DAG that ``address`` names. Errors: `UnknownNameError`, `InputError`."""
-    path, _, function = address.partition(":")
+    path, _, function = (address, "", "") if address.endswith(".py") else address.rpartition(":")
     if path.endswith(".py"):
         module = load_file(Path(path))
         name = function or Path(path).stem

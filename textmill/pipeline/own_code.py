@@ -11,6 +11,7 @@ for that.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -25,6 +26,8 @@ from typing import Any
 from textmill.errors import EnvironmentFault, InputError, InvariantError, UserError
 
 _FOLDERS: set[Path] = set()  # of the files that were imported
+_SOURCES: dict[Path, bytes] = {}  # of the files that were imported
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def load_file(path: Path) -> ModuleType:
@@ -36,21 +39,49 @@ def load_file(path: Path) -> ModuleType:
 
 @functools.cache
 def _import(path: Path) -> ModuleType:
-    name = f"{path.stem}_{hashlib.blake2b(bytes(path), digest_size=8).hexdigest()}"  # no other module is called so
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path}: not a Python file")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
     _FOLDERS.add(path.parent)
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
+    name = _module_name(path)
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None:
+        raise InputError(f"{path}: not a Python file")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
+    _SOURCES[path] = path.read_bytes()
     try:
-        spec.loader.exec_module(module)
+        with _mistakes_told(path):
+            exec(compile(_SOURCES[path], path, "exec"), vars(module))
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _module_name(path: Path) -> str:
+    """What ``import`` would call the file, so that no class of it is there twice; else what no other module is called.
+
+    The second is for a file called as a module of another place, or as no module can be.
+    """
+    importlib.invalidate_caches()  # the file may be new
+    with contextlib.suppress(ValueError):  # __main__
+        spec = importlib.util.find_spec(path.stem) if path.stem.isidentifier() else None
+        if spec and spec.origin and Path(spec.origin).resolve() == path:
+            return path.stem
+    return f"{path.stem}_{hashlib.blake2b(bytes(path), digest_size=8).hexdigest()}"
+
+
+@contextlib.contextmanager
+def _mistakes_told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except SyntaxError as error:
-        raise InputError(f"{path}: line {error.lineno}: {error.msg}") from error
+        raise InputError(f"{error.filename or path}: line {error.lineno}: {error.msg}") from error
     except ImportError as error:
         raise InputError(f"{path}: {error}") from error
-    return module
+    except SystemExit as error:
+        raise InputError(f"{path}: ends the process when it is imported; guard that by __name__") from error
 
 
 def class_name(kind: type) -> str:
@@ -82,6 +113,11 @@ def file_of(defined: type | Callable[..., object]) -> Path | None:
     return path if path and path.parent in _FOLDERS else None
 
 
+def source_of(file: Path) -> bytes:
+    """What a file held when it was imported; it may have been edited since."""
+    return _SOURCES.get(file) or file.read_bytes()
+
+
 @functools.cache
 def source_digest(kind: type) -> str:
     """16 hex digits of the source of a class and of what it uses of its file; "" for a class of an installed package.
@@ -91,9 +127,9 @@ def source_digest(kind: type) -> str:
     file = file_of(kind)
     if file is None:
         return ""
-    definitions = _definitions(ast.parse(file.read_bytes()))
+    definitions = _definitions(ast.parse(source_of(file)))
     reached: dict[str, str] = {}
-    waiting = [kind.__qualname__.partition(".")[0]]
+    waiting = [kind.__qualname__.partition(".")[0], "*"]  # what ``import *`` brings has no names
     while waiting:
         name = waiting.pop()
         if name in definitions and name not in reached:
@@ -111,19 +147,35 @@ def _definitions(module: ast.Module) -> dict[str, list[ast.stmt]]:
     return found
 
 
-def _names(statement: ast.stmt) -> Iterator[str]:
-    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-        yield statement.name
-        return
-    for node in ast.walk(statement):
-        if isinstance(node, ast.alias):
-            yield (node.asname or node.name).partition(".")[0]
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
+def _names(node: ast.AST) -> Iterator[str]:
+    """What a statement of a module binds or changes: ``a`` by ``a = 1``, ``a["b"] = 1``, ``a.append(1)``, ``f(a)``."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
+            return  # what is bound within is local
+        case ast.alias(name=name, asname=other):
+            yield (other or name).partition(".")[0]
+        case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
+            yield name
+        case ast.Name(ctx=ast.Store()) | ast.Attribute(ctx=ast.Store()) | ast.Subscript(ctx=ast.Store()):
+            yield from _root(node)
+        case ast.Expr(value=ast.Call(func=function, args=arguments)):
+            for changed in (function, *arguments):
+                yield from _root(changed)
+    for child in ast.iter_child_nodes(node):
+        yield from _names(child)
+
+
+def _root(node: ast.AST) -> Iterator[str]:
+    """``a`` of ``a``, ``a.b`` and ``a[0].b``; nothing of what is no such thing."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    if isinstance(node, ast.Name):
+        yield node.id
 
 
 def _without_docstrings(statement: ast.stmt) -> ast.stmt:
     for node in ast.walk(statement):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node, clean=False) is not None:
+        if isinstance(node, _DEFINITIONS) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return statement
