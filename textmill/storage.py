@@ -277,8 +277,8 @@ def to_json(value: object) -> str:
 
 
 def sha256(file: Path | str) -> str:
-    """Hex digest of a file; a string may be a URI. Errors: OSError; those of `reached`."""
-    with open_read(str(file)) as stream:
+    """Hex digest of a local file, or of one at a URI. Errors: OSError; those of `reached`."""
+    with file.open("rb") if isinstance(file, Path) else open_read(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

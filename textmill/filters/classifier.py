@@ -111,7 +111,7 @@ class Classifier:
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self._model = load_same(str(DEFAULT_MODEL), DEFAULT_DIGEST) if path is None else _load_given(path)[0]
+        self._model = load_same(str(DEFAULT_MODEL), DEFAULT_DIGEST) if path is None else load_named(path)[0]
 
     def predict(self, text: str) -> tuple[str, float]:
         """Label and probability, 0 to 1; ``("low", 0)`` for text in which the default model knows nothing, else ""."""
@@ -136,17 +136,9 @@ def digest_of(path: str | Path, positive: str) -> str:
 
     Errors: `InputError` if it cannot be read, is no fastText classifier, or has no label ``positive``.
     """
-    model, digest = _load_given(path)
+    model, digest = load_named(path)
     label_number(model, positive, str(path))
     return digest
-
-
-def _load_given(path: str | Path) -> tuple[FastTextModel, str]:
-    """`load_named`, with `InputError` for a file that cannot be opened, too."""
-    try:
-        return load_named(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot read this model ({error.strerror}); give a fastText file") from error
 
 
 def label_number(model: FastTextModel, label: str, path: str) -> int:

@@ -173,14 +173,17 @@ def load_same(path: str, digest: str) -> FastTextModel:
     return load(path)
 
 
-def load_named(path: str | Path) -> tuple[FastTextModel, str]:
+def load_named(path: str | Path, what: str = "model") -> tuple[FastTextModel, str]:
     """The model at ``path`` and the sha256 to name it by for `load_same`, which will not read it again.
 
-    Errors: `OSError` if it cannot be opened, `InputError` as `load` has it.
+    ``what`` names it to people. Errors: `InputError` if it cannot be opened, and as `load` has it.
     """
-    path = str(Path(path).resolve())
-    digest = _digest_of(path)
-    return load_same(path, digest), digest
+    resolved = str(Path(path).resolve())
+    try:
+        digest = _digest_of(resolved)
+        return load_same(resolved, digest), digest
+    except OSError as error:
+        raise InputError(f"{path}: cannot read this {what} ({error.strerror}); give a fastText file") from error
 
 
 def _digest_of(path: str) -> str:

@@ -206,10 +206,7 @@ def _is_cached() -> bool:
 
 
 def _given_model(path: Path, wanted: str) -> Language:
-    try:
-        model, digest = load_named(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot read this language model ({error.strerror}); give a fastText file") from error
+    model, digest = load_named(path, "language model")
     if wanted and wanted not in (UNDETERMINED, *map(iso_code, model.labels)):
         names = ", ".join(model.labels[:10])
         raise InputError(f"{path}: this model does not know the language {wanted!r}; its labels: {names}")

@@ -27,7 +27,7 @@ from textmill.errors import EnvironmentFault, InputError, InvariantError, UserEr
 
 _FOLDERS: set[Path] = set()  # of the files that were imported
 _SOURCES: dict[Path, bytes] = {}  # of the files that were imported
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def load_file(path: Path) -> ModuleType:
@@ -142,17 +142,18 @@ def _definitions(module: ast.Module) -> dict[str, list[ast.stmt]]:
     """The statements that give each name of a module its value."""
     found: dict[str, list[ast.stmt]] = {}
     for statement in module.body:
+        _drop_docstrings(statement)
         for name in _names(statement):
-            found.setdefault(name, []).append(_without_docstrings(statement))
+            found.setdefault(name, []).append(statement)
     return found
 
 
 def _names(node: ast.AST) -> Iterator[str]:
     """What a statement of a module binds or changes: ``a`` by ``a = 1``, ``a["b"] = 1``, ``a.append(1)``, ``f(a)``."""
+    if isinstance(node, _NAMED):
+        yield node.name
+        return  # what is bound within is local
     match node:
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            yield name
-            return  # what is bound within is local
         case ast.alias(name=name, asname=other):
             yield (other or name).partition(".")[0]
         case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
@@ -174,8 +175,7 @@ def _root(node: ast.AST) -> Iterator[str]:
         yield node.id
 
 
-def _without_docstrings(statement: ast.stmt) -> ast.stmt:
+def _drop_docstrings(statement: ast.stmt) -> None:
     for node in ast.walk(statement):
-        if isinstance(node, _DEFINITIONS) and ast.get_docstring(node, clean=False) is not None:
+        if isinstance(node, _NAMED) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return statement

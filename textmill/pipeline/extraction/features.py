@@ -44,7 +44,7 @@ from textmill.pipeline.extraction.lineage import (
     lineage,
     place,
 )
-from textmill.pipeline.extraction.markup import TAGS, Markup, hash_on, tag
+from textmill.pipeline.extraction.markup import TAGS, Markup, hash_on, tag, tags_of
 
 GOOD_WORDS: Final = 12
 GOOD_LINK_FRAC: Final = 0.35
@@ -179,10 +179,6 @@ def _fill_context(markup, blocks, p, x):  # type: ignore[no-untyped-def]
     context(markup, blocks, lineage(markup), same_shape(markup), p, x)
 
 
-def _numbers(names: str) -> list[int]:
-    return [tag(name) for name in names.split()]
-
-
 def _groups() -> NDArray[np.int32]:
     """Tags that mean about the same, by number."""
     groups = np.zeros(len(TAGS), np.int32)
@@ -193,7 +189,7 @@ def _groups() -> NDArray[np.int32]:
         "summary details",
     )  # fmt: skip
     for number, names in enumerate(kinds, 1):
-        groups[_numbers(names)] = number
+        groups[tags_of(names)] = number
     return groups
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.bits import copy_bytes, glue, inlined, inner
-from textmill.pipeline.extraction.markup import TAGS, tag
+from textmill.pipeline.extraction.markup import TAGS, tag, tags_of
 
 LANDMARKS: Final = "article main nav header footer aside section form figure table li td".split()
 N_LEVELS: Final = 5
@@ -22,20 +22,16 @@ _ROW: Final = 16  # numbers of a trail: a place for each landmark, then
 LISTS, TABLES, _NOWHERE = len(LANDMARKS), len(LANDMARKS) + 1, _ROW - 1
 
 
-def _numbers(names: str) -> list[int]:
-    return [tag(name) for name in names.split()]
-
-
 _LANDMARK: Final = np.full(len(TAGS), _NOWHERE, np.uint8)
 for _place, _name in enumerate(LANDMARKS):
     _LANDMARK[tag(_name)] = _place
 _LANDMARK[tag("th")] = _LANDMARK[tag("td")]
 _LANDMARK[tag("figcaption")] = _LANDMARK[tag("figure")]
 _COUNTED: Final = np.full(len(TAGS), _NOWHERE, np.uint8)
-_COUNTED[_numbers("ul ol")], _COUNTED[tag("table")] = LISTS, TABLES
+_COUNTED[tags_of("ul ol")], _COUNTED[tag("table")] = LISTS, TABLES
 _IS_BLOCK: Final = np.zeros(len(TAGS), np.bool_)
 _IS_BLOCK[
-    _numbers(
+    tags_of(
         "html body div p ul ol li dl dt dd table thead tbody tfoot tr td th caption h1 h2 h3 h4 h5 h6 article main "
         "section aside header footer nav form fieldset figure figcaption blockquote pre address details summary center "
         "menu dialog"

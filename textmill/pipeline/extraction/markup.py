@@ -59,6 +59,11 @@ def tag(name: str) -> int:
     return TAGS.index(name)
 
 
+def tags_of(names: str) -> list[int]:
+    """The numbers of tags whose names spaces part."""
+    return [tag(name) for name in names.split()]
+
+
 def hint_hash(word: str) -> int:
     """The hash that `Markup.hint` holds for a word of a class or id: FNV-1a, 32 bits."""
     value = 2166136261
@@ -112,7 +117,7 @@ _FALSE: Final[Any] = np.bool_(False)
 )  # fmt: skip
 
 _CLOSES_OTHERS: Final = np.zeros(len(TAGS), np.bool_)  # tags that may close an open one of their kind
-_CLOSES_OTHERS[[tag(name) for name in "li dt dd td th tr tbody thead tfoot h1 h2 h3 h4 h5 h6 a".split()]] = True
+_CLOSES_OTHERS[tags_of("li dt dd td th tr tbody thead tfoot h1 h2 h3 h4 h5 h6 a")] = True
 _FNV_PRIME: Final = np.uint64(0x100000001B3)
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 _TAG_SHIFT: Final = 55  # 512 slots
